@@ -1,0 +1,1 @@
+"""From images to a pyramid of features."""

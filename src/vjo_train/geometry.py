@@ -1,0 +1,28 @@
+"""Box coordinates: the one place that knows the devkit's 1-based inclusive pixels."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+Boxes = TypeVar("Boxes", Tensor, npt.NDArray[np.float32], npt.NDArray[np.float64])
+
+
+def from_devkit(boxes: Boxes) -> Boxes:
+    """1-based inclusive `[..., 4]` xyxy -> 0-based continuous (left and top edges move by one pixel).
+
+    The devkit's width `x2 - x1 + 1` becomes `x2 - x1`, so areas and IoUs are the same on both sides.
+    """
+    out = boxes.clone() if isinstance(boxes, Tensor) else boxes.copy()
+    out[..., :2] -= 1
+    return out
+
+
+def to_devkit(boxes: Boxes) -> Boxes:
+    """0-based continuous `[..., 4]` xyxy -> 1-based inclusive: the inverse of `from_devkit`."""
+    out = boxes.clone() if isinstance(boxes, Tensor) else boxes.copy()
+    out[..., :2] += 1
+    return out

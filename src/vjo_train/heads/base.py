@@ -1,0 +1,61 @@
+"""The contract of a task head."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from vjo_train.types import Batch, Features, Target
+
+
+class TaskMetrics(nn.Module):
+    """Collects predictions and ground truth of one task; reduces over ranks when computed."""
+
+    per_class: ClassVar[dict[str, str]] = {}
+    """Metrics with one value per class -> the scalar they are averaged into, such as `{"ap_voc07": "map_voc07"}`."""
+
+    @abstractmethod
+    def update(self, predictions: list[Any], targets: list[Target]) -> None:
+        """Takes the decoded predictions of a batch and its targets, both in the image files' pixels."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, Tensor]:
+        """Scalars by name, and [C] tensors for the names in `per_class` (NaN: undefined for that class)."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forgets everything collected so far."""
+
+
+class Head(nn.Module):
+    """One task's branch: layers, loss, decoding of predictions, metrics.
+
+    Attributes:
+        needs: which fields of `Target.labelled` make an image labelled for this task.
+        monitor: the metric that stands for the task when checkpoints or runs are compared; higher is better.
+    """
+
+    needs: ClassVar[frozenset[str]]
+    monitor: ClassVar[str]
+
+    @abstractmethod
+    def forward(self, features: Features) -> Any:
+        """The raw outputs for a batch."""
+
+    @abstractmethod
+    def loss(self, outputs: Any, targets: list[Target]) -> Tensor:
+        """[B] float32, one loss per image; 0 where the image is not labelled for the task."""
+
+    @abstractmethod
+    def decode(self, outputs: Any, batch: Batch) -> list[Any]:
+        """One prediction per image, in the image file's pixels."""
+
+    @abstractmethod
+    def metrics(self) -> TaskMetrics:
+        """A fresh collector for a validation or test pass."""
+
+    def labelled(self, target: Target) -> bool:
+        """Whether the image carries this task's annotation."""
+        return self.needs <= target.labelled

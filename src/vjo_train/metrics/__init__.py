@@ -1,0 +1,1 @@
+"""The figures that runs are judged by."""

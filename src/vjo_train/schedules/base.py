@@ -1,0 +1,21 @@
+"""The contract of a schedule."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+
+class Schedule(ABC):
+    """Says which tasks are trained at a step: a pure function of the step, so that a resumed run agrees.
+
+    Args:
+        tasks: the names of all heads, in the order of the config.
+    """
+
+    def __init__(self, *, tasks: Sequence[str]) -> None:
+        self.all_tasks = tuple(tasks)
+
+    @abstractmethod
+    def tasks(self, step: int, epoch: int) -> tuple[str, ...]:
+        """The tasks that are on at batch `step` (counted from the start of training) of `epoch`; never empty."""

@@ -1,0 +1,1 @@
+"""How features reach the tasks: one file per way of sharing."""

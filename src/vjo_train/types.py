@@ -1,0 +1,116 @@
+"""What flows through a training step. Shapes and units stand beside the fields.
+
+Boxes are `xyxy` in continuous pixels, 0-based: a box that covers the single top left pixel is
+`(0, 0, 1, 1)`. Only `geometry.py` knows the devkit's 1-based inclusive boxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+Features: TypeAlias = dict[str, Tensor]
+"""A pyramid: `c2`..`c5` from the backbone (strides 4..32), `p3`..`p7` from the neck; each [B, C, h, w]."""
+
+IGNORE = 255
+"""The class of pixels that count neither way in a semantic mask."""
+
+
+class _Movable:
+    """Moves every tensor of a dataclass to a device, also inside lists."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Any:
+        return self._map(lambda t: t.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Any:
+        return self._map(lambda t: t.pin_memory())
+
+    def _map(self, function: Any) -> Any:
+        def apply(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                return function(value)
+            if isinstance(value, _Movable):
+                return value._map(function)
+            if isinstance(value, list):
+                return [apply(v) for v in value]
+            return value
+
+        changed = {f.name: apply(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
+        return replace(self, **changed)  # type: ignore[type-var]
+
+
+@dataclass
+class Target(_Movable):
+    """What is known of one image: in canvas pixels in `Batch.targets`, in the image file's in `Batch.originals`.
+
+    An image without objects has `boxes` [0, 4] and `labels` [0]; it is labelled, with nothing in it.
+    """
+
+    size: tuple[int, int]
+    """(height, width) of the image in these pixels, without padding."""
+    labelled: frozenset[str]
+    """Which of `classes`, `boxes`, `semantic`, `masks` are annotated; the others mean nothing."""
+    classes: Tensor
+    """[C] int8: 1 present, -1 absent, 0 only as difficult objects (counts neither way)."""
+    boxes: Tensor
+    """[N, 4] float32."""
+    labels: Tensor
+    """[N] int64 in 0..C-1."""
+    difficult: Tensor
+    """[N] bool: ignored in losses and, as the devkit does, in metrics."""
+    semantic: Tensor | None = None
+    """[H, W] uint8: 0 background, k + 1 for class k, 255 ignored; on the canvas, padding is 255."""
+    masks: Tensor | None = None
+    """[N, H, W] bool: the pixels of each object."""
+
+
+@dataclass
+class Batch(_Movable):
+    """B images on square canvases of S x S pixels, with what is known of each."""
+
+    images: Tensor
+    """[B, 3, S, S] uint8 RGB; the picture is at the top left, the rest is the mean colour."""
+    targets: list[Target]
+    """In canvas pixels."""
+    ids: list[str]
+    scales: Tensor
+    """[B] float32: canvas pixels per pixel of the image file."""
+    tasks: tuple[str, ...]
+    """The tasks that are on in this step."""
+    originals: list[Target] = field(default_factory=list)
+    """In the image file's pixels, for evaluation; empty in training."""
+    step: int = -1
+    """The number of the batch since the start of training; -1 in evaluation."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass
+class Detections(_Movable):
+    """The objects found in one image, in the image file's pixels, best score first."""
+
+    boxes: Tensor
+    """[N, 4] float32."""
+    scores: Tensor
+    """[N] float32 in 0..1."""
+    labels: Tensor
+    """[N] int64 in 0..C-1."""
+    masks: Tensor | None = None
+    """[N, H, W] bool."""
+
+
+@dataclass
+class SharedFeatures:
+    """What a way of sharing hands to the heads."""
+
+    tasks: dict[str, Features]
+    """The pyramid that each task's head sees."""
+    representation: list[Tensor]
+    """The tensors at which the shared part ends (where `weighting.at=features` takes gradients)."""
+    auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
+    """Losses of the sharing itself, scalars, by name."""

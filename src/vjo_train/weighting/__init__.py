@@ -1,0 +1,1 @@
+"""One file per way of turning K task losses into one update."""
