@@ -35,10 +35,12 @@ class Head(nn.Module):
     Attributes:
         needs: which fields of `Target.labelled` make an image labelled for this task.
         monitor: the metric that stands for the task when checkpoints or runs are compared; higher is better.
+        levels: the features it reads, such as `("c5",)`; set by the constructor, so that sharing computes no others.
     """
 
     needs: ClassVar[frozenset[str]]
     monitor: ClassVar[str]
+    levels: tuple[str, ...]
 
     @abstractmethod
     def forward(self, features: Features) -> Any:

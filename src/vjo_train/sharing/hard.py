@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -16,17 +16,22 @@ class HardSharing(Sharing):
     Args:
         backbone: images -> `c2`..`c5`.
         neck: `c2`..`c5` -> `p2`..`p7`, added to the backbone's own levels.
+        levels: task -> the features that its head reads; the neck runs only where one of them is its own.
     """
 
-    def __init__(self, *, backbone: nn.Module, neck: nn.Module) -> None:
+    def __init__(self, *, backbone: nn.Module, neck: nn.Module, levels: Mapping[str, Sequence[str]]) -> None:
         super().__init__()
         self.backbone = backbone
         self.neck = neck
+        self.levels = {task: tuple(names) for task, names in levels.items()}
 
     def forward(self, images: Tensor, tasks: Sequence[str]) -> SharedFeatures:
-        pyramid = self.backbone(images)
-        features = {**pyramid, **self.neck(pyramid)}
-        return SharedFeatures(tasks={task: features for task in tasks}, representation=list(features.values()))
+        features = self.backbone(images)
+        read = {level for task in tasks for level in self.levels[task]}
+        if not read <= features.keys():
+            features = features | self.neck(features)
+        representation = [features[level] for level in sorted(read)]
+        return SharedFeatures(tasks={task: features for task in tasks}, representation=representation)
 
     def shared_parameters(self) -> list[nn.Parameter]:
         return [p for p in self.parameters() if p.requires_grad]

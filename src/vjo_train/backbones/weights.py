@@ -1,0 +1,57 @@
+"""Where a backbone's first weights come from."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from torch import nn
+from torchvision.models import get_model_weights
+
+from vjo_train.errors import CheckpointError, ConfigError
+
+
+def load_weights(model: nn.Module, name: str, weights: str | None) -> None:
+    """Fills a whole torchvision classification model before its stages are taken.
+
+    Args:
+        weights: `imagenet` (torchvision's newest weights, fetched once), a file with a torchvision state dict
+            (its classifier may be missing), or None for random weights.
+
+    Raises:
+        ConfigError: the file does not exist, or `imagenet` cannot be fetched.
+        CheckpointError: the file is no state dict, or one of another network.
+    """
+    if weights is None:
+        return
+    if weights == "imagenet":
+        newest = get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
+        try:
+            model.load_state_dict(newest.get_state_dict(progress=False, check_hash=True), strict=False)
+        except (URLError, OSError) as error:
+            raise ConfigError(
+                f"backbone.weights=imagenet: the weights of {name} could not be fetched ({error}); place the file from"
+                f" {newest.url} in {torch.hub.get_dir()}/checkpoints, or give backbone.weights=FILE or null."
+            ) from error
+        return
+    path = Path(weights)
+    if not path.is_file():
+        raise ConfigError(f"backbone.weights: found {weights!r}, which is no file; give imagenet, a file, or null.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"backbone.weights: {path} is no file of weights that torch loads ({reason}).") from error
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise CheckpointError(f"backbone.weights: {path} holds no state dict (name -> tensor) of torchvision's {name}.")
+    try:
+        missing, unexpected = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()
+        raise CheckpointError(f"backbone.weights: {path} does not fit {name}: {reason}") from error
+    missing = [key for key in missing if not key.startswith(("fc.", "classifier."))]
+    if missing or unexpected:
+        wrong = f"lacks {missing[0]}" if missing else f"has {unexpected[0]}, which {name} lacks"
+        raise CheckpointError(f"backbone.weights: {path} {wrong}; is it another network?")
