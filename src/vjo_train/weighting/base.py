@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -28,11 +29,14 @@ class TaskLosses:
     representation: list[Tensor]
     """The tensors at which the shared part ends."""
     auxiliary: Tensor | None = None
-    """A scalar that is added to the weighted sum as it is (losses of the sharing itself)."""
+    """A scalar that is added to the weighted sum as it is (losses of the sharing itself); this rank's share too."""
     step: int = 0
     epoch: int = 0
     others: list[nn.Parameter] = field(default_factory=list)
-    """Trainable parameters that are neither shared nor a present task's own."""
+    """Trainable parameters that are neither shared nor a present task's own (the weighting's own ones left out)."""
+    scaled: bool = True
+    """Whether a loss scaler is at work, so that a gradient may overflow without ending the run; then the weighting
+    looks at every gradient and keeps its state when one is not finite."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -62,28 +66,49 @@ class Weighting(nn.Module):
         """The places of `tasks` among all tasks."""
         return [self.tasks.index(task) for task in tasks]
 
+    @contextmanager
+    def transaction(self, step: TaskLosses) -> Iterator[None]:
+        """Undoes what the block did to the buffers if a fresh gradient is not finite (overflow under loss scaling).
+
+        The decision stays on the device, so nothing waits for it.
+        """
+        before = [(buffer, buffer.clone()) for buffer in self.buffers()] if step.scaled else []
+        yield
+        if before:
+            finite = gradients_finite(step)
+            for buffer, old in before:
+                buffer.copy_(torch.where(finite.to(buffer.device), buffer, old))
+
 
 class LossWeighting(Weighting):
     """Weights the losses and takes one plain backward: heads and shared parameters scale alike."""
 
     @abstractmethod
     def weights(self, values: Tensor, tasks: Sequence[str], epoch: int) -> Tensor:
-        """Losses [k] of the present `tasks` -> their weights [k], scaled to sum to k when all weigh the same."""
+        """Losses [k] of the present `tasks` -> their weights [k] without graph.
+
+        Called once per batch; updates the state. Weights sum to k when all weigh the same.
+        """
 
     def backward(self, step: TaskLosses) -> dict[str, Tensor]:
         values = torch.stack([step.values[task] for task in step.tasks])
-        weights = self.weights(values, step.tasks, step.epoch)
-        total = torch.stack(list(step.losses.values())) @ weights.to(values.dtype)
-        if step.auxiliary is not None:
-            total = total + step.auxiliary
-        accumulate_gradients(total * step.factor, step)
-        return dict(zip(step.tasks, weights.detach(), strict=True))
+        with self.transaction(step):
+            weights = self.weights(values, step.tasks, step.epoch).to(values.dtype)
+            total = torch.stack(list(step.losses.values())) @ weights
+            if step.auxiliary is not None:
+                total = total + step.auxiliary
+            accumulate_gradients(total * step.factor, step)
+            self.learn(values, step.tasks, step.factor)
+        return dict(zip(step.tasks, weights, strict=True))
+
+    def learn(self, values: Tensor, tasks: Sequence[str], factor: Tensor) -> None:
+        """Adds `factor` times their gradient to the weighting's own parameters, from global losses [k] (any rank)."""
 
 
 def accumulate_gradients(loss: Tensor, step: TaskLosses) -> None:
     """One backward of `loss` into `.grad`; under several ranks the new gradients are summed over them first."""
     if not distributed():
-        loss.backward()
+        torch.autograd.backward(loss)
         return
     parameters = [*step.shared, *(p for task in step.tasks for p in step.own[task]), *step.others]
     gradients: Sequence[Tensor | None] = [None] * len(parameters)
@@ -106,7 +131,7 @@ def add_reduced(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor |
         [(g if (g := gradients[i]) is not None else torch.zeros_like(parameters[i])).reshape(-1) for i in hit]
     )
     torch.distributed.all_reduce(flat)
-    pieces = flat.split([parameters[i].numel() for i in hit])
+    pieces = torch.split(flat, [parameters[i].numel() for i in hit])
     for i, piece in zip(hit, pieces, strict=True):
         parameter, gradient = parameters[i], piece.view_as(parameters[i])
         parameter.grad = gradient.clone() if parameter.grad is None else parameter.grad + gradient
@@ -119,3 +144,12 @@ def distributed() -> bool:
         and torch.distributed.is_initialized()
         and torch.distributed.get_world_size() > 1
     )
+
+
+def gradients_finite(step: TaskLosses) -> Tensor:
+    """Whether all gradients of the parameters in `step` are finite, as a bool scalar on their device."""
+    parameters = [*step.shared, *(p for own in step.own.values() for p in own), *step.others]
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients:
+        return torch.tensor(True)
+    return torch.stack(torch._foreach_norm(gradients)).isfinite().all()

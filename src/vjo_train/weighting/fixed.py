@@ -1,0 +1,39 @@
+"""Weights that the user gives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from vjo_train.errors import ConfigError
+from vjo_train.weighting.base import LossWeighting
+
+
+class FixedWeighting(LossWeighting):
+    """The same weight at every step: L = sum_k lambda_k L_k.
+
+    Scale: as given, not normalised. Heads are weighted like the shared parameters.
+
+    Args:
+        tasks: the names of all heads.
+        lambdas: task -> weight >= 0; tasks left out weigh 1, null means all of them.
+
+    Raises:
+        ConfigError: for a task that has no head, or a weight that is negative or not finite.
+    """
+
+    def __init__(self, *, tasks: Sequence[str], lambdas: Mapping[str, float] | None = None) -> None:
+        super().__init__(tasks=tasks)
+        given = dict(lambdas or {})
+        for task, value in given.items():
+            if task not in self.tasks:
+                raise ConfigError(f"weighting.lambdas: no head is called `{task}`; the heads are {', '.join(tasks)}.")
+            if not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"weighting.lambdas.{task} should be a finite number >= 0. Found {value}.")
+        self.lambdas = [float(given.get(task, 1.0)) for task in self.tasks]
+
+    def weights(self, values: Tensor, tasks: Sequence[str], epoch: int) -> Tensor:
+        return torch.tensor([self.lambdas[i] for i in self.index(tasks)], device=values.device)
