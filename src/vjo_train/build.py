@@ -1,0 +1,103 @@
+"""The only place that turns a composed config into objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from vjo_train import run
+from vjo_train.data.datamodule import DataModule
+from vjo_train.errors import ConfigError, VjoError
+from vjo_train.module import MultiTaskModule
+from vjo_train.report.results import Results
+
+
+def train(cfg: DictConfig, output: Path) -> Results:
+    """Trains and tests the composed config; everything is written under `output`.
+
+    Raises:
+        VjoError: a mistake in the config or the data.
+    """
+    return run.train(_job(cfg, output))
+
+
+def evaluate(cfg: DictConfig, output: Path, checkpoint: Path) -> Results:
+    """Tests `checkpoint` on the config's test split, or on `split` where the config has one.
+
+    Raises:
+        VjoError: a mistake in the config or the data, or a checkpoint that does not fit.
+    """
+    return run.evaluate(_job(cfg, output), checkpoint, split=cfg.get("split"))
+
+
+def _job(cfg: DictConfig, output: Path) -> run.Job:
+    pl.seed_everything(cfg.seed, verbose=False)
+    data = datamodule(cfg)
+    module = model(cfg)
+    data.bind({task: module.head(task).needs for task in module.tasks}, _make(cfg.schedule, tasks=module.tasks))
+    return run.Job(
+        module=module,
+        data=data,
+        settings=_make(cfg.trainer),
+        loggers=[_make(cfg.logger)] if cfg.logger and "_target_" in cfg.logger else [],
+        output=output,
+        name=cfg.name,
+        seed=cfg.seed,
+        config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
+    )
+
+
+def datamodule(cfg: DictConfig) -> DataModule:
+    """The data set of `cfg`, not yet bound to tasks."""
+    data = _make(cfg.dataset, seed=cfg.seed)
+    assert isinstance(data, DataModule)
+    return data
+
+
+def model(cfg: DictConfig) -> MultiTaskModule:
+    """The network of `cfg` with its weighting, from random or given backbone weights.
+
+    Raises:
+        ConfigError: no heads, or parts that do not fit each other.
+    """
+    if not cfg.heads:
+        raise ConfigError("heads: found none; choose at least one, such as heads=[classification,detection].")
+    backbone = _make(cfg.backbone)
+    neck = _make(cfg.neck, in_channels=backbone.channels)
+    channels = {**backbone.channels, **neck.channels}
+    classes = len(cfg.dataset.classes)
+    heads = {task: _make(node, channels=channels, num_classes=classes) for task, node in cfg.heads.items()}
+    for task, head in heads.items():
+        for level in head.levels:
+            if level not in channels:
+                raise ConfigError(f"heads.{task}: reads level {level}; backbone and neck give {', '.join(channels)}.")
+    sharing = _make(
+        cfg.sharing, backbone=backbone, neck=neck, levels={task: head.levels for task, head in heads.items()}
+    )
+    return MultiTaskModule(
+        sharing=sharing,
+        heads=heads,
+        weighting=_make(cfg.weighting, tasks=tuple(heads)),
+        optimizer=_make(cfg.optimizer),
+        lr_schedule=_make(cfg.lr_schedule),
+        seed=cfg.seed,
+        channels_last=cfg.trainer.channels_last,
+    )
+
+
+def _make(node: DictConfig, **given: Any) -> Any:
+    """Instantiates a node; a mistake that its constructor finds comes out as it was raised."""
+    try:
+        return instantiate(node, _convert_="all", **given)
+    except InstantiationException as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, VjoError):
+            cause = cause.__cause__
+        if cause is not None:
+            raise cause from None
+        raise

@@ -1,0 +1,57 @@
+"""Ctrl-C and SIGTERM: finish the step, save, say how to go on."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+
+log = logging.getLogger("vjo_train")
+
+
+class Interruption(pl.Callback):
+    """On the first SIGINT or SIGTERM, stops after the running step with `path` saved; on the second, at once.
+
+    Args:
+        path: the checkpoint to write.
+
+    Raises:
+        KeyboardInterrupt: in training, once the checkpoint is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._asked = False
+        self._previous: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        if self._asked and trainer.fit_loop.epoch_loop._should_accumulate() is False:
+            trainer.save_checkpoint(self.path)
+            log.warning("Stopped at batch %d; saved %s.", trainer.fit_loop.total_batch_idx + 1, self.path)
+            raise KeyboardInterrupt
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._restore()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+        log.warning("Stopping after this step (%s); once more to stop at once.", signal.Signals(number).name)

@@ -1,0 +1,225 @@
+"""The training step: images -> shared features -> heads -> task losses -> weighting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from vjo_train.errors import NumericsError
+from vjo_train.heads.base import Head, TaskMetrics
+from vjo_train.lr_schedules import LRSchedule
+from vjo_train.optimizers import SGD, AdamW
+from vjo_train.sharing.base import Sharing
+from vjo_train.types import Batch, SharedFeatures
+from vjo_train.weighting.base import TaskLosses, Weighting, distributed
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+class MultiTaskModule(pl.LightningModule):
+    """One network for several tasks, under Lightning's automatic optimization.
+
+    `training_step` returns the plain sum of the task losses; `backward` hands over to the weighting. Clipping,
+    accumulation, precision and checkpoints stay Lightning's own.
+
+    Args:
+        sharing: images -> features of each task.
+        heads: task -> head.
+        weighting: K task losses -> the gradients of one update.
+        optimizer: builds the optimizer of all trainable parameters.
+        lr_schedule: the factor on every learning rate at a step.
+        seed: with the number of a batch and the rank, decides all randomness of a step.
+        channels_last: the memory format of images and convolutions; faster for most convolutions.
+    """
+
+    def __init__(
+        self,
+        *,
+        sharing: Sharing,
+        heads: Mapping[str, Head],
+        weighting: Weighting,
+        optimizer: SGD | AdamW,
+        lr_schedule: LRSchedule,
+        seed: int = 1,
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        self.sharing = sharing
+        self.heads = nn.ModuleDict(dict(heads))
+        self.weighting = weighting
+        self.seed = seed
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.register_buffer("mean", 255 * torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+        self.per_class: dict[str, dict[str, Tensor]] = {}
+        self._optimizer, self._lr_schedule = optimizer, lr_schedule
+        self._metrics: dict[str, TaskMetrics] = {}
+        self._step: TaskLosses | None = None
+        self._total: Tensor | None = None
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of all heads."""
+        return tuple(self.heads)
+
+    def head(self, task: str) -> Head:
+        """The head of `task`."""
+        head = self.heads[task]
+        assert isinstance(head, Head)
+        return head
+
+    def forward(self, images: Tensor, tasks: tuple[str, ...] | None = None) -> dict[str, Any]:
+        """uint8 images [B, 3, S, S] -> the raw outputs of each of `tasks` (all by default)."""
+        tasks = tasks or self.tasks
+        shared = self._share(images, tasks)
+        return {task: self.head(task)(shared.tasks[task]) for task in tasks}
+
+    def predict(self, batch: Batch) -> dict[str, list[Any]]:
+        """Task -> one prediction per image, in the image files' pixels."""
+        outputs = self(batch.images)
+        return {task: self.head(task).decode(output, batch) for task, output in outputs.items()}
+
+    def _share(self, images: Tensor, tasks: tuple[str, ...]) -> SharedFeatures:
+        normalised = (images - self.mean) / self.std
+        shared = self.sharing(normalised.contiguous(memory_format=self.memory_format), tasks)
+        assert isinstance(shared, SharedFeatures)
+        return shared
+
+    # Training
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seeds dropout and samplers by the batch's number, so that a resumed run draws what it would have drawn."""
+        words = np.random.SeedSequence([self.seed, batch.step, self.global_rank]).generate_state(2)
+        torch.manual_seed(int(words[0]) << 32 | int(words[1]))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The sum of the task losses of the global batch."""
+        shared = self._share(batch.images, batch.tasks)
+        per_image = {
+            task: self.head(task).loss(self.head(task)(shared.tasks[task]), batch.targets) for task in batch.tasks
+        }
+        self._step = step = self._collect(batch, per_image, shared)
+        size = len(batch)
+        for task, value in step.values.items():
+            self.log(f"train/{task}/loss", value, on_step=True, on_epoch=True, batch_size=size)
+        for name, value in shared.auxiliary.items():
+            self.log(f"train/sharing/{name}", value.detach(), on_step=True, on_epoch=True, batch_size=size)
+        # A leaf: what precision and accumulation make of it tells the factor on every gradient.
+        self._total = torch.stack(list(step.values.values())).sum().requires_grad_()
+        return self._total * 1
+
+    def _collect(self, batch: Batch, per_image: Mapping[str, Tensor], shared: SharedFeatures) -> TaskLosses:
+        """Per-image losses -> task losses of the global batch, without the tasks that no image is labelled for."""
+        labelled = torch.tensor(
+            [[self.head(task).labelled(target) for target in batch.targets] for task in per_image],
+            dtype=torch.float32,
+            device=self.device,
+        )
+        # One graph per task: a backward of one must not pass zeros through the others' heads.
+        sums = [(loss.float() * mask).sum() for loss, mask in zip(per_image.values(), labelled, strict=True)]
+        pair = torch.stack([torch.stack(sums).detach(), labelled.sum(1)])
+        if distributed():
+            torch.distributed.all_reduce(pair)
+        total, count = pair
+        if not torch.isfinite(total).all():
+            task = next(task for task, value in zip(per_image, total, strict=True) if not torch.isfinite(value))
+            raise NumericsError(
+                f"The loss of {task} is not finite at batch {batch.step} (images {', '.join(batch.ids)})."
+                " Lower optimizer.lr, raise lr_schedule.warmup, or set trainer.gradient_clip_val."
+            )
+        present = {task: k for k, task in enumerate(per_image) if count[k] > 0}
+        mine = {task: labelled[k].any() for task, k in present.items()}
+        losses = {
+            task: sums[k] / count[k] if mine[task] else torch.zeros((), device=self.device)
+            for task, k in present.items()
+        }
+        own = {task: [p for p in self.head(task).parameters() if p.requires_grad] for task in present}
+        shared_parameters = self.sharing.shared_parameters()
+        known = {id(p) for p in (*shared_parameters, *self.weighting.parameters(), *(p for g in own.values() for p in g))}
+        auxiliary = torch.stack(list(shared.auxiliary.values())).sum() if shared.auxiliary else None
+        if auxiliary is not None:
+            auxiliary = auxiliary / self.trainer.world_size
+        return TaskLosses(
+            losses=losses,
+            values={task: total[k] / count[k] for task, k in present.items()},
+            factor=torch.ones((), device=self.device),
+            shared=shared_parameters,
+            own=own,
+            representation=shared.representation,
+            auxiliary=auxiliary,
+            step=batch.step,
+            epoch=self.current_epoch,
+            others=[p for p in self.parameters() if p.requires_grad and id(p) not in known],
+            scaled=self.trainer.precision == "16-mixed",
+        )
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Hands the task losses to the weighting; `loss` only tells by what gradients are multiplied."""
+        assert self._step is not None and self._total is not None
+        (self._step.factor,) = torch.autograd.grad(loss, self._total)
+        for task, weight in self.weighting.backward(self._step).items():
+            self.log(f"train/{task}/weight", weight, on_step=True, on_epoch=True, batch_size=1)
+        self._step = self._total = None
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer, and the learning-rate schedule by step."""
+        optimizer = self._optimizer.build(self)
+        total = int(self.trainer.estimated_stepping_batches)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._lr_schedule.factor(step, total))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    # Evaluation
+
+    def on_validation_epoch_start(self) -> None:
+        """Starts fresh metrics."""
+        self._metrics = {task: self.head(task).metrics() for task in self.tasks}
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collects predictions and losses of a batch of the validation split."""
+        outputs = self(batch.images)
+        for task, output in outputs.items():
+            head = self.head(task)
+            self._metrics[task].update(head.decode(output, batch), batch.originals)
+            count = sum(head.labelled(target) for target in batch.targets)
+            if count:
+                mean = head.loss(output, batch.targets).sum() / count
+                self.log(f"val/{task}/loss", mean, on_epoch=True, batch_size=count, sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs `val/<task>/<metric>`, and `val/monitor`: the mean of the heads' monitored metrics."""
+        scalars = self._log_metrics("val")
+        monitors = [scalars[f"val/{task}/{self.head(task).monitor}"] for task in self.tasks]
+        self.log("val/monitor", torch.stack(monitors).nanmean())
+
+    def on_test_epoch_start(self) -> None:
+        """Starts fresh metrics."""
+        self.on_validation_epoch_start()
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collects the predictions for a batch of the split that is tested."""
+        for task, predictions in self.predict(batch).items():
+            self._metrics[task].update(predictions, batch.originals)
+
+    def on_test_epoch_end(self) -> None:
+        """Logs `test/<task>/<metric>`."""
+        self._log_metrics("test")
+
+    def _log_metrics(self, stage: str) -> dict[str, Tensor]:
+        scalars: dict[str, Tensor] = {}
+        self.per_class = {}
+        for task, metrics in self._metrics.items():
+            for name, value in metrics.compute().items():
+                if name in metrics.per_class:
+                    self.per_class.setdefault(task, {})[name] = value.detach().cpu()
+                else:
+                    scalars[f"{stage}/{task}/{name}"] = torch.as_tensor(value, dtype=torch.float32, device=self.device)
+        self._metrics = {}
+        self.log_dict(scalars)
+        return scalars
