@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from vjo_train.errors import ConfigError
 from vjo_train.types import Batch, Features, Target
 
 
@@ -61,3 +63,15 @@ class Head(nn.Module):
     def labelled(self, target: Target) -> bool:
         """Whether the image carries this task's annotation."""
         return self.needs <= target.labelled
+
+
+def check_levels(key: str, levels: Sequence[str], channels: Mapping[str, int]) -> None:
+    """Checks the levels that a head wants against those that backbone and neck offer.
+
+    Raises:
+        ConfigError: `levels` is empty, repeats a level or names one that is not in `channels`.
+    """
+    unknown = [level for level in levels if level not in channels]
+    if unknown or not levels or len(set(levels)) < len(levels):
+        found = ", ".join(levels) if levels else "none"
+        raise ConfigError(f"{key}: found {found}; allowed are different levels of {', '.join(sorted(channels))}")

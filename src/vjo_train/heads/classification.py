@@ -1,0 +1,119 @@
+"""Multi-label classification: which classes are in the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Interval
+from torch import Tensor, nn
+
+from vjo_train.heads.base import Head, TaskMetrics, check_levels
+from vjo_train.metrics import VOCClassificationAP
+from vjo_train.types import Batch, Features, Target
+
+
+class Classification(Head):
+    """Global pooling, dropout and one linear layer; binary cross-entropy, summed over the classes.
+
+    The sum is the negative log likelihood of an image's label vector, and has the scale of the detection losses,
+    which sum over classes too. Classes that an image shows only as difficult objects are left out.
+    Pooling runs over the whole canvas, padding included.
+
+    Args:
+        channels: of every level of the pyramid.
+        num_classes: C.
+        level: the feature that is pooled.
+        pool: over the canvas: the mean, or the greatest value.
+        dropout: share of the pooled features that is dropped in training.
+
+    Raises:
+        ConfigError: the pyramid has no such level.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"classes"})
+    monitor: ClassVar[str] = "map"
+
+    def __init__(
+        self,
+        *,
+        channels: Mapping[str, int],
+        num_classes: int,
+        level: str = "c5",
+        pool: Literal["average", "max"] = "average",
+        dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.2,
+    ) -> None:
+        super().__init__()
+        check_levels("heads.classification.level", [level], channels)
+        self.levels = (level,)
+        self.pool = pool
+        self.num_classes = num_classes
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(channels[level], num_classes)
+
+    def forward(self, features: Features) -> Tensor:
+        """The pyramid -> logits [B, C]."""
+        feature = features[self.levels[0]]
+        pooled = feature.mean((2, 3)) if self.pool == "average" else feature.amax((2, 3))
+        logits: Tensor = self.linear(self.dropout(pooled))
+        return logits
+
+    def loss(self, outputs: Tensor, targets: list[Target]) -> Tensor:
+        labels = torch.stack([target.classes for target in targets])
+        labelled = torch.tensor([self.labelled(target) for target in targets], device=labels.device)
+        return classification_loss(outputs.float(), labels * labelled[:, None])
+
+    def decode(self, outputs: Tensor, batch: Batch) -> list[Tensor]:
+        """Probabilities [C] float32 of each image."""
+        return list(outputs.float().sigmoid().unbind())
+
+    def metrics(self) -> ClassificationMetrics:
+        return ClassificationMetrics(self.num_classes)
+
+
+def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy summed over the classes.
+
+    Args:
+        logits: [B, C] float32.
+        labels: [B, C]: 1 present, -1 absent, 0 ignored.
+
+    Returns:
+        [B] float32; 0 where all labels are 0.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        losses = F.binary_cross_entropy_with_logits(logits, (labels > 0).float(), reduction="none")
+        return torch.where(labels != 0, losses, 0.0).sum(1)
+
+
+class ClassificationMetrics(TaskMetrics):
+    """Average precision by the VOC 2007 protocol: `map_voc07` (11 points) and `map` (area).
+
+    Images without annotated classes are left out.
+    """
+
+    per_class: ClassVar[dict[str, str]] = {"ap_voc07": "map_voc07", "ap": "map"}
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.voc07 = VOCClassificationAP(num_classes, interpolation="11point")
+        self.area = VOCClassificationAP(num_classes, interpolation="area")
+
+    def update(self, predictions: list[Tensor], targets: list[Target]) -> None:
+        pairs = [pair for pair in zip(predictions, targets, strict=True) if "classes" in pair[1].labelled]
+        if not pairs:
+            return
+        scores = torch.stack([prediction for prediction, _ in pairs])
+        labels = torch.stack([target.classes for _, target in pairs])
+        self.voc07.update(scores, labels)
+        self.area.update(scores, labels)
+
+    def compute(self) -> dict[str, Tensor]:
+        voc07, area = self.voc07.compute(), self.area.compute()
+        return {"map_voc07": voc07["map"], "map": area["map"], "ap_voc07": voc07["ap"], "ap": area["ap"]}
+
+    def reset(self) -> None:
+        self.voc07.reset()
+        self.area.reset()

@@ -1,0 +1,1 @@
+"""Object detection: what its heads share in `base`, one file per head."""

@@ -1,0 +1,104 @@
+"""What all detection heads share: who is labelled, the choice of final boxes, the way back to file pixels, metrics."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torchvision.ops import batched_nms
+
+from vjo_train.heads.base import Head
+from vjo_train.heads.detection.boxes import clip
+from vjo_train.heads.detection.metrics import DetectionMetrics
+from vjo_train.heads.detection.objects import Objects
+from vjo_train.types import Batch, Detections, Target
+
+
+class DetectionHead(Head):
+    """Base of the detection heads.
+
+    Args:
+        num_classes: C.
+        score_threshold: detections of a lower score are dropped.
+        nms_threshold: of two boxes of a class with more IoU than this, the better one stays.
+        candidates: boxes per image that enter non-maximum suppression.
+        detections_per_image: boxes per image that leave it.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"boxes"})
+    monitor: ClassVar[str] = "map_area"
+
+    def __init__(
+        self,
+        num_classes: int,
+        score_threshold: float,
+        nms_threshold: float,
+        candidates: int,
+        detections_per_image: int,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.score_threshold = score_threshold
+        self.nms_threshold = nms_threshold
+        self.candidates = candidates
+        self.detections_per_image = detections_per_image
+
+    @abstractmethod
+    def losses(self, outputs: Any, objects: Objects) -> Tensor:
+        """[B] float32 for images that are all labelled; called outside autocast."""
+
+    @abstractmethod
+    def scored_boxes(self, outputs: Any, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores [B, R, C] and boxes [B, R, 4] or [B, R, C, 4] in canvas pixels; `sizes` [B, 2] as in `Objects`."""
+
+    def loss(self, outputs: Any, targets: list[Target]) -> Tensor:
+        labelled = [self.labelled(target) for target in targets]
+        objects = Objects.of(targets, labelled)
+        device = objects.boxes.device
+        with torch.autocast(device.type, enabled=False):
+            losses = self.losses(outputs, objects)
+        return torch.where(torch.tensor(labelled, device=device), losses, 0.0)
+
+    @torch.no_grad()
+    def decode(self, outputs: Any, batch: Batch) -> list[Detections]:
+        """The objects found in each image, in the pixels of its file.
+
+        `batch.originals` must be there: they hold the files' sizes, to which boxes are cut.
+        """
+        sizes = torch.tensor([target.size for target in batch.targets], dtype=torch.float32, device=batch.scales.device)
+        originals = torch.tensor([target.size for target in batch.originals], device=sizes.device)
+        with torch.autocast(sizes.device.type, enabled=False):
+            scores, boxes = self.scored_boxes(outputs, sizes)
+            scores, boxes, labels = best_candidates(scores, boxes, self.candidates)
+            boxes = clip(boxes / batch.scales[:, None, None], originals)
+        keep = (scores > self.score_threshold) & (boxes[..., 2:] > boxes[..., :2]).all(-1)
+        images = zip(boxes, scores, labels, keep, strict=True)
+        return [self._suppress(box[kept], score[kept], label[kept]) for box, score, label, kept in images]
+
+    def _suppress(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> Detections:
+        """Non-maximum suppression of one image, class by class; best score first."""
+        best = batched_nms(boxes, scores, labels, self.nms_threshold)[: self.detections_per_image]
+        return Detections(boxes=boxes[best], scores=scores[best], labels=labels[best])
+
+    def metrics(self) -> DetectionMetrics:
+        return DetectionMetrics(self.num_classes)
+
+
+def best_candidates(scores: Tensor, boxes: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The pairs of box and class with the best scores of each image, best first.
+
+    Args:
+        scores: [B, R, C].
+        boxes: [B, R, 4], or [B, R, C, 4] where each class has its own.
+        count: how many pairs; fewer if there are not so many.
+
+    Returns:
+        Scores [B, K], boxes [B, K, 4] and classes [B, K] int64.
+    """
+    classes = scores.shape[2]
+    scores, pairs = scores.flatten(1).topk(min(count, scores.shape[1] * classes), dim=1)
+    rows = pairs if boxes.dim() == 4 else pairs // classes
+    picked = boxes.reshape(boxes.shape[0], -1, 4).gather(1, rows[..., None].expand(-1, -1, 4))
+    return scores, picked, pairs % classes
