@@ -1,0 +1,85 @@
+"""Which ground truth each detection asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+PAIRS_AT_ONCE = 1 << 21
+"""How many overlaps are held in memory together (about 100 bytes each)."""
+
+
+def inclusive_iou(first: Floats, second: Floats) -> Floats:
+    """IoU of boxes [N, 4] with boxes [N, 4], pair by pair, as xyxy in inclusive pixels: a width is x2 - x1 + 1.
+
+    On whole pixels every area is exact in float64, and so is the comparison of the result with a threshold such as
+    0.5 or 0.7: the quotient of two integers is rounded correctly, as the threshold itself was.
+    """
+    size = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2]) + 1
+    common: Floats = np.where((size > 0).all(axis=1), size.prod(axis=1), 0.0)
+    union = (first[:, 2:] - first[:, :2] + 1).prod(axis=1) + (second[:, 2:] - second[:, :2] + 1).prod(axis=1) - common
+    iou = np.zeros_like(common)
+    np.divide(common, union, out=iou, where=common > 0)
+    return iou
+
+
+def best_objects(boxes: Floats, groups: Integers, objects: Floats, object_groups: Integers) -> tuple[Floats, Integers]:
+    """For each detection the object of its group (image and class) with the greatest IoU, the first of equals.
+
+    Objects are candidates whether difficult or taken: that is how the devkit chooses.
+
+    Args:
+        boxes: [N, 4] detections in inclusive pixels.
+        groups: [N] any numbers that are equal for the same image and class.
+        objects: [M, 4] ground truth.
+        object_groups: [M] likewise.
+
+    Returns:
+        IoUs [N], and indices [N] into `objects`; 0 and -1 where the group has no object.
+    """
+    iou, best = np.zeros(len(boxes)), np.full(len(boxes), -1, dtype=np.int64)
+    by_group = np.argsort(object_groups, kind="stable")
+    start = np.searchsorted(object_groups[by_group], groups, side="left")
+    count = np.searchsorted(object_groups[by_group], groups, side="right") - start
+    for rows in _chunks(np.flatnonzero(count), count):
+        number = count[rows]
+        ends = np.cumsum(number)
+        place = np.arange(ends[-1]) - np.repeat(ends - number, number)  # 0, 1 .. among a detection's candidates
+        candidates = by_group[np.repeat(start[rows], number) + place]
+        overlaps = inclusive_iou(boxes[np.repeat(rows, number)], objects[candidates])
+        iou[rows] = np.maximum.reduceat(overlaps, ends - number)
+        first = np.where(overlaps == np.repeat(iou[rows], number), place, ends[-1])
+        best[rows] = by_group[start[rows] + np.minimum.reduceat(first, ends - number)]
+    return iou, best
+
+
+def _chunks(rows: Integers, count: Integers) -> Iterator[Integers]:
+    """Cuts `rows` so that each part has about `PAIRS_AT_ONCE` candidates."""
+    chunk = np.cumsum(count[rows]) // PAIRS_AT_ONCE
+    yield from (part for part in np.split(rows, np.flatnonzero(np.diff(chunk)) + 1) if len(part))
+
+
+def judge(iou: Floats, best: Integers, difficult: Flags, threshold: float) -> tuple[Flags, Flags]:
+    """Which detections are right, and which count at all (those that ask for a difficult object do not).
+
+    An object goes to the first detection that asks for it and overlaps enough; later ones are false positives.
+
+    Args:
+        iou: [N] overlaps, the detections of each class in order of score.
+        best: [N] the objects asked for, indices into `difficult`, or -1.
+        difficult: [M] per object.
+        threshold: the least IoU that is enough, above 0.
+    """
+    enough = np.flatnonzero((best >= 0) & (iou >= threshold))
+    ignored = difficult[best[enough]]
+    claims = enough[~ignored]
+    hits, counted = np.zeros(len(iou), dtype=np.bool_), np.ones(len(iou), dtype=np.bool_)
+    hits[claims[np.unique(best[claims], return_index=True)[1]]] = True
+    counted[enough[ignored]] = False
+    return hits, counted

@@ -1,0 +1,195 @@
+"""The exact PASCAL VOC protocol for detection and classification.
+
+After the development kit of 2007 (VOCevaldet, VOCevalcls) and the challenge's paper: Everingham, Van Gool, Williams,
+Winn, Zisserman, "The PASCAL Visual Object Classes (VOC) Challenge", IJCV 2010.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vjo_train.metrics.average_precision import (
+    Interpolation,
+    average_precision,
+    check_interpolation,
+    mean_over_defined,
+)
+from vjo_train.metrics.collect import DetectionMetric, RowMetric, check_classes
+from vjo_train.metrics.matching import best_objects, judge
+
+
+class APSetting(NamedTuple):
+    """One way of reading the same detections."""
+
+    iou_threshold: float = 0.5
+    """The least IoU with an object that makes a detection right, in 0..1, above 0."""
+    interpolation: Interpolation = "11point"
+
+
+class VOCDetectionAPs(DetectionMetric):
+    """VOC detection APs in several settings, from one matching.
+
+    Per class, the detections of all images are taken in order of score. Each asks for the object of its class and
+    image with the greatest IoU on inclusive pixels (a width is x2 - x1 + 1), the first of equals, taken or difficult
+    ones included. If the IoU reaches the threshold: a difficult object makes the detection count neither way, however
+    often; a free one makes it right; a taken one wrong. Otherwise it is wrong. Difficult objects are no positives.
+
+    Equal scores keep the order of arrival: by image as updated, then by place in the image. With w ranks, the i-th
+    image of rank r stands for the (i w + r)-th, so that one process and w give the same if rank r takes `[r::w]` of
+    the images. Without equal scores the order is without effect.
+
+    Args:
+        num_classes: C.
+        settings: name -> setting; `compute` returns `map_<name>` and `ap_<name>` for each.
+
+    Raises:
+        ValueError: an unknown interpolation, a threshold out of range; in `update`, inputs of another form.
+    """
+
+    def __init__(self, num_classes: int, settings: Mapping[str, APSetting]) -> None:
+        super().__init__(num_classes)
+        for setting in settings.values():
+            check_interpolation(setting.interpolation)
+            if not 0 < setting.iou_threshold <= 1:
+                raise ValueError(f"`iou_threshold` should be above 0 and at most 1. Found {setting.iou_threshold}.")
+        self.settings = dict(settings)
+
+    def compute(self) -> dict[str, Tensor]:
+        """`map_<name>` (scalar) and `ap_<name>` [C], float64 (float32 where the device has no float64).
+
+        The AP of a class without positives (no object that is not difficult) is NaN; `map` is the mean over the
+        others, NaN if there are none.
+        """
+        out: dict[str, Tensor] = {}
+        for name, ap in self._aps().items():
+            out |= {f"map_{name}": _tensor(mean_over_defined(ap), self.device), f"ap_{name}": _tensor(ap, self.device)}
+        return out
+
+    def _aps(self) -> dict[str, npt.NDArray[np.float64]]:
+        detections, objects = self.rows("detections"), self.rows("objects")
+        image, object_image = self.image_places()
+        labels, object_labels = detections[:, 5].astype(np.int64), objects[:, 5].astype(np.int64)
+        difficult = objects[:, 4] > 0
+        iou, best = best_objects(
+            detections[:, :4],
+            image * self.num_classes + labels,
+            objects[:, :4],
+            object_image * self.num_classes + object_labels,
+        )
+        ranking = np.lexsort((image, -detections[:, 4], labels))  # stable: then by place in the image
+        bounds = np.searchsorted(labels[ranking], np.arange(self.num_classes + 1))
+        positives = np.bincount(object_labels[~difficult], minlength=self.num_classes)
+        aps = {}
+        for name, (threshold, interpolation) in self.settings.items():
+            hits, counted = judge(iou[ranking], best[ranking], difficult, threshold)
+            classes = [slice(*bounds[c : c + 2]) for c in range(self.num_classes)]
+            aps[name] = np.array(
+                [
+                    average_precision(hits[rows][counted[rows]], int(number), interpolation)
+                    for rows, number in zip(classes, positives, strict=True)
+                ]
+            )
+        return aps
+
+
+class VOCDetectionAP(VOCDetectionAPs):
+    """VOC detection AP in one setting; the protocol and the order of ties stand at `VOCDetectionAPs`.
+
+    Args:
+        num_classes: C.
+        iou_threshold: the least IoU that makes a detection right, in 0..1, above 0.
+        interpolation: `11point` (VOC 2007) or `area` (VOC 2010 and later).
+    """
+
+    def __init__(self, num_classes: int, iou_threshold: float = 0.5, interpolation: Interpolation = "11point") -> None:
+        super().__init__(num_classes, {"": APSetting(iou_threshold, interpolation)})
+
+    def compute(self) -> dict[str, Tensor]:
+        """`ap` [C], NaN for a class without positives, and `map`, the mean over the classes that have some.
+
+        Both are float64 (float32 where the device has no float64).
+        """
+        (ap,) = self._aps().values()
+        return {"map": _tensor(mean_over_defined(ap), self.device), "ap": _tensor(ap, self.device)}
+
+
+class VOCClassificationAP(RowMetric):
+    """VOC multi-label classification AP.
+
+    Per class, the images are taken in order of score; those labelled 0 (only difficult objects) count neither way.
+    Equal scores keep the order of arrival, as in `VOCDetectionAPs`.
+
+    Args:
+        num_classes: C.
+        interpolation: `11point` (VOC 2007) or `area` (VOC 2010 and later).
+
+    Raises:
+        ValueError: an unknown interpolation; in `update`, inputs of another form.
+    """
+
+    scores: list[Tensor]
+    labels: list[Tensor]
+    numbers: list[Tensor]
+
+    def __init__(self, num_classes: int, interpolation: Interpolation = "11point") -> None:
+        super().__init__()
+        check_interpolation(interpolation)
+        self.num_classes, self.interpolation = check_classes(num_classes), interpolation
+        self.add_rows("scores", num_classes, torch.float64)
+        self.add_rows("labels", num_classes, torch.int8)
+        self.add_rows("numbers", None, torch.int64)
+
+    def update(self, scores: Tensor, labels: Tensor) -> None:
+        """Takes some images.
+
+        Args:
+            scores: [B, C] floating, any increasing function of the probability; finite.
+            labels: [B, C] integer: 1 present, -1 absent, 0 counts neither way.
+
+        Raises:
+            ValueError: an input of another form; the message says what was found.
+        """
+        for name, value in (("scores", scores), ("labels", labels)):
+            if not isinstance(value, Tensor):
+                raise ValueError(f"`{name}` should be a tensor. Found {type(value).__name__}.")
+            if value.ndim != 2 or value.shape[1] != self.num_classes:
+                raise ValueError(
+                    f"`{name}` should have the shape [images, {self.num_classes}]. Found {list(value.shape)}."
+                )
+        if len(scores) != len(labels):
+            raise ValueError(f"`scores` and `labels` should be of as many images. Found {len(scores)}, {len(labels)}.")
+        if not scores.is_floating_point():
+            raise ValueError(f"`scores` should be floating point. Found {scores.dtype}.")
+        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+            raise ValueError(f"`labels` should be integer: 1, 0 or -1. Found {labels.dtype}.")
+        if len(wrong := scores[~scores.isfinite()]):
+            raise ValueError(f"`scores` should be finite. Found {wrong[0].item()}.")
+        if len(wrong := labels[(labels < -1) | (labels > 1)]):
+            raise ValueError(f"`labels` should be 1, 0 or -1. Found {wrong[0].item()}.")
+        before = sum(len(rows) for rows in self.numbers)
+        self.append("scores", scores)
+        self.append("labels", labels)
+        self.append("numbers", torch.arange(before, before + len(scores)))
+
+    def compute(self) -> dict[str, Tensor]:
+        """`ap` [C], NaN for a class without positives, and `map`, the mean over the classes that have some.
+
+        Both are float64 (float32 where the device has no float64).
+        """
+        arrival = np.argsort(self.rows("numbers"), kind="stable")
+        scores, labels = self.rows("scores")[arrival], self.rows("labels")[arrival]
+        ap = np.empty(self.num_classes)
+        for c in range(self.num_classes):
+            ranked = labels[np.argsort(-scores[:, c], kind="stable"), c]
+            ap[c] = average_precision(ranked[ranked != 0] > 0, int((ranked > 0).sum()), self.interpolation)
+        return {"map": _tensor(mean_over_defined(ap), self.device), "ap": _tensor(ap, self.device)}
+
+
+def _tensor(value: float | npt.NDArray[np.float64], device: torch.device) -> Tensor:
+    return torch.as_tensor(value, dtype=torch.float32 if device.type == "mps" else torch.float64).to(device)
