@@ -47,19 +47,17 @@ class DetectionHead(Head):
 
     @abstractmethod
     def losses(self, outputs: Any, objects: Objects) -> Tensor:
-        """[B] float32 for images that are all labelled; called outside autocast."""
+        """[B] float32, of no meaning for images that are not labelled; called outside autocast."""
 
     @abstractmethod
     def scored_boxes(self, outputs: Any, sizes: Tensor) -> tuple[Tensor, Tensor]:
         """Scores [B, R, C] and boxes [B, R, 4] or [B, R, C, 4] in canvas pixels; `sizes` [B, 2] as in `Objects`."""
 
     def loss(self, outputs: Any, targets: list[Target]) -> Tensor:
-        labelled = [self.labelled(target) for target in targets]
-        objects = Objects.of(targets, labelled)
-        device = objects.boxes.device
-        with torch.autocast(device.type, enabled=False):
+        objects = Objects.of(targets, [self.labelled(target) for target in targets])
+        with torch.autocast(objects.boxes.device.type, enabled=False):
             losses = self.losses(outputs, objects)
-        return torch.where(torch.tensor(labelled, device=device), losses, 0.0)
+        return torch.where(objects.labelled, losses, 0.0)
 
     @torch.no_grad()
     def decode(self, outputs: Any, batch: Batch) -> list[Detections]:
@@ -99,6 +97,6 @@ def best_candidates(scores: Tensor, boxes: Tensor, count: int) -> tuple[Tensor, 
     """
     classes = scores.shape[2]
     scores, pairs = scores.flatten(1).topk(min(count, scores.shape[1] * classes), dim=1)
-    rows = pairs if boxes.dim() == 4 else pairs // classes
-    picked = boxes.reshape(boxes.shape[0], -1, 4).gather(1, rows[..., None].expand(-1, -1, 4))
+    rows, boxes = (pairs, boxes.flatten(1, 2)) if boxes.dim() == 4 else (pairs // classes, boxes)
+    picked = boxes.gather(1, rows[..., None].expand(-1, -1, 4))
     return scores, picked, pairs % classes

@@ -123,7 +123,7 @@ class FCOS(DetectionHead):
         logits = outputs.logits.float()
         wanted = torch.zeros_like(logits)
         wanted[image, place, objects.classes[image, picked]] = 1.0
-        focal = sigmoid_focal_loss(logits, wanted).sum(2).masked_fill(ignored, 0.0).sum(1)
+        focal: Tensor = sigmoid_focal_loss(logits, wanted).sum(2).masked_fill(ignored, 0.0).sum(1)
 
         points, strides = locations.points[place], locations.strides[place, None]
         truth = objects.boxes[image, picked]

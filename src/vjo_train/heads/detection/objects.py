@@ -24,6 +24,8 @@ class Objects:
     """[B, N] bool: an object to be found, neither difficult nor padding."""
     difficult: Tensor
     """[B, N] bool: an object to be ignored."""
+    labelled: Tensor
+    """[B] bool: whether the objects of the image are known."""
     sizes: Tensor
     """[B, 2] float32: heights and widths of the images on their canvases."""
 
@@ -36,8 +38,9 @@ class Objects:
         classes = _pad([target.labels[:count] for target, count in cut])
         difficult = _pad([target.difficult[:count] for target, count in cut])
         present = _pad([torch.ones_like(target.difficult[:count]) for target, count in cut])
-        sizes = torch.tensor([target.size for target in targets], dtype=torch.float32, device=boxes.device)
-        return cls(boxes, classes, present & ~difficult, difficult, sizes)
+        device = boxes.device
+        sizes = torch.tensor([target.size for target in targets], dtype=torch.float32, device=device)
+        return cls(boxes, classes, present & ~difficult, difficult, torch.tensor(labelled, device=device), sizes)
 
 
 def _pad(rows: list[Tensor]) -> Tensor:

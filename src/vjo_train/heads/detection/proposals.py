@@ -1,0 +1,88 @@
+"""The region proposal network's part that has no weights: its loss, and the proposals (Ren et al. 2015)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torchvision.ops import batched_nms
+
+from vjo_train.heads.detection.anchors import BACKGROUND, match
+from vjo_train.heads.detection.boxes import clip, decode, encode
+from vjo_train.heads.detection.dense import sum_per_image
+from vjo_train.heads.detection.objects import Objects
+from vjo_train.heads.detection.sampling import sample
+
+FOREGROUND_IOU, BACKGROUND_IOU, NMS_IOU = 0.7, 0.3, 0.7
+
+
+@dataclass
+class ProposalOutputs:
+    """Raw outputs at R anchors, level by level."""
+
+    objectness: Tensor
+    """[B, R] logits: whether there is an object of any class."""
+    offsets: Tensor
+    """[B, R, 4]: of the box from the anchor."""
+    anchors: list[Tensor]
+    """[R_l, 4] float32 of each level, in canvas pixels; R in all."""
+
+
+def proposal_loss(outputs: ProposalOutputs, objects: Objects, anchors_per_image: int) -> Tensor:
+    """[B]: cross-entropy of the objectness + smooth L1 (beta 1/9) of the offsets, by sampled anchors of the image.
+
+    At most half of the sample are anchors that are matched with an object; those matched with difficult objects, and
+    those between the IoU thresholds, are never in it.
+    """
+    anchors = torch.cat(outputs.anchors)
+    found = match(anchors, objects, FOREGROUND_IOU, BACKGROUND_IOU, keep_best=True)
+    positive = found >= 0
+    chosen = sample(positive, found == BACKGROUND, anchors_per_image, 0.5)
+    count = chosen.sum(1).clamp(min=1)
+    entropy = F.binary_cross_entropy_with_logits(outputs.objectness.float(), positive.float(), reduction="none")
+    entropy = torch.where(chosen, entropy, 0.0).sum(1)
+
+    positive = positive & chosen
+    image, place = positive.nonzero(as_tuple=True)
+    truth = encode(objects.boxes[image, found[image, place]], anchors[place])
+    distance = F.smooth_l1_loss(outputs.offsets[image, place].float(), truth, beta=1 / 9, reduction="none").sum(1)
+    return (entropy + sum_per_image(distance, positive)) / count
+
+
+@torch.no_grad()
+def propose(outputs: ProposalOutputs, sizes: Tensor, candidates: int, count: int) -> tuple[Tensor, Tensor]:
+    """The best boxes of each image after non-maximum suppression within each level; without gradient.
+
+    Args:
+        outputs: of B images.
+        sizes: [B, 2] height and width of the images on the canvas, to which boxes are cut.
+        candidates: boxes per level that enter the suppression.
+        count: boxes per image that leave it, over all levels.
+
+    Returns:
+        Boxes [B, P, 4], P <= count, and which of them are no padding [B, P] bool.
+    """
+    lengths = [len(level) for level in outputs.anchors]
+    boxes, scores, levels = [], [], []
+    splits = zip(
+        torch.split(outputs.objectness.float(), lengths, dim=1),
+        torch.split(outputs.offsets, lengths, dim=1),
+        outputs.anchors,
+        strict=True,
+    )
+    for level, (objectness, offsets, anchors) in enumerate(splits):
+        best, places = objectness.topk(min(candidates, objectness.shape[1]), dim=1)
+        picked = offsets.gather(1, places[..., None].expand(-1, -1, 4)).float()
+        boxes.append(clip(decode(picked, anchors[places]), sizes))
+        scores.append(best)
+        levels.append(torch.full_like(places, level))
+    kept = []
+    for box, score, level in zip(torch.cat(boxes, 1), torch.cat(scores, 1), torch.cat(levels, 1), strict=True):
+        whole = (box[:, 2:] > box[:, :2]).all(1)
+        box, score, level = box[whole], score[whole], level[whole]
+        kept.append(box[batched_nms(box, score, level, NMS_IOU)[:count]])
+    present = pad_sequence([torch.ones_like(box[:, 0], dtype=torch.bool) for box in kept], batch_first=True)
+    return pad_sequence(kept, batch_first=True), present

@@ -1,0 +1,126 @@
+"""RetinaNet (Lin, Goyal, Girshick, He, Dollar 2017): anchors on every cell, and the focal loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge, Gt, Interval
+from torch import Tensor
+from torchvision.ops import sigmoid_focal_loss
+
+from vjo_train.errors import ConfigError
+from vjo_train.heads.detection.anchors import IGNORED, RATIOS, grid_anchors, match
+from vjo_train.heads.detection.base import DetectionHead
+from vjo_train.heads.detection.boxes import decode, encode
+from vjo_train.heads.detection.dense import common_channels, convolution, prior_bias, rows, stride, sum_per_image, tower
+from vjo_train.heads.detection.objects import Objects
+from vjo_train.types import Features
+
+OCTAVES = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
+"""Sides of a level's square anchors, relative to the smallest; the next level goes on with 2."""
+
+
+@dataclass
+class RetinaNetOutputs:
+    """Raw outputs at R anchors."""
+
+    logits: Tensor
+    """[B, R, C]: of each class."""
+    offsets: Tensor
+    """[B, R, 4]: of the box from the anchor."""
+    anchors: Tensor
+    """[R, 4] float32 in canvas pixels."""
+
+
+class RetinaNet(DetectionHead):
+    """Nine anchors per cell, classified and moved by two towers.
+
+    The loss of an image is focal loss + smooth L1 loss (beta 1/9) of the offsets, each summed over its anchors and
+    divided by max(1, matched anchors of the image). Anchors matched with difficult objects are left out of it.
+    Deviation: group norm in the towers (the paper has none), as training from random weights needs it.
+
+    Args:
+        channels: of every level of the pyramid.
+        num_classes: C.
+        levels: the features it reads, finest first.
+        depth: 3x3 convolutions per tower; the towers are shared by all levels.
+        width: channels of the towers; as the levels if None.
+        anchor_scale: side of the smallest square anchor of a level, in strides.
+        foreground_iou: least IoU of an anchor with the object that it is trained to find.
+        background_iou: anchors below this IoU are background; those between the two are ignored.
+        score_threshold: detections of a lower score are dropped.
+        nms_threshold: of two boxes of a class with more IoU than this, the better one stays.
+        candidates: boxes per image that enter non-maximum suppression.
+        detections_per_image: boxes per image that leave it.
+
+    Raises:
+        ConfigError: levels that are not there or differ in channels; `background_iou` above `foreground_iou`.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: Mapping[str, int],
+        num_classes: int,
+        levels: Sequence[str] = ("p3", "p4", "p5", "p6", "p7"),
+        depth: Annotated[int, Interval(ge=0, le=8)] = 4,
+        width: Annotated[int, Ge(8)] | None = None,
+        anchor_scale: Annotated[float, Gt(0)] = 4.0,
+        foreground_iou: Annotated[float, Interval(gt=0, le=1)] = 0.5,
+        background_iou: Annotated[float, Interval(gt=0, le=1)] = 0.4,
+        score_threshold: Annotated[float, Interval(ge=0, lt=1)] = 0.05,
+        nms_threshold: Annotated[float, Interval(ge=0, le=1)] = 0.5,
+        candidates: Annotated[int, Ge(1)] = 1000,
+        detections_per_image: Annotated[int, Ge(1)] = 100,
+    ) -> None:
+        super().__init__(num_classes, score_threshold, nms_threshold, candidates, detections_per_image)
+        if background_iou > foreground_iou:
+            raise ConfigError(
+                f"heads.detection.background_iou: found {background_iou}; allowed is at most foreground_iou, "
+                f"{foreground_iou}"
+            )
+        inputs = common_channels("heads.detection.levels", levels, channels)
+        width = width or inputs
+        self.levels = tuple(levels)
+        self.anchor_sizes = tuple(anchor_scale * octave for octave in OCTAVES)
+        self.foreground_iou = foreground_iou
+        self.background_iou = background_iou
+        anchors = len(OCTAVES) * len(RATIOS)
+        self.class_tower = tower(inputs, width, depth)
+        self.box_tower = tower(inputs, width, depth)
+        features = width if depth else inputs
+        self.class_logits = convolution(features, anchors * num_classes, bias=prior_bias())
+        self.box_offsets = convolution(features, anchors * 4)
+
+    def forward(self, features: Features) -> RetinaNetOutputs:
+        logits, offsets, shapes = [], [], []
+        for level in self.levels:
+            feature = features[level]
+            logits.append(rows(self.class_logits(self.class_tower(feature)), self.num_classes))
+            offsets.append(rows(self.box_offsets(self.box_tower(feature)), 4))
+            shapes.append((feature.shape[2], feature.shape[3]))
+        strides = [stride(level) for level in self.levels]
+        anchors = grid_anchors(shapes, strides, self.anchor_sizes, logits[0].device)
+        return RetinaNetOutputs(torch.cat(logits, dim=1), torch.cat(offsets, dim=1), torch.cat(anchors))
+
+    def losses(self, outputs: RetinaNetOutputs, objects: Objects) -> Tensor:
+        found = match(outputs.anchors, objects, self.foreground_iou, self.background_iou, keep_best=True)
+        positive = found >= 0
+        image, place = positive.nonzero(as_tuple=True)
+        picked = found[image, place]
+        logits = outputs.logits.float()
+        wanted = torch.zeros_like(logits)
+        wanted[image, place, objects.classes[image, picked]] = 1.0
+        focal: Tensor = sigmoid_focal_loss(logits, wanted).sum(2).masked_fill(found == IGNORED, 0.0).sum(1)
+
+        truth = encode(objects.boxes[image, picked], outputs.anchors[place])
+        offsets = outputs.offsets[image, place].float()
+        distance = F.smooth_l1_loss(offsets, truth, beta=1 / 9, reduction="none").sum(1)
+        return (focal + sum_per_image(distance, positive)) / positive.sum(1).clamp(min=1)
+
+    def scored_boxes(self, outputs: RetinaNetOutputs, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        return outputs.logits.float().sigmoid(), decode(outputs.offsets.float(), outputs.anchors)
