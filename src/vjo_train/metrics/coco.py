@@ -19,8 +19,8 @@ from vjo_train.metrics.collect import DetectionMetric
 
 _log = logging.getLogger(__name__)
 
-OUTSIDE_EVERY_RANGE = 1e11
-"""An area above COCO's largest, 1e10: COCO ignores objects outside the range of areas that it looks at."""
+COCO_LARGEST = 1e10
+"""The greatest area in pixels that COCO looks at; it ignores objects outside the range."""
 
 
 class COCODetectionAP(DetectionMetric):
@@ -100,7 +100,7 @@ class COCODetectionAP(DetectionMetric):
                 sizes |= _attach_masks(annotations, self.rows(name), self.rows(f"{name}_codes"))
         for annotation in truth:
             if annotation["difficult"]:
-                annotation["area"] = OUTSIDE_EVERY_RANGE
+                annotation["area"] = 2 * COCO_LARGEST
         images = [
             {"id": n, "height": sizes.get(n, (0, 0))[0], "width": sizes.get(n, (0, 0))[1]}
             for n in range(len(self.rows("images")))
@@ -112,9 +112,9 @@ class COCODetectionAP(DetectionMetric):
                 for a in (truth, found)
             ),
             iouType=self.iou_type,
-            ranges={},
             print_function=_log.debug,
         )
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, COCO_LARGEST]], ["all"]
         evaluation.evaluate()
         evaluation.accumulate()
         precision: npt.NDArray[np.float64] = evaluation.eval["precision"][:, :, :, 0, -1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from itertools import accumulate
 from typing import Any
 
@@ -12,6 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+
+FLOATS: Set[torch.dtype] = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+INTEGERS: Set[torch.dtype] = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 
 
 class RowMetric(Metric):
@@ -154,29 +157,27 @@ def _check_item(where: str, item: Mapping[str, Tensor], mark: str) -> int:
             found = _form(item[key]) if key in item else f"the keys {sorted(item)}"
             raise ValueError(f"`{where}` should have a tensor `{key}`. Found {found}.")
     boxes, marks, labels = item["boxes"], item[mark], item["labels"]
-    if boxes.shape[1:] != (4,) and boxes.shape != (0,):
-        raise ValueError(f"`{where}.boxes` should have the shape [N, 4]. Found {list(boxes.shape)}.")
+    shape = boxes.shape
+    if shape[1:] != (4,) and shape != (0,):
+        raise ValueError(f"`{where}.boxes` should have the shape [N, 4]. Found {list(shape)}.")
     for key, value in ((mark, marks), ("labels", labels)):
-        if value.shape != boxes.shape[:1]:
-            raise ValueError(f"`{where}.{key}` should have the shape [{len(boxes)}]. Found {list(value.shape)}.")
-    if not len(boxes):
+        if value.shape != shape[:1]:
+            raise ValueError(f"`{where}.{key}` should have the shape [{shape[0]}]. Found {list(value.shape)}.")
+    if shape[0] == 0:
         return 0  # an empty tensor may be of any type, as `torch.tensor([])` is
-    real = boxes.is_floating_point() or _is_integer(boxes)
-    for key, fits, kind in (
-        ("boxes", real, "floating point or integer"),
-        (mark, marks.dtype == torch.bool if mark == "difficult" else marks.is_floating_point(), _KINDS[mark]),
-        ("labels", _is_integer(labels), "integer"),
+    for key, dtype, allowed in (
+        ("boxes", boxes.dtype, FLOATS | INTEGERS),
+        (mark, marks.dtype, {torch.bool} if mark == "difficult" else FLOATS),
+        ("labels", labels.dtype, INTEGERS),
     ):
-        if not fits:
-            raise ValueError(f"`{where}.{key}` should be {kind}. Found {item[key].dtype}.")
-    return len(boxes)
+        if dtype not in allowed:
+            raise ValueError(f"`{where}.{key}` should be {_kinds(allowed)}. Found {dtype}.")
+    return int(shape[0])
 
 
-_KINDS = {"difficult": "bool", "scores": "floating point"}
-
-
-def _is_integer(tensor: Tensor) -> bool:
-    return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
+def _kinds(dtypes: Set[torch.dtype]) -> str:
+    names = {torch.bool: "bool", torch.float32: "floating point", torch.int64: "integer"}
+    return " or ".join(name for dtype, name in names.items() if dtype in dtypes)
 
 
 def _form(value: object) -> str:

@@ -21,12 +21,17 @@ def inclusive_iou(first: Floats, second: Floats) -> Floats:
     On whole pixels every area is exact in float64, and so is the comparison of the result with a threshold such as
     0.5 or 0.7: the quotient of two integers is rounded correctly, as the threshold itself was.
     """
-    size = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2]) + 1
-    common: Floats = np.where((size > 0).all(axis=1), size.prod(axis=1), 0.0)
-    union = (first[:, 2:] - first[:, :2] + 1).prod(axis=1) + (second[:, 2:] - second[:, :2] + 1).prod(axis=1) - common
-    iou = np.zeros_like(common)
-    np.divide(common, union, out=iou, where=common > 0)
+    width = np.minimum(first[:, 2], second[:, 2]) - np.maximum(first[:, 0], second[:, 0]) + 1
+    height = np.minimum(first[:, 3], second[:, 3]) - np.maximum(first[:, 1], second[:, 1]) + 1
+    common = width * height
+    apart = (width <= 0) | (height <= 0)
+    iou: Floats = np.divide(common, _areas(first) + _areas(second) - common, out=np.zeros_like(common), where=~apart)
     return iou
+
+
+def _areas(boxes: Floats) -> Floats:
+    areas: Floats = (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1)
+    return areas
 
 
 def best_objects(boxes: Floats, groups: Integers, objects: Floats, object_groups: Integers) -> tuple[Floats, Integers]:
@@ -44,9 +49,12 @@ def best_objects(boxes: Floats, groups: Integers, objects: Floats, object_groups
         IoUs [N], and indices [N] into `objects`; 0 and -1 where the group has no object.
     """
     iou, best = np.zeros(len(boxes)), np.full(len(boxes), -1, dtype=np.int64)
+    if not len(objects):
+        return iou, best
     by_group = np.argsort(object_groups, kind="stable")
-    start = np.searchsorted(object_groups[by_group], groups, side="left")
-    count = np.searchsorted(object_groups[by_group], groups, side="right") - start
+    present, starts, counts = np.unique(object_groups[by_group], return_index=True, return_counts=True)
+    place = np.minimum(np.searchsorted(present, groups), len(present) - 1)
+    start, count = starts[place], np.where(present[place] == groups, counts[place], 0)
     for rows in _chunks(np.flatnonzero(count), count):
         number = count[rows]
         ends = np.cumsum(number)

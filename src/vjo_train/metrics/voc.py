@@ -20,7 +20,7 @@ from vjo_train.metrics.average_precision import (
     check_interpolation,
     mean_over_defined,
 )
-from vjo_train.metrics.collect import DetectionMetric, RowMetric, check_classes
+from vjo_train.metrics.collect import FLOATS, INTEGERS, DetectionMetric, RowMetric, check_classes
 from vjo_train.metrics.matching import best_objects, judge
 
 
@@ -82,7 +82,7 @@ class VOCDetectionAPs(DetectionMetric):
             objects[:, :4],
             object_image * self.num_classes + object_labels,
         )
-        ranking = np.lexsort((image, -detections[:, 4], labels))  # stable: then by place in the image
+        ranking = _ranking(image, detections[:, 4], labels)
         bounds = np.searchsorted(labels[ranking], np.arange(self.num_classes + 1))
         positives = np.bincount(object_labels[~difficult], minlength=self.num_classes)
         aps = {}
@@ -164,9 +164,9 @@ class VOCClassificationAP(RowMetric):
                 )
         if len(scores) != len(labels):
             raise ValueError(f"`scores` and `labels` should be of as many images. Found {len(scores)}, {len(labels)}.")
-        if not scores.is_floating_point():
+        if scores.dtype not in FLOATS:
             raise ValueError(f"`scores` should be floating point. Found {scores.dtype}.")
-        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        if labels.dtype not in INTEGERS:
             raise ValueError(f"`labels` should be integer: 1, 0 or -1. Found {labels.dtype}.")
         if len(wrong := scores[~scores.isfinite()]):
             raise ValueError(f"`scores` should be finite. Found {wrong[0].item()}.")
@@ -189,6 +189,16 @@ class VOCClassificationAP(RowMetric):
             ranked = labels[np.argsort(-scores[:, c], kind="stable"), c]
             ap[c] = average_precision(ranked[ranked != 0] > 0, int((ranked > 0).sum()), self.interpolation)
         return {"map": _tensor(mean_over_defined(ap), self.device), "ap": _tensor(ap, self.device)}
+
+
+def _ranking(
+    images: npt.NDArray[np.int64], scores: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """The order [N] by class, then score, then arrival: stable sorts from the last key to the first."""
+    order = np.argsort(images, kind="stable")
+    order = order[np.argsort(-scores[order], kind="stable")]
+    small = labels.astype(np.min_scalar_type(labels.max(initial=0)))  # numpy has a radix sort for 8 and 16 bits
+    return order[np.argsort(small[order], kind="stable")]
 
 
 def _tensor(value: float | npt.NDArray[np.float64], device: torch.device) -> Tensor:

@@ -1,0 +1,68 @@
+"""One rank of the two that `test_reduction.py` starts: `ranks.py RANK RENDEZVOUS OUTPUT`."""
+
+import sys
+
+import torch
+
+from vjo_train.metrics import COCODetectionAP, VOCClassificationAP, VOCDetectionAP
+
+RANKS, BATCH, CLASSES = 2, 4, 3
+IMAGES = (15, 1)  # an uneven share, and a rank without images
+
+
+def image(number):
+    """Detections and objects with many equal scores; some images have none."""
+    generator = torch.Generator().manual_seed(number)
+    found, there = (int(torch.randint(0, high, (), generator=generator)) for high in (9, 4))
+
+    def boxes(n):
+        corners = torch.randint(1, 8, (n, 2), generator=generator)
+        return torch.cat([corners, corners + torch.randint(3, 6, (n, 2), generator=generator)], dim=1).float()
+
+    def labels(n):
+        return torch.randint(0, CLASSES, (n,), generator=generator)
+
+    def masks(boxes):
+        out = torch.zeros(len(boxes), 16, 16, dtype=torch.bool)
+        for mask, (x1, y1, x2, y2) in zip(out, boxes.int().tolist(), strict=True):
+            mask[y1:y2, x1:x2] = True
+        return out
+
+    pred = {"boxes": boxes(found), "labels": labels(found)}
+    pred["scores"] = torch.randint(1, 5, (found,), generator=generator) / 4
+    target = {"boxes": boxes(there), "labels": labels(there)}
+    target["difficult"] = torch.rand(there, generator=generator) < 0.2
+    pred["masks"], target["masks"] = masks(pred["boxes"]), masks(target["boxes"])
+    scores = torch.randint(0, 4, (CLASSES,), generator=generator) / 4
+    return pred, target, scores, torch.randint(-1, 2, (CLASSES,), generator=generator)
+
+
+def evaluate(images, rank=None):
+    """What all metrics compute of `images` images, if this process takes the share of `rank` (None: all)."""
+    share = slice(None) if rank is None else slice(rank, None, RANKS)
+    detection = [
+        VOCDetectionAP(CLASSES),
+        VOCDetectionAP(CLASSES, 0.25, "area"),
+        COCODetectionAP(CLASSES),
+        COCODetectionAP(CLASSES, "segm"),
+    ]
+    classification = VOCClassificationAP(CLASSES)
+    for start in range(0, images, BATCH):
+        mine = [image(number) for number in range(start, min(start + BATCH, images))][share]
+        if not mine:
+            continue
+        preds, targets, scores, labels = zip(*mine, strict=True)
+        for metric in detection:
+            metric.update(list(preds), list(targets))
+        classification.update(torch.stack(scores), torch.stack(labels))
+    return [metric.compute() for metric in [*detection, classification]]
+
+
+def main(rank, rendezvous, output):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=RANKS)
+    torch.save([evaluate(images, rank) for images in IMAGES], output)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
