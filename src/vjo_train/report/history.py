@@ -1,0 +1,126 @@
+"""`metrics.csv`: one row per epoch."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor
+
+from vjo_train.errors import CheckpointError
+from vjo_train.report.files import write_atomically
+from vjo_train.report.throughput import Throughput, learning_rate
+
+FIRST = ("epoch", "step", "train/lr")
+LAST = ("images_per_second", "data_wait", "seconds")
+STAGES = ("train", "val", "test")
+
+Row = dict[str, str]
+
+
+class History(pl.Callback):
+    """Writes a row after each epoch: means of what was logged in training, validation figures, speed.
+
+    A cell is empty where an epoch has no such figure: a task that was off, or an epoch without validation. On a
+    resume, rows of the epochs that are run again are dropped, so that the file ends as if nothing had been
+    stopped (apart from the time columns). A fresh run starts a fresh file. After a resume in the middle of an
+    epoch, that epoch's training means cover the rest of it.
+
+    Args:
+        path: the file.
+        throughput: measures this run; must stand before this callback.
+
+    Raises:
+        CheckpointError: on a resume, if the file is not such a table.
+    """
+
+    def __init__(self, path: Path, throughput: Throughput) -> None:
+        self.path = path
+        self.throughput = throughput
+        self._rows: list[Row] = []
+        self._before: dict[str, Tensor] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        resumed = trainer.global_step > 0 and self.path.is_file()
+        self._rows = read_history(self.path) if resumed and trainer.is_global_zero else []
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # A figure that this epoch does not compute anew keeps its tensor: that is how old ones are told apart.
+        self._before = dict(trainer.callback_metrics)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Reading may reduce over the ranks, so all of them read.
+        metrics = dict(trainer.callback_metrics)
+        fresh = {name: value for name, value in metrics.items() if value is not self._before.get(name)}
+        speed = self.throughput.epoch
+        # A checkpoint of an epoch's end makes Lightning end that epoch once more, without a step.
+        if not trainer.is_global_zero or speed.images == 0:
+            return
+        values: dict[str, Any] = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "train/lr": learning_rate(trainer),
+            **{name: float(value) for name, value in fresh.items() if not _is_fork(name, metrics)},
+            "images_per_second": round(speed.images_per_second, 2),
+            "data_wait": round(speed.data_wait, 4),
+            "seconds": round(self.throughput.epoch_seconds, 3),
+        }
+        row = {name: _cell(value) for name, value in values.items()}
+        self._rows = [*rows_before(self._rows, trainer.current_epoch), row]
+        write_atomically(self.path, to_csv(self._rows))
+
+
+def rows_before(rows: Iterable[Row], epoch: int) -> list[Row]:
+    """The rows of the epochs before `epoch`."""
+    return [row for row in rows if int(row["epoch"]) < epoch]
+
+
+def read_history(path: Path) -> list[Row]:
+    """The rows as text, cell by column; empty cells are left out.
+
+    Raises:
+        CheckpointError: the file is not a table with a column `epoch` of whole numbers.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [{k: v for k, v in row.items() if k and v} for row in csv.DictReader(file)]
+    for number, row in enumerate(rows, start=2):
+        if not row.get("epoch", "").isdecimal():
+            raise CheckpointError(
+                f"{path}, line {number}: found no whole number in the column epoch. Move the file away to resume."
+            )
+    return rows
+
+
+def to_csv(rows: Iterable[Mapping[str, str]]) -> str:
+    """The table of `rows`, with every column that one of them has."""
+    rows = list(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns(name for row in rows for name in row), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def columns(names: Iterable[str]) -> list[str]:
+    """`names` in the order of the file: it depends on the set of names alone, not on which came first."""
+    middle = set(names) - {*FIRST, *LAST}
+    return [*FIRST, *sorted(middle, key=_rank), *LAST]
+
+
+def _rank(name: str) -> tuple[int, str]:
+    stage = name.partition("/")[0]
+    return STAGES.index(stage) if stage in STAGES else len(STAGES), name
+
+
+def _is_fork(name: str, metrics: Mapping[str, Tensor]) -> bool:
+    """Whether `name` is Lightning's second name of a metric that is logged by step and by epoch."""
+    base = name.removesuffix("_step").removesuffix("_epoch")
+    return base != name and base in metrics
+
+
+def _cell(value: int | float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.7g}"
