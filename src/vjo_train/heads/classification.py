@@ -103,10 +103,9 @@ class ClassificationMetrics(TaskMetrics):
 
     def update(self, predictions: list[Tensor], targets: list[Target]) -> None:
         pairs = [pair for pair in zip(predictions, targets, strict=True) if "classes" in pair[1].labelled]
-        if not pairs:
-            return
-        scores = torch.stack([prediction for prediction, _ in pairs])
-        labels = torch.stack([target.classes for _, target in pairs])
+        none = torch.zeros(0, self.voc07.num_classes)
+        scores = torch.stack([prediction for prediction, _ in pairs]) if pairs else none
+        labels = torch.stack([target.classes for _, target in pairs]) if pairs else none.to(torch.int8)
         self.voc07.update(scores, labels)
         self.area.update(scores, labels)
 
