@@ -1,0 +1,181 @@
+"""Which images form the batch of a step: a pure function of (seed, step)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from vjo_train.errors import ConfigError, DataError
+
+
+class TaskSchedule(Protocol):
+    """What the plan asks of a schedule."""
+
+    def tasks(self, step: int, epoch: int) -> tuple[str, ...]:
+        """The tasks that are on at a step; a pure function."""
+        ...
+
+
+class Draw(NamedTuple):
+    """One image of a batch, and the key of its augmentation."""
+
+    image: int
+    stream: str
+    """Which endless sequence of images it comes from."""
+    round: int
+    """How often that sequence has been through all of its images before."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One batch to load."""
+
+    step: int
+    """The number of the batch since the start of training; -1 in evaluation."""
+    tasks: tuple[str, ...]
+    draws: tuple[Draw, ...]
+
+
+class _Stream:
+    """An endless sequence over some images: one shuffled round after another, all images once in each."""
+
+    def __init__(self, name: str, images: npt.NDArray[np.int64], seed: int) -> None:
+        self.name, self.images, self.seed = name, images, seed
+        self._cached: tuple[int, npt.NDArray[np.int64]] = (-1, images)
+
+    def __getitem__(self, position: int) -> Draw:
+        number, place = divmod(position, len(self.images))
+        if self._cached[0] != number:
+            rng = np.random.default_rng([self.seed, number, *self.name.encode()])
+            self._cached = (number, rng.permutation(self.images))
+        return Draw(int(self._cached[1][place]), self.name, number)
+
+
+class Plan:
+    """The batches of a training run, without end.
+
+    The images of a step come from those that are labelled for any task that is on, in shuffled rounds; every
+    different set of tasks has its own rounds, and goes on where it stopped at its own last turn. Where fewer than
+    `labelled_per_batch` of them are labelled for a task that is on, the last images of the batch that no task needs
+    give way to images from rounds over this task's own images.
+
+    Args:
+        labelled: task -> numbers of the images that are labelled for it.
+        schedule: which tasks are on at a step.
+        batch_size: images per step, over all ranks.
+        labelled_per_batch: at least so many images of a batch are labelled for each task that is on.
+        seed: of all shuffling.
+        num_images: images of the training split, which gives the length of an epoch.
+
+    Raises:
+        DataError: a task has no labelled image.
+        ConfigError: the tasks that are on ask for more images than a batch holds.
+    """
+
+    def __init__(
+        self,
+        *,
+        labelled: Mapping[str, npt.NDArray[np.int64]],
+        schedule: TaskSchedule,
+        batch_size: int,
+        labelled_per_batch: int,
+        seed: int,
+        num_images: int,
+    ) -> None:
+        for task, images in labelled.items():
+            if not len(images):
+                raise DataError(
+                    f"heads.{task}: none of the {num_images} training images is labelled for it; "
+                    "choose another dataset.split, or leave this head out."
+                )
+        self.schedule, self.batch_size, self.labelled_per_batch = schedule, batch_size, labelled_per_batch
+        self.steps_per_epoch = max(1, math.ceil(num_images / batch_size))
+        self._seed = seed
+        self._images = {task: np.unique(images) for task, images in labelled.items()}
+        highest = max(int(images[-1]) for images in self._images.values())
+        self._is_labelled = {task: np.isin(np.arange(highest + 1), images) for task, images in self._images.items()}
+        self._own = {task: _Stream(f"own/{task}", images, seed) for task, images in self._images.items()}
+        self._pools: dict[tuple[str, ...], _Stream] = {}
+        self._turns: dict[tuple[str, ...], int] = {}
+        self._used = dict.fromkeys(self._images, 0)
+        self._before: list[tuple[int, dict[str, int]]] = []
+        self.tasks_checked(0)
+
+    def tasks(self, step: int) -> tuple[str, ...]:
+        """The tasks that are on."""
+        return self.schedule.tasks(step, step // self.steps_per_epoch)
+
+    def batch(self, step: int) -> list[Draw]:
+        """The GLOBAL batch of `step` (from 0); rank r takes `[r::world]`."""
+        while len(self._before) <= step:
+            self._advance()
+        tasks = self.tasks(step)
+        turn, used = self._before[step]
+        return self._compose(tasks, turn, used)[0]
+
+    def turn(self, step: int, rank: int = 0, world: int = 1) -> Turn:
+        """The share of `rank` in the batch of `step`."""
+        return Turn(step, self.tasks(step), tuple(self.batch(step)[rank::world]))
+
+    def tasks_checked(self, step: int) -> tuple[str, ...]:
+        """The tasks that are on, after the check that a batch can hold their images.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        tasks = self.tasks(step)
+        if self.labelled_per_batch * len(tasks) > self.batch_size:
+            raise ConfigError(
+                f"dataset.labelled_per_batch: found {self.labelled_per_batch} for {len(tasks)} tasks at once, but "
+                f"dataset.batch_size is {self.batch_size}; must be at most {self.batch_size // len(tasks)}."
+            )
+        return tasks
+
+    def _advance(self) -> None:
+        """Remembers where every sequence stands before the next step that has not been planned yet."""
+        tasks = self.tasks_checked(len(self._before))
+        turn = self._turns.get(tasks, 0)
+        self._before.append((turn, self._used))
+        self._turns[tasks] = turn + 1
+        if any(len(self._images[task]) < len(self._pool(tasks).images) for task in tasks):
+            self._used = self._compose(tasks, turn, self._used)[1]
+
+    def _pool(self, tasks: tuple[str, ...]) -> _Stream:
+        if tasks not in self._pools:
+            images = np.unique(np.concatenate([self._images[task] for task in tasks]))
+            self._pools[tasks] = _Stream("pool/" + "+".join(tasks), images, self._seed)
+        return self._pools[tasks]
+
+    def _compose(self, tasks: tuple[str, ...], turn: int, used: dict[str, int]) -> tuple[list[Draw], dict[str, int]]:
+        """The batch of the `turn`-th step of these tasks, and how far each task's own sequence is used after it.
+
+        A place can be given up if each task it serves has more images than it needs. Such a place always exists:
+        the places that cannot be given up serve tasks with `labelled_per_batch` images or fewer, and with one task
+        still short they number less than `labelled_per_batch * len(tasks) <= batch_size`.
+        """
+        pool = self._pool(tasks)
+        draws = [pool[position] for position in range(turn * self.batch_size, (turn + 1) * self.batch_size)]
+        need = self.labelled_per_batch
+        counts = {task: sum(bool(self._is_labelled[task][draw.image]) for draw in draws) for task in tasks}
+        if min(counts.values()) >= need:
+            return draws, used
+        used = dict(used)
+        for task in tasks:
+            while counts[task] < need:
+                place = next(
+                    place
+                    for place in reversed(range(len(draws)))
+                    if all(counts[t] > need for t in tasks if self._is_labelled[t][draws[place].image])
+                )
+                new = self._own[task][used[task]]
+                used[task] += 1
+                for other in tasks:
+                    served = self._is_labelled[other]
+                    counts[other] += int(served[new.image]) - int(served[draws[place].image])
+                draws[place] = new
+        return draws, used
