@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -27,12 +28,12 @@ def train(cfg: DictConfig, output: Path) -> Results:
 
 
 def evaluate(cfg: DictConfig, output: Path, checkpoint: Path) -> Results:
-    """Tests `checkpoint` on the config's test split, or on `split` where the config has one.
+    """Tests `checkpoint` on the config's `dataset.test_split`.
 
     Raises:
         VjoError: a mistake in the config or the data, or a checkpoint that does not fit.
     """
-    return run.evaluate(_job(cfg, output), checkpoint, split=cfg.get("split"))
+    return run.evaluate(_job(cfg, output), checkpoint)
 
 
 def _job(cfg: DictConfig, output: Path) -> run.Job:
@@ -46,9 +47,9 @@ def _job(cfg: DictConfig, output: Path) -> run.Job:
         settings=_make(cfg.trainer),
         loggers=[_make(cfg.logger)] if cfg.logger and "_target_" in cfg.logger else [],
         output=output,
-        name=cfg.name,
         seed=cfg.seed,
         config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
+        overrides=list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else [],
     )
 
 

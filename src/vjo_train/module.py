@@ -59,6 +59,7 @@ class MultiTaskModule(pl.LightningModule):
         self.register_buffer("mean", 255 * torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
         self.per_class: dict[str, dict[str, Tensor]] = {}
+        self.batches = 0
         self._optimizer, self._lr_schedule = optimizer, lr_schedule
         self._metrics: dict[str, TaskMetrics] = {}
         self._step: TaskLosses | None = None
@@ -96,6 +97,7 @@ class MultiTaskModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seeds dropout and samplers by the batch's number, so that a resumed run draws what it would have drawn."""
+        self.batches = batch.step + 1
         words = np.random.SeedSequence([self.seed, batch.step, self.global_rank]).generate_state(2)
         torch.manual_seed(int(words[0]) << 32 | int(words[1]))
 
@@ -167,6 +169,10 @@ class MultiTaskModule(pl.LightningModule):
         for task, weight in self.weighting.backward(self._step).items():
             self.log(f"train/{task}/weight", weight, on_step=True, on_epoch=True, batch_size=1)
         self._step = self._total = None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the number of batches that training has seen, where a resumed run's data go on."""
+        checkpoint["batches"] = self.batches
 
     def configure_optimizers(self) -> Any:
         """The optimizer, and the learning-rate schedule by step."""

@@ -1,0 +1,165 @@
+"""Training and evaluation as plain functions of built objects: no Hydra in here."""
+
+from __future__ import annotations
+
+import logging
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging
+from pytorch_lightning.loggers import Logger
+from rich.console import Console
+
+from vjo_train import checkpoints
+from vjo_train.data.datamodule import DataModule
+from vjo_train.errors import ConfigError
+from vjo_train.interruption import Interruption
+from vjo_train.module import MultiTaskModule
+from vjo_train.precision import choose_precision
+from vjo_train.report.environment import describe_device, git_revision, package_versions
+from vjo_train.report.history import History
+from vjo_train.report.progress import Progress
+from vjo_train.report.results import Results, name_per_class, write_results
+from vjo_train.report.tables import metrics_table, model_summary, per_class_table
+from vjo_train.report.throughput import Throughput
+from vjo_train.schema import TrainerConfig
+from vjo_train.strategy import SummedGradients
+
+log = logging.getLogger("vjo_train")
+
+
+@dataclass
+class Job:
+    """All that a run needs, built and bound to each other."""
+
+    module: MultiTaskModule
+    data: DataModule
+    settings: TrainerConfig
+    loggers: list[Logger]
+    output: Path
+    seed: int
+    config: dict[str, Any]
+    """The resolved config, for the results."""
+    overrides: list[str]
+    """What the command line changed."""
+
+
+def train(job: Job) -> Results:
+    """Trains, then tests the checkpoint that was best on val (the last one where there is no val split).
+
+    Raises:
+        ConfigError: early stopping or a monitor without a validation split, or a wrong `trainer.resume`.
+        VjoError: see the data set and the weighting.
+    """
+    throughput = Throughput()
+    resume = checkpoints.resume_path(job.settings.resume, job.output)
+    trainer = _trainer(job, throughput, _training_callbacks(job, throughput))
+    if trainer.is_global_zero:
+        Console().print(model_summary(job.module.sharing, dict(job.module.heads.items()), job.module.weighting))
+        log.info("Training in %s on %s.", trainer.precision, describe_device(trainer.strategy.root_device)["name"])
+    if resume is not None:
+        job.data.start_step = checkpoints.read(resume)["batches"]
+        log.info("Going on from %s.", resume)
+    trainer.fit(job.module, datamodule=job.data, ckpt_path=resume, weights_only=True)
+    return _test(job, trainer, checkpoints.find(job.output, None, "trainer"), throughput)
+
+
+def evaluate(job: Job, checkpoint: Path) -> Results:
+    """Tests a checkpoint, exactly as the run that wrote it did.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged or of another network.
+        DataError: see the data set.
+    """
+    throughput = Throughput()
+    return _test(job, _trainer(job, throughput, []), checkpoint, throughput)
+
+
+def _test(job: Job, trainer: pl.Trainer, checkpoint: Path, throughput: Throughput) -> Results:
+    checkpoints.restore(job.module, checkpoint)
+    (metrics,) = trainer.test(job.module, datamodule=job.data, verbose=False)
+    module = job.module
+    results = Results(
+        metrics={name: float(value) for name, value in metrics.items()},
+        per_class=name_per_class(
+            "test",
+            {t: {m: v.tolist() for m, v in values.items()} for t, values in module.per_class.items()},
+            job.data.classes,
+        ),
+        monitors=[f"test/{task}/{module.head(task).monitor}" for task in module.tasks],
+        config=job.config,
+        overrides=job.overrides,
+        seed=job.seed,
+        versions=package_versions(),
+        git=git_revision(),
+        device=describe_device(trainer.strategy.root_device, trainer.world_size),
+        precision=str(trainer.precision),
+        data=" ".join(f"{split}={job.data.fingerprint(split)}" for split in (job.data.split, job.data.test_split)),
+        checkpoint=_relative(checkpoint, job.output),
+        epochs=trainer.current_epoch,
+        steps=trainer.global_step,
+        wall_seconds=throughput.wall_seconds,
+        images_per_second=throughput.run.images_per_second,
+        data_wait=throughput.run.data_wait,
+    )
+    if trainer.is_global_zero:
+        write_results(job.output / "results.json", results)
+        console = Console()
+        console.print(per_class_table(results.per_class, width=console.width))
+        console.print(metrics_table(results.metrics, results.monitors))
+        log.info("Results: %s", job.output / "results.json")
+    return results
+
+
+def _trainer(job: Job, throughput: Throughput, callbacks: list[Callback]) -> pl.Trainer:
+    settings = job.settings
+    several = settings.devices * settings.num_nodes > 1
+    return pl.Trainer(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy=SummedGradients() if several else "auto",
+        precision=choose_precision(settings.precision, settings.accelerator),  # type: ignore[arg-type]
+        max_epochs=settings.max_epochs,
+        max_steps=settings.max_steps or -1,
+        accumulate_grad_batches=settings.accumulate_grad_batches,
+        gradient_clip_val=settings.gradient_clip_val,
+        check_val_every_n_epoch=settings.check_val_every_n_epoch,
+        log_every_n_steps=settings.log_every_n_steps,
+        deterministic=settings.deterministic,
+        logger=job.loggers or False,
+        callbacks=[throughput, *callbacks, *([Progress(job.module.tasks, throughput)] if settings.progress else [])],
+        enable_progress_bar=settings.progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        # The plan splits the batches over the ranks itself.
+        use_distributed_sampler=False,
+        default_root_dir=job.output,
+    )
+
+
+def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
+    settings = job.settings
+    validated = job.data.val_split is not None or job.data.val_fraction > 0
+    for key in ("early_stopping", "monitor"):
+        if getattr(settings, key) is not None and not validated:
+            raise ConfigError(
+                f"trainer.{key} needs a validation split: set dataset.val_split, or dataset.val_fraction above 0."
+            )
+    monitor = settings.monitor or "val/monitor"
+    callbacks: list[Callback] = [
+        History(job.output / "metrics.csv", throughput),
+        Interruption(job.output / checkpoints.FOLDER / "last.ckpt"),
+    ]
+    if settings.ema is not None:
+        callbacks.append(EMAWeightAveraging(decay=settings.ema))
+    if settings.early_stopping is not None:
+        callbacks.append(EarlyStopping(monitor, patience=settings.early_stopping, mode="max"))
+    return [*callbacks, *checkpoints.callbacks(job.output, monitor if validated else None)]
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
