@@ -97,7 +97,7 @@ class DataModule(pl.LightningDataModule):
                 "set val_fraction=0 or val_split=null."
             )
         if self.val_split == self.split:
-            raise ConfigError(f"dataset.val_split: found '{self.split}', the split that is trained on; must be another.")
+            raise ConfigError(f"dataset.val_split: found '{self.split}', which is trained on; must be another split.")
         if self.generate is not None and self.classes != self.generate.classes:
             raise ConfigError(
                 f"dataset.classes: found {list(self.classes)}; the drawn classes are {list(self.generate.classes)}."
@@ -298,10 +298,12 @@ class _Epochs(Sampler[Turn]):
         self._data, self._rank, self._world = data, rank, world
 
     def __iter__(self) -> Iterator[Turn]:
+        # A generator, so that nothing moves before the first turn is taken: torch's loader calls iter() twice.
         plan, first = self._data.plan, self._data.start_step
         end = (first // plan.steps_per_epoch + 1) * plan.steps_per_epoch
         self._data.start_step = end
-        return (plan.turn(step, self._rank, self._world) for step in range(first, end))
+        for step in range(first, end):
+            yield plan.turn(step, self._rank, self._world)
 
     def __len__(self) -> int:
         return self._data.plan.steps_per_epoch

@@ -48,7 +48,7 @@ def read_mask(path: Path, size: tuple[int, int], highest: int, meaning: str) -> 
     """
     with _open(path) as image:
         if image.mode not in ("P", "L"):
-            raise DataError(f"{path}: found a mask of mode {image.mode}; must be an 8-bit palette or grey PNG of indices.")
+            raise DataError(f"{path}: found a mask of mode {image.mode}; must be an 8-bit palette or grey PNG.")
         indices: npt.NDArray[np.uint8] = np.array(image, dtype=np.uint8)
     if indices.shape != size:
         raise DataError(

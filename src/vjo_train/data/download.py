@@ -1,4 +1,5 @@
 """Fetches PASCAL VOC 2007."""
+
 from pathlib import Path
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -58,8 +59,10 @@ class TurnDataset(Dataset[Any]):
             samples = [self._load(draw, fields) for draw in turn.draws]
         except DataError as error:
             return error
-        images = torch.stack([image for image, _, _, _ in samples]) if samples else torch.empty(
-            (0, 3, self.size, self.size), dtype=torch.uint8
+        images = (
+            torch.stack([image for image, _, _, _ in samples])
+            if samples
+            else torch.empty((0, 3, self.size, self.size), dtype=torch.uint8)
         )
         return Batch(
             images=images,
@@ -180,7 +183,9 @@ def _as_it_is(batch: Any) -> Any:
 class Rows(Sampler[Turn]):
     """Images in their order, `batch_size` at a time; rank r of w takes `rows[r::w]`, none twice."""
 
-    def __init__(self, rows: np.ndarray[Any, Any], tasks: tuple[str, ...], batch_size: int, rank: int, world: int) -> None:
+    def __init__(
+        self, rows: npt.NDArray[np.int64], tasks: tuple[str, ...], batch_size: int, rank: int, world: int
+    ) -> None:
         draws = [Draw(int(row), "evaluation", 0) for row in rows[rank::world]]
         self._turns = [
             Turn(-1, tasks, tuple(draws[start : start + batch_size])) for start in range(0, len(draws), batch_size)

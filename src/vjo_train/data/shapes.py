@@ -200,7 +200,12 @@ def _scene(image: npt.NDArray[np.uint8], owner: npt.NDArray[np.uint8], labels: l
         boxes.append((int(columns.min()) + 1, int(rows.min()) + 1, int(columns.max()) + 1, int(rows.max()) + 1))
         shares.append(len(rows) / area)
     return Scene(
-        image, _border(owner), labels, boxes, [share < _DIFFICULT for share in shares], [share < 0.95 for share in shares]
+        image=image,
+        objects=_border(owner),
+        labels=labels,
+        boxes=boxes,
+        difficult=[share < _DIFFICULT for share in shares],
+        truncated=[share < 0.95 for share in shares],
     )
 
 
@@ -255,7 +260,7 @@ def _rasterise(
         turn = np.asarray([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
         corners = _outline(label) @ turn * outer + (x, y)
         pen.polygon([(float(a), float(b)) for a, b in corners], fill=255)
-    return np.asarray(sheet.reduce(scale), np.float32) / 255
+    return np.asarray(sheet.reduce(scale), np.float32) / np.float32(255)
 
 
 def _paint(rng: np.random.Generator, canvas: _Rgb, alpha: npt.NDArray[np.float32], size: int) -> None:
@@ -283,7 +288,8 @@ def _clutter(rng: np.random.Generator, canvas: _Rgb, size: int) -> None:
 def _texture(rng: np.random.Generator, size: int, colour: _Rgb, strength: float) -> _Rgb:
     """[S, S, 3] the colour, with smooth noise and, often, stripes or checks."""
     cells = int(rng.integers(3, 14))
-    noise = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8)).resize((size, size), Image.Resampling.BICUBIC)
+    coarse = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+    noise = coarse.resize((size, size), Image.Resampling.BICUBIC)
     field = (np.asarray(noise, np.float32) / 127.5 - 1) * np.float32(strength)
     kind = rng.integers(4)
     if kind < 2:

@@ -53,7 +53,7 @@ def find_root(folder: Path) -> Path:
         DataError: there is no such folder, or several.
     """
     if not folder.is_dir():
-        raise DataError(f"dataset.root: found no folder {folder}; it must hold {IMAGES}/, or be the VOCdevkit above it.")
+        raise DataError(f"dataset.root: found no folder {folder}; it must hold {IMAGES}/ or VOC*/{IMAGES}/.")
     for parent in (folder, folder / "VOCdevkit"):
         if (parent / IMAGES).is_dir():
             return parent
@@ -62,7 +62,7 @@ def find_root(folder: Path) -> Path:
             return years[0]
         if years:
             found = ", ".join(path.name for path in years)
-            raise DataError(f"dataset.root: found several data sets in {parent} ({found}); name one, such as {years[0]}.")
+            raise DataError(f"dataset.root: {parent} holds several data sets ({found}); name one, such as {years[0]}.")
     raise DataError(f"dataset.root: {folder} holds neither {IMAGES}/ nor VOC*/{IMAGES}/; it must hold one of them.")
 
 
@@ -81,7 +81,8 @@ def read_split(root: Path, split: str) -> list[str]:
     path = root / SPLITS / f"{split}.txt"
     names = split_names(root)
     if split not in names and not path.is_file():
-        raise DataError(f"{path}: there is no split '{split}'{nearest(split, names)}; found {', '.join(names) or 'none'}.")
+        found = ", ".join(names) or "none"
+        raise DataError(f"{path}: there is no split '{split}'{nearest(split, names)}; found {found}.")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -195,8 +196,8 @@ def _read_xml(path: Path) -> ElementTree.Element:
     try:
         parser.Parse(path.read_bytes(), True)
     except expat.ExpatError as error:
-        reason = expat.ErrorString(error.code)
-        raise DataError(f"{path}: no well-formed XML, {reason} in line {error.lineno}, column {error.offset}.") from error
+        where = f"{expat.ErrorString(error.code)} in line {error.lineno}, column {error.offset}"
+        raise DataError(f"{path}: found {where}; must be well-formed XML.") from error
     except (ValueError, LookupError) as error:
         raise DataError(f"{path}: no readable XML ({error}); must be UTF-8 or of a declared encoding.") from error
     except FileNotFoundError:
