@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Interval
+from annotated_types import Ge, Gt, Interval, MinLen
+from omegaconf import DictConfig
+
+from vjo_train.errors import ConfigError
+from vjo_train.signatures import PACKAGE, Node, Signature, nearest, signature
+from vjo_train.values import MISSING, choice_hint, describe, fits, found, plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,3 +55,96 @@ class TrainerConfig:
     deterministic: bool = False
     progress: bool = True
     log_every_n_steps: Annotated[int, Ge(1)] = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The keys at the root of `vjo-train`'s config: one node per group, a seed and a name."""
+
+    dataset: Node
+    backbone: Node
+    neck: Node
+    heads: Mapping[str, Node]
+    sharing: Node
+    weighting: Node
+    schedule: Node
+    optimizer: Node
+    lr_schedule: Node
+    trainer: Node
+    logger: Mapping[str, Any]
+    seed: Annotated[int, Interval(ge=0, lt=2**32)]
+    name: Annotated[str, MinLen(1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig(TrainConfig):
+    """The keys at the root of `vjo-eval`'s config."""
+
+    run: str
+    checkpoint: str | None
+    split: str | None
+
+
+GIVEN = {
+    "dataset": {"seed"},
+    "neck": {"in_channels"},
+    "heads": {"channels", "num_classes"},
+    "sharing": {"backbone", "neck", "levels"},
+    "weighting": {"tasks"},
+    "schedule": {"tasks"},
+}
+"""Group -> the arguments that `build.py` supplies: no keys."""
+
+
+def check(cfg: DictConfig, root: type[TrainConfig] = TrainConfig) -> None:
+    """Checks a composed config against the constructors that it names, without importing them.
+
+    Values that refer to the run itself (`${hydra:...}`) are not known before it starts and pass. A node whose
+    `_target_` lies in another package is only checked to be a mapping.
+
+    Raises:
+        ConfigError: an unknown or missing key, a wrong type, a value out of range, an unknown choice or target.
+    """
+    _check_keys(plain(cfg), signature(f"{__name__}.{root.__name__}"), "")
+
+
+def _check_keys(node: Mapping[str, Any], arguments: Signature, path: str) -> None:
+    prefix = f"{path}." if path else ""
+    for key, value in node.items():
+        if key in arguments:
+            _check_value(value, arguments[key].type, f"{prefix}{key}")
+        elif key not in ("_target_", "_convert_", "_recursive_", "_partial_"):
+            hint = nearest(key, arguments) or f"; its keys are {', '.join(arguments) or '(none)'}."
+            raise ConfigError(f"Key '{key}' is not in {repr(path) if path else 'the config'}{hint}")
+    for name, argument in arguments.items():
+        if argument.required and name not in node:
+            raise ConfigError(f"{prefix}{name}: missing; must be {describe(argument.type)}.")
+
+
+def _check_value(value: Any, kind: Any, path: str) -> None:
+    if value is MISSING:
+        raise ConfigError(f"{path}: no value given; must be {describe(kind)}.")
+    if not fits(value, kind):
+        raise ConfigError(f"{path}: found {found(value)}; must be {describe(kind)}{choice_hint(value, kind) or '.'}")
+    if isinstance(value, Mapping):
+        if kind is Node and "_target_" not in value:
+            raise ConfigError(f"{path}: has no _target_, so nothing says what it is.")
+        if "_target_" in value:
+            _check_target(value, path)
+        else:
+            for key, child in value.items():
+                if isinstance(child, Mapping):
+                    _check_value(child, Any, f"{path}.{key}")
+
+
+def _check_target(node: Mapping[str, Any], path: str) -> None:
+    target = str(node["_target_"])
+    if target.split(".")[0] != PACKAGE:
+        return
+    try:
+        arguments = signature(target)
+    except ConfigError as error:
+        raise ConfigError(f"{path}.{error}") from None
+    group, _, rest = path.partition(".")
+    given = GIVEN.get(group, set()) if rest.count(".") == 0 and (group == "heads") == bool(rest) else set()
+    _check_keys(node, {name: arguments[name] for name in arguments if name not in given}, path)
