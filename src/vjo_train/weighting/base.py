@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Annotated, Any, Required, TypedDict
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
+
+from vjo_train.errors import ConfigError, NumericsError
+from vjo_train.weighting.diagnostics import diagnose
+from vjo_train.weighting.rows import Row, add_to_grad, distributed, fresh_row, gramian, loss_rows, packed
 
 
 @dataclass
@@ -37,10 +43,25 @@ class TaskLosses:
     scaled: bool = True
     """Whether a loss scaler is at work, so that a gradient may overflow without ending the run; then the weighting
     looks at every gradient and keeps its state when one is not finite."""
+    resample: Callable[[float], Mapping[str, Tensor]] | None = None
+    """Share of the images in 0..1 -> a second forward on that many of them: the losses of the tasks labelled there,
+    like `losses` (summed over ranks: the task loss of the sample). Must leave running statistics as they are."""
+
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """Every parameter but the shared ones."""
+        return [*(p for own in self.own.values() for p in own), *self.others]
 
     @property
     def tasks(self) -> tuple[str, ...]:
         return tuple(self.losses)
+
+
+class Options(TypedDict, total=False):
+    """What every weighting can be told."""
+
+    tasks: Required[Sequence[str]]
+    diagnose_every: Annotated[int, Ge(0)]
 
 
 class Weighting(nn.Module):
@@ -48,11 +69,31 @@ class Weighting(nn.Module):
 
     Args:
         tasks: the names of all heads; K is their number.
+        diagnose_every: look at the task gradients every so many batches (see `diagnostics`); 0 for never.
+
+    Attributes:
+        diagnostics: figures on the task gradients of the last batch, by name; empty where it was not looked at.
+        calls: how many batches were seen.
+        unsolved: how often a solver did not reach its tolerance (each time is logged with its residual).
     """
 
-    def __init__(self, *, tasks: Sequence[str]) -> None:
+    calls: Tensor
+    unsolved: Tensor
+
+    def __init__(self, *, tasks: Sequence[str], diagnose_every: Annotated[int, Ge(0)] = 0) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
+        self.diagnose_every = diagnose_every
+        self.diagnostics: dict[str, float] = {}
+        self.register_buffer("calls", torch.tensor(0))
+        self.register_buffer("unsolved", torch.tensor(0))
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """Leaves buffers on the CPU and in their types: a weighting's arithmetic is small, and exact."""
+        kept = dict(self._buffers)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._buffers.update(kept)
+        return self
 
     @abstractmethod
     def backward(self, step: TaskLosses) -> dict[str, Tensor]:
@@ -60,6 +101,9 @@ class Weighting(nn.Module):
 
         Returns:
             The weight of each present task, as detached scalars, for the log.
+
+        Raises:
+            NumericsError: a gradient that is not finite, where no loss scaler is at work and the weighting sees it.
         """
 
     def index(self, tasks: Sequence[str]) -> list[int]:
@@ -68,16 +112,26 @@ class Weighting(nn.Module):
 
     @contextmanager
     def transaction(self, step: TaskLosses) -> Iterator[None]:
-        """Undoes what the block did to the buffers if a fresh gradient is not finite (overflow under loss scaling).
-
-        The decision stays on the device, so nothing waits for it.
-        """
+        """Undoes what the block did to the buffers if a fresh gradient is not finite (overflow under loss scaling)."""
         before = [(buffer, buffer.clone()) for buffer in self.buffers()] if step.scaled else []
         yield
-        if before:
-            finite = gradients_finite(step)
+        if before and not gradients_finite(step):
             for buffer, old in before:
-                buffer.copy_(torch.where(finite.to(buffer.device), buffer, old))
+                buffer.copy_(old)
+
+    def due(self, every: int) -> bool:
+        """Whether this batch is one of every `every`, the first included; never if 0."""
+        return every > 0 and int(self.calls) % every == 0
+
+    def inspect(self, matrix: Tensor, step: TaskLosses) -> None:
+        """Writes the diagnostics of the unscaled Gramian [k, k], if due; nothing for an overflow of a loss scaler.
+
+        Raises:
+            NumericsError: a gradient is not finite, and no loss scaler is at work.
+        """
+        self.diagnostics = {}
+        if finite(matrix, step) and self.due(self.diagnose_every):
+            self.diagnostics = diagnose(matrix, step.tasks)
 
 
 class LossWeighting(Weighting):
@@ -85,24 +139,51 @@ class LossWeighting(Weighting):
 
     @abstractmethod
     def weights(self, values: Tensor, tasks: Sequence[str], epoch: int) -> Tensor:
-        """Losses [k] of the present `tasks` -> their weights [k] without graph.
+        """Losses [k] float64 (CPU) of the present `tasks` -> their weights [k] without graph.
 
         Called once per batch; updates the state. Weights sum to k when all weigh the same.
         """
 
     def backward(self, step: TaskLosses) -> dict[str, Tensor]:
-        values = torch.stack([step.values[task] for task in step.tasks])
         with self.transaction(step):
-            weights = self.weights(values, step.tasks, step.epoch).to(values.dtype)
-            total = torch.stack(list(step.losses.values())) @ weights
+            self.diagnostics = {}
+            if self.due(self.diagnose_every):
+                losses = [loss * step.factor for loss in step.losses.values()]
+                self.inspect(parameter_gramian(losses, step), step)
+            weights = self.step_weights(step)
+            total = sum(w * loss for w, loss in zip(weights.tolist(), step.losses.values(), strict=True))
             if step.auxiliary is not None:
                 total = total + step.auxiliary
+            assert isinstance(total, Tensor)
             accumulate_gradients(total * step.factor, step)
-            self.learn(values, step.tasks, step.factor)
-        return dict(zip(step.tasks, weights, strict=True))
+            self.calls += 1
+        return dict(zip(step.tasks, weights.float(), strict=True))
 
-    def learn(self, values: Tensor, tasks: Sequence[str], factor: Tensor) -> None:
-        """Adds `factor` times their gradient to the weighting's own parameters, from global losses [k] (any rank)."""
+    def step_weights(self, step: TaskLosses) -> Tensor:
+        """The weights [k] float64 of this step; updates the state, and the gradients of what the weighting learns."""
+        values = torch.stack(list(step.values.values())).detach().cpu().double()
+        weights = self.weights(values, step.tasks, step.epoch)
+        self.learn(values, step.tasks, float(step.factor))
+        return weights
+
+    def learn(self, values: Tensor, tasks: Sequence[str], factor: float) -> None:
+        """Adds `factor` times their gradient to the weighting's own parameters.
+
+        It is a function of the global losses [k], so every rank comes to the same without talking.
+        """
+
+
+def reduced_gramian(rows: Sequence[Row], like: Sequence[Tensor]) -> Tensor:
+    """[K, K] float64: the Gramian of the rows summed over ranks; packs the rows where that is quicker."""
+    if distributed() or like[0].device.type == "cuda":
+        packed(rows, like)
+    return gramian(rows)
+
+
+def parameter_gramian(losses: Sequence[Tensor], step: TaskLosses) -> Tensor:
+    """The Gramian [k, k] of the shared parameters' gradients of scaled losses, unscaled; the graph is kept."""
+    rows = loss_rows(losses, step.shared, retain_graph=True)
+    return reduced_gramian(rows, step.shared) / float(step.factor) ** 2
 
 
 def accumulate_gradients(loss: Tensor, step: TaskLosses) -> None:
@@ -110,46 +191,37 @@ def accumulate_gradients(loss: Tensor, step: TaskLosses) -> None:
     if not distributed():
         torch.autograd.backward(loss)
         return
-    parameters = [*step.shared, *(p for task in step.tasks for p in step.own[task]), *step.others]
-    gradients: Sequence[Tensor | None] = [None] * len(parameters)
-    if loss.requires_grad:
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    add_reduced(parameters, gradients)
+    parameters = [*step.shared, *step.trained]
+    add_reduced(parameters, fresh_row(parameters, [loss] if loss.requires_grad else [], [None]))
 
 
-def add_reduced(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor | None]) -> None:
-    """Sums `gradients` over the ranks in one flat all-reduce and adds them to `.grad`.
+def add_reduced(parameters: Sequence[nn.Parameter], row: Row) -> None:
+    """Adds a row, summed over the ranks, to `.grad`; what no rank reaches keeps its `.grad` (None stays None)."""
+    if distributed() and row.flat is None and parameters:
+        packed([row], parameters)
+    add_to_grad(parameters, row)
 
-    A parameter that no rank's loss reaches keeps its `.grad` (None stays None).
+
+def gradients_finite(step: TaskLosses) -> bool:
+    """Whether the gradients of all parameters in `step` are finite."""
+    gradients = [p.grad for p in (*step.shared, *step.trained) if p.grad is not None]
+    return not gradients or bool(torch.stack(torch._foreach_norm(gradients)).isfinite().all())
+
+
+def finite(matrix: Tensor, step: TaskLosses) -> bool:
+    """Whether a Gramian [k, k] is finite; False only under loss scaling.
+
+    Raises:
+        NumericsError: it is not, and no loss scaler is at work; names the first task at fault.
     """
-    reached = torch.tensor([g is not None for g in gradients], dtype=torch.float32, device=parameters[0].device)
-    torch.distributed.all_reduce(reached)
-    hit = [i for i, count in enumerate(reached.tolist()) if count > 0]
-    if not hit:
-        return
-    flat = torch.cat(
-        [(g if (g := gradients[i]) is not None else torch.zeros_like(parameters[i])).reshape(-1) for i in hit]
-    )
-    torch.distributed.all_reduce(flat)
-    pieces = torch.split(flat, [parameters[i].numel() for i in hit])
-    for i, piece in zip(hit, pieces, strict=True):
-        parameter, gradient = parameters[i], piece.view_as(parameters[i])
-        parameter.grad = gradient.clone() if parameter.grad is None else parameter.grad + gradient
+    if bool(matrix.isfinite().all()):
+        return True
+    if step.scaled:
+        return False
+    task = next((t for t, ok in zip(step.tasks, matrix.diagonal().isfinite().tolist(), strict=True) if not ok), "?")
+    raise NumericsError(f"The gradient of {task} is not finite at batch {step.step}.")
 
 
-def distributed() -> bool:
-    """Whether more than one rank takes part in this training."""
-    return (
-        torch.distributed.is_available()
-        and torch.distributed.is_initialized()
-        and torch.distributed.get_world_size() > 1
-    )
-
-
-def gradients_finite(step: TaskLosses) -> Tensor:
-    """Whether all gradients of the parameters in `step` are finite, as a bool scalar on their device."""
-    parameters = [*step.shared, *(p for own in step.own.values() for p in own), *step.others]
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    if not gradients:
-        return torch.tensor(True)
-    return torch.stack(torch._foreach_norm(gradients)).isfinite().all()
+def refuse(key: str, found: object, allowed: str) -> ConfigError:
+    """The error for a key of the weighting that contradicts another or the network."""
+    return ConfigError(f"weighting.{key}={found}: {allowed}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Unpack
 
 import torch
 from annotated_types import Gt
 from torch import Tensor
 
-from vjo_train.weighting.base import LossWeighting
+from vjo_train.weighting.base import LossWeighting, Options
 
 
 def dwa_weights(last: Tensor, before: Tensor, temperature: float) -> Tensor:
@@ -33,6 +33,7 @@ class DWA(LossWeighting):
     Args:
         tasks: the names of all heads.
         temperature: T; the larger, the more equal.
+        options: see `Weighting`.
     """
 
     epoch: Tensor
@@ -41,8 +42,8 @@ class DWA(LossWeighting):
     history: Tensor
     seen: Tensor
 
-    def __init__(self, *, tasks: Sequence[str], temperature: Annotated[float, Gt(0)] = 2.0) -> None:
-        super().__init__(tasks=tasks)
+    def __init__(self, *, temperature: Annotated[float, Gt(0)] = 2.0, **options: Unpack[Options]) -> None:
+        super().__init__(**options)
         self.temperature = temperature
         k = len(self.tasks)
         self.register_buffer("epoch", torch.tensor(0))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from vjo_train.errors import ConfigError
-from vjo_train.weighting.base import LossWeighting
+from vjo_train.weighting.base import LossWeighting, Options
 
 
 class FixedWeighting(LossWeighting):
@@ -20,20 +21,21 @@ class FixedWeighting(LossWeighting):
     Args:
         tasks: the names of all heads.
         lambdas: task -> weight >= 0; tasks left out weigh 1, null means all of them.
+        options: see `Weighting`.
 
     Raises:
         ConfigError: for a task that has no head, or a weight that is negative or not finite.
     """
 
-    def __init__(self, *, tasks: Sequence[str], lambdas: Mapping[str, float] | None = None) -> None:
-        super().__init__(tasks=tasks)
-        given = dict(lambdas or {})
+    def __init__(self, *, lambdas: Mapping[str, float] | None = None, **options: Unpack[Options]) -> None:
+        super().__init__(**options)
+        given, known = dict(lambdas or {}), ", ".join(self.tasks)
         for task, value in given.items():
             if task not in self.tasks:
-                raise ConfigError(f"weighting.lambdas: no head is called `{task}`; the heads are {', '.join(tasks)}.")
+                raise ConfigError(f"weighting.lambdas: no head is called `{task}`; the heads are {known}.")
             if not (math.isfinite(value) and value >= 0):
                 raise ConfigError(f"weighting.lambdas.{task} should be a finite number >= 0. Found {value}.")
         self.lambdas = [float(given.get(task, 1.0)) for task in self.tasks]
 
     def weights(self, values: Tensor, tasks: Sequence[str], epoch: int) -> Tensor:
-        return torch.tensor([self.lambdas[i] for i in self.index(tasks)], device=values.device)
+        return torch.tensor([self.lambdas[i] for i in self.index(tasks)], dtype=torch.float64)

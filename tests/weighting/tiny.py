@@ -1,0 +1,103 @@
+"""A network of two convolutions and three heads, and the training step around it, written out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from torch import nn
+from torch.nn import functional as F
+
+from vjo_train.weighting.base import TaskLosses, Weighting
+
+TASKS = ("a", "b", "c")
+CONF = Path(__file__).parents[2] / "conf" / "weighting"
+METHODS = sorted(path.stem for path in CONF.glob("*.yaml"))
+
+
+def make(name: str, tasks=TASKS, **overrides) -> Weighting:
+    """The weighting of conf/weighting/<name>.yaml."""
+    node = OmegaConf.create({"seed": 7, "weighting": OmegaConf.load(CONF / f"{name}.yaml")}).weighting
+    return instantiate(OmegaConf.to_container(node, resolve=True) | overrides, _convert_="all", tasks=tasks)
+
+
+def is_gradient(name: str) -> bool:
+    return "at" in OmegaConf.load(CONF / f"{name}.yaml")
+
+
+class Net(nn.Module):
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.trunk = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Tanh(), nn.Conv2d(6, 6, 3, stride=2), nn.Tanh())
+        self.heads = nn.ModuleDict({"a": nn.Linear(6, 4), "b": nn.Linear(6, 2), "c": nn.Linear(6, 1)})
+
+    def step(self, images, tasks=TASKS, share=slice(None), factor=1.0, number=0, epoch=0, scaled=True, mask=None):
+        """The task losses of the images in `share`, a part of the global batch; `mask` [3, B] says who is labelled."""
+        mask = torch.ones(3, len(images)) if mask is None else mask
+        features = self.trunk(images)
+        end = features.view_as(features)
+        values, losses = {}, {}
+        for task in tasks:
+            per_image = self._loss(task, end)
+            labelled = mask[TASKS.index(task)]
+            values[task] = (per_image * labelled).sum().detach() / labelled.sum()
+            mine = (per_image * labelled)[share]
+            losses[task] = mine.sum() / labelled.sum() if labelled[share].any() else torch.zeros(())
+        if share != slice(None):  # only this rank's images have a graph
+            local = self.trunk(images[share])
+            end = local.view_as(local)
+            for task in tasks:
+                labelled = mask[TASKS.index(task)]
+                if labelled[share].any():
+                    losses[task] = (self._loss(task, end) * labelled[share]).sum() / labelled.sum()
+        return TaskLosses(
+            losses=losses,
+            values=values,
+            factor=torch.tensor(float(factor)),
+            shared=[p for p in self.trunk.parameters() if p.requires_grad],
+            own={task: list(self.heads[task].parameters()) for task in tasks},
+            representation=[end],
+            step=number,
+            epoch=epoch,
+            others=[p for t in TASKS if t not in tasks for p in self.heads[t].parameters()],
+            scaled=scaled,
+        )
+
+    def _loss(self, task, features):
+        output = self.heads[task](features.mean((2, 3)))
+        if task == "a":
+            return F.cross_entropy(output, torch.arange(len(output)) % 4, reduction="none")
+        if task == "b":
+            return (output - torch.tensor([1.0, -1.0])).pow(2).mean(1)
+        return F.softplus(5 * output[:, 0])
+
+
+def images(seed: int, n: int = 4):
+    return torch.randn(n, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+
+
+def gradients(net):
+    return {name: None if p.grad is None else p.grad.clone() for name, p in net.named_parameters()}
+
+
+def assert_gradients_close(found, expected, **tolerance):
+    for name, value in expected.items():
+        if value is None:
+            assert found[name] is None, name
+        else:
+            torch.testing.assert_close(found[name], value, msg=lambda m, n=name: f"{n}: {m}", **tolerance)
+
+
+def train(net, weighting, steps, start=0, optimizer=None, **kwargs):
+    """Plain SGD with momentum over batches `start`..; returns the weights of each step."""
+    parameters = [*net.parameters(), *weighting.parameters()]
+    optimizer = optimizer or torch.optim.SGD(parameters, lr=0.05, momentum=0.9)
+    history = []
+    for number in range(start, start + steps):
+        optimizer.zero_grad()
+        history.append(weighting.backward(net.step(images(number), number=number, epoch=number // 2, **kwargs)))
+        optimizer.step()
+    return history, optimizer
