@@ -4,7 +4,8 @@ import sys
 
 import torch
 
-from vjo_train.metrics import COCODetectionAP, VOCClassificationAP, VOCDetectionAP
+from vjo_train.metrics import COCODetectionAP, SegmentationIoU, VOCClassificationAP, VOCDetectionAP, VOCMaskAPs
+from vjo_train.metrics.voc import APSetting
 
 RANKS, BATCH, CLASSES = 2, 4, 3
 IMAGES = (15, 1)  # an uneven share, and a rank without images
@@ -45,7 +46,9 @@ def evaluate(images, rank=None):
         VOCDetectionAP(CLASSES, 0.25, "area"),
         COCODetectionAP(CLASSES),
         COCODetectionAP(CLASSES, "segm"),
+        VOCMaskAPs(CLASSES, {"masks": APSetting(0.3, "area")}),
     ]
+    semantic = SegmentationIoU(CLASSES)
     classification = VOCClassificationAP(CLASSES)
     for start in range(0, images, BATCH):
         mine = [image(number) for number in range(start, min(start + BATCH, images))][share]
@@ -55,7 +58,17 @@ def evaluate(images, rank=None):
         for metric in detection:
             metric.update(list(preds), list(targets))
         classification.update(torch.stack(scores), torch.stack(labels))
-    return [metric.compute() for metric in [*detection, classification]]
+        for pred, target in zip(preds, targets, strict=True):
+            semantic.update(semantic_map(pred), semantic_map(target))
+    return [metric.compute() for metric in [*detection, classification, semantic]]
+
+
+def semantic_map(item):
+    """The classes of an image's masks, the first on top."""
+    out = torch.zeros(16, 16, dtype=torch.uint8)
+    for mask, label in zip(item["masks"].flip(0), item["labels"].flip(0), strict=True):
+        out[mask] = label + 1
+    return out
 
 
 def main(rank, rendezvous, output):

@@ -1,6 +1,15 @@
 """The figures that runs are judged by."""
 
 from vjo_train.metrics.coco import COCODetectionAP
+from vjo_train.metrics.instance import VOCMaskAPs
+from vjo_train.metrics.segmentation import SegmentationIoU
 from vjo_train.metrics.voc import VOCClassificationAP, VOCDetectionAP, VOCDetectionAPs
 
-__all__ = ["COCODetectionAP", "VOCClassificationAP", "VOCDetectionAP", "VOCDetectionAPs"]
+__all__ = [
+    "COCODetectionAP",
+    "SegmentationIoU",
+    "VOCClassificationAP",
+    "VOCDetectionAP",
+    "VOCDetectionAPs",
+    "VOCMaskAPs",
+]

@@ -21,7 +21,7 @@ from vjo_train.metrics.average_precision import (
     mean_over_defined,
 )
 from vjo_train.metrics.collect import FLOATS, INTEGERS, DetectionMetric, RowMetric, check_classes
-from vjo_train.metrics.matching import best_objects, judge
+from vjo_train.metrics.matching import Floats, Integers, best_objects, judge
 
 
 class APSetting(NamedTuple):
@@ -76,12 +76,7 @@ class VOCDetectionAPs(DetectionMetric):
         image, object_image = self.image_places()
         labels, object_labels = detections[:, 5].astype(np.int64), objects[:, 5].astype(np.int64)
         difficult = objects[:, 4] > 0
-        iou, best = best_objects(
-            detections[:, :4],
-            image * self.num_classes + labels,
-            objects[:, :4],
-            object_image * self.num_classes + object_labels,
-        )
+        iou, best = self.matches(image, object_image)
         ranking = _ranking(image, detections[:, 4], labels)
         bounds = np.searchsorted(labels[ranking], np.arange(self.num_classes + 1))
         positives = np.bincount(object_labels[~difficult], minlength=self.num_classes)
@@ -96,6 +91,21 @@ class VOCDetectionAPs(DetectionMetric):
                 ]
             )
         return aps
+
+    def matches(self, image: Integers, object_image: Integers) -> tuple[Floats, Integers]:
+        """For each row of `detections` the greatest IoU with an object of its image and class, and that object's row.
+
+        Args:
+            image: [N] the image of each detection.
+            object_image: [M] the image of each object.
+        """
+        detections, objects = self.rows("detections"), self.rows("objects")
+        return best_objects(
+            detections[:, :4],
+            image * self.num_classes + detections[:, 5].astype(np.int64),
+            objects[:, :4],
+            object_image * self.num_classes + objects[:, 5].astype(np.int64),
+        )
 
 
 class VOCDetectionAP(VOCDetectionAPs):
