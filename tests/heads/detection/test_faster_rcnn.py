@@ -10,9 +10,10 @@ from torchvision.ops import MultiScaleRoIAlign
 from tests.heads.detection import cases
 from vjo_train.heads.detection.anchors import BACKGROUND, match
 from vjo_train.heads.detection.boxes import encode
-from vjo_train.heads.detection.faster_rcnn import FasterRCNN, pool_regions
+from vjo_train.heads.detection.faster_rcnn import FasterRCNN
 from vjo_train.heads.detection.objects import Objects
 from vjo_train.heads.detection.proposals import ProposalOutputs, proposal_loss, propose
+from vjo_train.heads.detection.regions import pool_regions
 from vjo_train.heads.detection.sampling import sample
 
 SCENE = cases.target([[4, 4, 40, 40], [40, 20, 90, 80]], [0, 1])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from vjo_train.heads.base import Head
+from vjo_train.heads.base import Head, TaskMetrics
 from vjo_train.heads.detection.boxes import clip
 from vjo_train.heads.detection.metrics import DetectionMetrics
 from vjo_train.heads.detection.objects import Objects
@@ -80,7 +80,7 @@ class DetectionHead(Head):
         best = batched_nms(boxes, scores, labels, self.nms_threshold)[: self.detections_per_image]
         return Detections(boxes=boxes[best], scores=scores[best], labels=labels[best])
 
-    def metrics(self) -> DetectionMetrics:
+    def metrics(self) -> TaskMetrics:
         return DetectionMetrics(self.num_classes)
 
 

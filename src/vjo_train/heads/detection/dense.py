@@ -34,21 +34,23 @@ def common_channels(key: str, levels: Sequence[str], channels: Mapping[str, int]
 
 
 def tower(inputs: int, width: int, depth: int) -> nn.Sequential:
-    """`depth` times 3x3 convolution, group norm and ReLU: [B, inputs, h, w] -> [B, width, h, w].
-
-    The groups are 32, or fewer where they would have less than 8 channels.
-    """
-    groups = math.gcd(32, width)
-    while groups > 1 and width // groups < 8:
-        groups //= 2
+    """`depth` times 3x3 convolution, group norm and ReLU: [B, inputs, h, w] -> [B, width, h, w]."""
     layers: list[nn.Module] = []
     for step in range(depth):
         layers += [
             convolution(inputs if step == 0 else width, width),
-            nn.GroupNorm(groups, width),
+            group_norm(width),
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers)
+
+
+def group_norm(width: int) -> nn.GroupNorm:
+    """Group norm (Wu, He 2018) of 32 groups, or fewer where they would have less than 8 channels."""
+    groups = math.gcd(32, width)
+    while groups > 1 and width // groups < 8:
+        groups //= 2
+    return nn.GroupNorm(groups, width)
 
 
 def convolution(inputs: int, outputs: int, bias: float = 0.0) -> nn.Conv2d:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -28,6 +28,8 @@ class Objects:
     """[B] bool: whether the objects of the image are known."""
     sizes: Tensor
     """[B, 2] float32: heights and widths of the images on their canvases."""
+    masks: list[Tensor | None] = field(default_factory=list)
+    """[n, S, S] bool of each image, in the order of its boxes, without padding; None where there are none."""
 
     @classmethod
     def of(cls, targets: Sequence[Target], labelled: Sequence[bool]) -> Objects:
@@ -40,7 +42,9 @@ class Objects:
         present = _pad([torch.ones_like(target.difficult[:count]) for target, count in cut])
         device = boxes.device
         sizes = torch.tensor([target.size for target in targets], dtype=torch.float32, device=device)
-        return cls(boxes, classes, present & ~difficult, difficult, torch.tensor(labelled, device=device), sizes)
+        known = torch.tensor(labelled, device=device)
+        masks = [target.masks for target in targets]
+        return cls(boxes, classes, present & ~difficult, difficult, known, sizes, masks)
 
 
 def _pad(rows: list[Tensor]) -> Tensor:

@@ -1,0 +1,206 @@
+"""What heads with a second stage share: proposals, the regions sampled from them, features pooled in regions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch
+from annotated_types import Ge, Gt, Interval
+from torch import Tensor
+from torchvision.models.detection.rpn import RPNHead
+from torchvision.ops import roi_align
+
+from vjo_train.heads.detection.anchors import BACKGROUND, IGNORED, RATIOS, grid_anchors, match
+from vjo_train.heads.detection.base import DetectionHead
+from vjo_train.heads.detection.boxes import area
+from vjo_train.heads.detection.dense import common_channels, rows, stride
+from vjo_train.heads.detection.objects import Objects
+from vjo_train.heads.detection.proposals import ProposalOutputs, propose
+from vjo_train.heads.detection.sampling import sample
+from vjo_train.types import Features
+
+RESOLUTION = 7
+"""Cells per side that a region is pooled into for the choice of its class."""
+ROI_IOU, ROI_FOREGROUND = 0.5, 0.25
+OFFSET_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
+"""Brings the second stage's offsets to about unit variance (Girshick 2015)."""
+
+
+@dataclass
+class RegionOutputs:
+    """Raw outputs of the first stage; the second runs on its proposals when the loss or the boxes are asked for."""
+
+    proposals: ProposalOutputs
+    features: list[Tensor]
+    """What the second stage pools from, finest first."""
+
+
+@dataclass
+class Regions:
+    """M boxes on which a later stage is trained, image by image, chosen from R of each of B images."""
+
+    boxes: Tensor
+    """[M, 4] in canvas pixels; without gradient."""
+    image: Tensor
+    """[M] int64, in rising order."""
+    objects: Tensor
+    """[M] int64: the object that the box is matched with, or `BACKGROUND`."""
+    chosen: Tensor
+    """[B, R] bool: true at M places."""
+    positive: Tensor
+    """[B, R] bool: the chosen ones that are matched with an object."""
+
+    @classmethod
+    def of(cls, boxes: Tensor, found: Tensor, chosen: Tensor) -> Regions:
+        """Those `chosen` [B, R] of the boxes [B, R, 4], matched as `found` [B, R] says."""
+        image, place = chosen.nonzero(as_tuple=True)
+        return cls(boxes[image, place], image, found[image, place], chosen, chosen & (found >= 0))
+
+    @property
+    def hit(self) -> Tensor:
+        """[M] bool: matched with an object."""
+        return self.objects >= 0
+
+    def moved(self, boxes: Tensor, objects: Objects) -> Regions:
+        """The same regions with other boxes [M, 4], matched anew; those matched with difficult objects drop out."""
+        padded = boxes.new_zeros(*self.chosen.shape, 4)
+        padded[self.chosen] = boxes.detach()
+        found = match(padded, objects, ROI_IOU, ROI_IOU, keep_best=False)
+        return Regions.of(padded, found, self.chosen & (found != IGNORED))
+
+
+class RegionHead(DetectionHead):
+    """A proposal network over the pyramid, and samples of its proposals for the stages that a subclass adds.
+
+    At most a quarter of the sampled regions overlap an object at an IoU of 0.5 or more; regions that overlap a
+    difficult object best are never sampled. Sampling draws from torch's global generator.
+
+    Args:
+        channels: of every level of the pyramid.
+        num_classes: C.
+        levels: the features that give proposals, finest first.
+        roi_levels: the features that regions are pooled from, finest first: a region of 224 pixels goes to level 4,
+            one of half the side to level 3, and so on.
+        anchor_scale: side of a level's square anchor, in strides (4 from p3 on, or 8 from p2 on, start at 32 pixels).
+        anchors_per_image: anchors sampled for the proposals' loss.
+        proposal_candidates: boxes per level that enter the proposals' non-maximum suppression.
+        proposals: boxes per image that leave it.
+        rois_per_image: proposals sampled for the later stages' losses.
+        score_threshold: detections of a lower score are dropped.
+        nms_threshold: of two boxes of a class with more IoU than this, the better one stays.
+        candidates: boxes per image that enter the last non-maximum suppression.
+        detections_per_image: boxes per image that leave it.
+
+    Raises:
+        ConfigError: levels that are not there or differ in channels.
+    """
+
+    task: ClassVar[str] = "detection"
+    """The head's place in the config, for messages."""
+
+    def __init__(
+        self,
+        *,
+        channels: Mapping[str, int],
+        num_classes: int,
+        levels: Sequence[str] = ("p3", "p4", "p5", "p6", "p7"),
+        roi_levels: Sequence[str] = ("p3", "p4", "p5"),
+        anchor_scale: Annotated[float, Gt(0)] = 4.0,
+        anchors_per_image: Annotated[int, Ge(2)] = 256,
+        proposal_candidates: Annotated[int, Ge(1)] = 1000,
+        proposals: Annotated[int, Ge(1)] = 1000,
+        rois_per_image: Annotated[int, Ge(4)] = 256,
+        score_threshold: Annotated[float, Interval(ge=0, lt=1)] = 0.05,
+        nms_threshold: Annotated[float, Interval(ge=0, le=1)] = 0.5,
+        candidates: Annotated[int, Ge(1)] = 1000,
+        detections_per_image: Annotated[int, Ge(1)] = 100,
+    ) -> None:
+        super().__init__(num_classes, score_threshold, nms_threshold, candidates, detections_per_image)
+        inputs = common_channels(f"heads.{self.task}.levels", levels, channels)
+        self.pooled_channels = common_channels(f"heads.{self.task}.roi_levels", roi_levels, channels)
+        self.proposal_levels = tuple(levels)
+        self.roi_levels = tuple(roi_levels)
+        self.levels = (*levels, *(level for level in roi_levels if level not in levels))
+        self.anchor_scale = anchor_scale
+        self.anchors_per_image = anchors_per_image
+        self.proposal_candidates = proposal_candidates
+        self.proposals = proposals
+        self.rois_per_image = rois_per_image
+        self.proposal_head = RPNHead(inputs, len(RATIOS))
+
+    def forward(self, features: Features) -> RegionOutputs:
+        maps = [features[level] for level in self.proposal_levels]
+        objectness, offsets = self.proposal_head(maps)
+        shapes = [(feature.shape[2], feature.shape[3]) for feature in maps]
+        strides = [stride(level) for level in self.proposal_levels]
+        outputs = ProposalOutputs(
+            objectness=torch.cat([rows(level, 1) for level in objectness], dim=1)[..., 0],
+            offsets=torch.cat([rows(level, 4) for level in offsets], dim=1),
+            anchors=grid_anchors(shapes, strides, [self.anchor_scale], maps[0].device),
+        )
+        return RegionOutputs(outputs, [features[level] for level in self.roi_levels])
+
+    def propose(self, outputs: RegionOutputs, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """The proposals [B, P, 4] and which of them are no padding [B, P]; `sizes` [B, 2] as in `Objects`."""
+        return propose(outputs.proposals, sizes, self.proposal_candidates, self.proposals)
+
+    def sample_regions(self, outputs: RegionOutputs, objects: Objects) -> Regions:
+        """The regions that later stages are trained on; none of images that are not labelled."""
+        boxes, present = self._proposals_of(outputs, objects)
+        # The objects themselves are regions too, so that there are positives from the first step on.
+        boxes, present = torch.cat([boxes, objects.boxes], 1), torch.cat([present, objects.real], 1)
+        found = match(boxes, objects, ROI_IOU, ROI_IOU, keep_best=False)
+        present = present & objects.labelled[:, None]
+        positive, negative = present & (found >= 0), present & (found == BACKGROUND)
+        return Regions.of(boxes, found, sample(positive, negative, self.rois_per_image, ROI_FOREGROUND))
+
+    def _proposals_of(self, outputs: RegionOutputs, objects: Objects) -> tuple[Tensor, Tensor]:
+        """As `propose`, with the work for the labelled images alone: with partial labels they may be few."""
+        index = objects.labelled.nonzero()[:, 0]
+        if not len(index):
+            return objects.boxes[:, :0], objects.real[:, :0]
+        given = outputs.proposals
+        some = ProposalOutputs(given.objectness[index], given.offsets[index], given.anchors)
+        boxes, present = propose(some, objects.sizes[index], self.proposal_candidates, self.proposals)
+        everywhere = boxes.new_zeros(len(objects.labelled), *boxes.shape[1:]).index_copy(0, index, boxes)
+        return everywhere, present.new_zeros(everywhere.shape[:2]).index_copy(0, index, present)
+
+    def pool(self, features: Sequence[Tensor], boxes: Tensor, image: Tensor, size: int) -> Tensor:
+        """Features [M, channels, size, size] float32 of boxes [M, 4] of the images [M]; no gradient to the boxes."""
+        return pool_regions(features, self.roi_levels, boxes, image, size)
+
+
+def in_type_of(feature: Tensor) -> torch.autocast:
+    """Autocast to the type of `feature`, off for float32: a later stage runs as the first one did."""
+    kind = feature.dtype
+    return torch.autocast(feature.device.type, dtype=kind, enabled=kind in (torch.bfloat16, torch.float16))
+
+
+def pool_regions(
+    features: Sequence[Tensor], levels: Sequence[str], regions: Tensor, image: Tensor, resolution: int = RESOLUTION
+) -> Tensor:
+    """RoIAlign (He et al. 2017) of each region on the level of its size; no gradient to the regions.
+
+    Args:
+        features: [B, channels, h, w] of each of `levels`.
+        levels: finest first.
+        regions: [M, 4] xyxy in canvas pixels.
+        image: [M] int64: the image of each region.
+        resolution: cells per side that a region is pooled into.
+
+    Returns:
+        [M, channels, resolution, resolution] float32.
+    """
+    size = area(regions).clamp(min=0).sqrt()
+    wanted = torch.floor(4 + torch.log2(size / 224 + 1e-6))
+    bounds = wanted.new_tensor([int(level[1:]) for level in levels[1:]])
+    index = (wanted[:, None] >= bounds).sum(1)
+    boxes = torch.cat([image[:, None].to(regions), regions], dim=1)
+    pooled = regions.new_zeros(len(regions), features[0].shape[1], resolution, resolution)
+    for at, (level, feature) in enumerate(zip(levels, features, strict=True)):
+        here = (index == at).nonzero(as_tuple=True)[0]
+        part = roi_align(feature.float(), boxes[here], resolution, 1 / stride(level), sampling_ratio=2, aligned=True)
+        pooled = pooled.index_copy(0, here, part)
+    return pooled
