@@ -1,0 +1,264 @@
+"""Semantic segmentation: the class of every pixel."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge, Interval, Len
+from torch import Tensor, nn
+
+from vjo_train.heads.base import Head, TaskMetrics, check_levels
+from vjo_train.heads.detection.dense import common_channels, group_norm, stride, tower
+from vjo_train.metrics import SegmentationIoU
+from vjo_train.types import IGNORE, Batch, Features, Target
+
+
+class SemanticHead(Head):
+    """Base of the segmentation heads: logits on a coarse grid, brought to the pixels by bilinear interpolation.
+
+    The loss of an image is the mean cross-entropy over its counted pixels on the canvas, plus `dice` times its Dice
+    loss (`dice_loss`). Pixels of 255 (void, padding) do not count.
+
+    Args:
+        num_classes: C; channel 0 is background, k + 1 is class k.
+        stride: canvas pixels per cell of the logits.
+        dice: weight of the Dice loss.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"semantic"})
+    monitor: ClassVar[str] = "miou"
+
+    def __init__(self, num_classes: int, stride: int, dice: float) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.stride = stride
+        self.dice = dice
+
+    @abstractmethod
+    def forward(self, features: Features) -> Tensor:
+        """The pyramid -> logits [B, C + 1, h, w] at `stride`."""
+
+    def loss(self, outputs: Tensor, targets: list[Target]) -> Tensor:
+        places = [i for i, target in enumerate(targets) if self.labelled(target)]
+        losses = outputs.new_zeros(len(targets), dtype=torch.float32)
+        if not places:
+            return losses
+        truth = torch.stack([_semantic(targets[i]) for i in places])
+        index = torch.tensor(places, device=outputs.device)
+        with torch.autocast(outputs.device.type, enabled=False):
+            # Only the labelled images are brought to full size: with partial labels they are few.
+            logits = upsample(outputs[index].float(), self.stride)[..., : truth.shape[1], : truth.shape[2]]
+            own = pixel_loss(logits, truth)
+            if self.dice > 0:
+                own = own + self.dice * dice_loss(logits, truth)
+        return losses.index_copy(0, index, own)
+
+    @torch.no_grad()
+    def decode(self, outputs: Tensor, batch: Batch) -> list[Tensor]:
+        """The class of each pixel of each image file, [H, W] uint8: 0 background, k + 1 for class k."""
+        maps = []
+        with torch.autocast(outputs.device.type, enabled=False):
+            for logits, target, original in zip(outputs, batch.targets, batch.originals, strict=True):
+                height, width = target.size
+                full = upsample(logits[None].float(), self.stride)[..., :height, :width]
+                own = F.interpolate(full, size=original.size, mode="bilinear", align_corners=False)
+                maps.append(own[0].argmax(0).to(torch.uint8))
+        return maps
+
+    def metrics(self) -> SemanticMetrics:
+        return SemanticMetrics(self.num_classes)
+
+
+class SemanticFPN(SemanticHead):
+    """The semantic branch of Panoptic FPN (Kirillov, Girshick, He, Dollar 2019).
+
+    Each level is brought to the finest one's grid by as many steps of 3x3 convolution, group norm, ReLU and twofold
+    upsampling as it takes (the finest: one step without upsampling); their sum gives the logits by a 1x1 convolution.
+
+    Args:
+        channels: of every level of the pyramid.
+        num_classes: C.
+        levels: the features it reads; logits have the stride of the finest.
+        width: channels of the branch.
+        dice: weight of the Dice loss beside the cross-entropy.
+
+    Raises:
+        ConfigError: levels that are not there or differ in channels.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: Mapping[str, int],
+        num_classes: int,
+        levels: Sequence[str] = ("p3", "p4", "p5"),
+        width: Annotated[int, Ge(8)] = 128,
+        dice: Annotated[float, Ge(0)] = 0.0,
+    ) -> None:
+        inputs = common_channels("heads.semantic.levels", levels, channels)
+        strides = [stride(level) for level in levels]
+        super().__init__(num_classes, min(strides), dice)
+        self.levels = tuple(levels)
+        self.branches = nn.ModuleList(_branch(inputs, width, size // min(strides)) for size in strides)
+        self.logits = nn.Conv2d(width, num_classes + 1, 1)
+
+    def forward(self, features: Features) -> Tensor:
+        finest = min(self.levels, key=stride)
+        height, width = features[finest].shape[2:]
+        # A level's last cells may reach beyond the finest one's: these are cut, so that all grids begin together.
+        maps = [
+            branch(features[level])[..., :height, :width]
+            for level, branch in zip(self.levels, self.branches, strict=True)
+        ]
+        logits: Tensor = self.logits(torch.stack(maps).sum(0))
+        return logits
+
+
+class DeepLabV3(SemanticHead):
+    """Atrous spatial pyramid pooling (Chen, Papandreou, Schroff, Adam 2017) on one level, and a 3x3 convolution.
+
+    A 1x1 convolution, 3x3 convolutions of several dilations and the mean over the canvas are joined by a 1x1
+    convolution. Deviations: the backbone is not dilated, so `c5` has stride 32 where the paper has 16 or 8, and the
+    default dilations are the paper's for stride 16, halved; group norm instead of batch norm, so that an image's
+    loss does not depend on the others and one labelled image in a batch is enough.
+
+    Args:
+        channels: of every level of the pyramid.
+        num_classes: C.
+        level: the feature it reads; logits have its stride.
+        rates: dilations of the 3x3 convolutions, in cells.
+        width: channels of the branches.
+        dropout: share of the joined channels that is dropped in training.
+        dice: weight of the Dice loss beside the cross-entropy.
+
+    Raises:
+        ConfigError: the pyramid has no such level.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: Mapping[str, int],
+        num_classes: int,
+        level: str = "c5",
+        rates: Annotated[Sequence[Annotated[int, Ge(1)]], Len(1)] = (3, 6, 9),
+        width: Annotated[int, Ge(8)] = 256,
+        dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1,
+        dice: Annotated[float, Ge(0)] = 0.0,
+    ) -> None:
+        check_levels("heads.semantic.level", [level], channels)
+        super().__init__(num_classes, stride(level), dice)
+        self.levels = (level,)
+        inputs = channels[level]
+        self.branches = nn.ModuleList(
+            [_block(inputs, width, 1, 1), *(_block(inputs, width, 3, rate) for rate in rates)]
+        )
+        self.pooled = _block(inputs, width, 1, 1)
+        self.join = nn.Sequential(_block(width * (len(rates) + 2), width, 1, 1), nn.Dropout2d(dropout))
+        self.last = _block(width, width, 3, 1)
+        self.logits = nn.Conv2d(width, num_classes + 1, 1)
+
+    def forward(self, features: Features) -> Tensor:
+        feature = features[self.levels[0]]
+        pooled = self.pooled(feature.mean((2, 3), keepdim=True)).expand(-1, -1, *feature.shape[2:])
+        joined = self.join(torch.cat([*(branch(feature) for branch in self.branches), pooled], dim=1))
+        logits: Tensor = self.logits(self.last(joined))
+        return logits
+
+
+def _branch(inputs: int, width: int, factor: int) -> nn.Sequential:
+    """[B, inputs, h, w] -> [B, width, factor * h, factor * w], for a factor that is a power of two."""
+    if factor == 1:
+        return tower(inputs, width, 1)
+    steps: list[nn.Module] = []
+    while factor > 1:
+        steps += [tower(width if steps else inputs, width, 1), _Double()]
+        factor //= 2
+    return nn.Sequential(*steps)
+
+
+class _Double(nn.Module):
+    def forward(self, maps: Tensor) -> Tensor:
+        return upsample(maps, 2)
+
+
+def _block(inputs: int, width: int, kernel: int, dilation: int) -> nn.Sequential:
+    """A convolution that keeps the size, group norm and ReLU."""
+    padding = dilation * (kernel // 2)
+    convolution = nn.Conv2d(inputs, width, kernel, padding=padding, dilation=dilation, bias=False)
+    return nn.Sequential(convolution, group_norm(width), nn.ReLU(inplace=True))
+
+
+def upsample(maps: Tensor, factor: int) -> Tensor:
+    """[B, C, h, w] -> [B, C, factor * h, factor * w], bilinear; cells keep their places on the canvas."""
+    return F.interpolate(maps, scale_factor=float(factor), mode="bilinear", align_corners=False)
+
+
+def pixel_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """The mean cross-entropy over an image's counted pixels.
+
+    Args:
+        logits: [B, C + 1, H, W] float32.
+        truth: [B, H, W] integer: 0..C, or 255 where a pixel does not count.
+
+    Returns:
+        [B]; 0 where no pixel counts.
+    """
+    losses = F.cross_entropy(logits, truth.long(), ignore_index=IGNORE, reduction="none")
+    return losses.sum((1, 2)) / (truth != IGNORE).sum((1, 2)).clamp(min=1)
+
+
+def dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """1 - the mean Dice coefficient of the classes that the image shows, background included (Milletari et al. 2016).
+
+    The coefficient of a class is 2 sum(p g) / (sum p + sum g) over the counted pixels, with the softmax p and the
+    ground truth g in {0, 1}; the paper's V-Net has squares below the line.
+
+    Args:
+        logits: [B, C + 1, H, W] float32.
+        truth: [B, H, W] integer: 0..C, or 255 where a pixel does not count.
+
+    Returns:
+        [B] in 0..1; 0 where no pixel counts.
+    """
+    counted = truth != IGNORE
+    wanted = F.one_hot(torch.where(counted, truth, 0).long(), logits.shape[1]).movedim(3, 1) * counted[:, None]
+    found = logits.softmax(1) * counted[:, None]
+    areas = wanted.sum((2, 3))
+    dice = 2 * (found * wanted).sum((2, 3)) / (found.sum((2, 3)) + areas).clamp(min=1e-6)
+    shown = areas > 0
+    return (torch.where(shown, 1 - dice, 0.0)).sum(1) / shown.sum(1).clamp(min=1)
+
+
+class SemanticMetrics(TaskMetrics):
+    """`miou` and `pixel_accuracy` over all pixels of the data set (`SegmentationIoU`), IoU by class and of background.
+
+    `miou` is the mean over background and classes; the figures by class are those of the C classes, and that of
+    background is `iou_background`. Images without a class mask are left out.
+    """
+
+    per_class: ClassVar[dict[str, str]] = {"iou": "miou"}
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.iou = SegmentationIoU(num_classes)
+
+    def update(self, predictions: list[Tensor], targets: list[Target]) -> None:
+        for prediction, target in zip(predictions, targets, strict=True):
+            if "semantic" in target.labelled:
+                self.iou.update(prediction, _semantic(target))
+
+    def compute(self) -> dict[str, Tensor]:
+        return self.iou.compute()
+
+    def reset(self) -> None:
+        self.iou.reset()
+
+
+def _semantic(target: Target) -> Tensor:
+    assert target.semantic is not None, "an image that is labelled `semantic` carries its mask"
+    return target.semantic
