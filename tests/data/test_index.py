@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from vjo_train.data import index
+from vjo_train.errors import DataError
+
+CLASSES = ("cat", "dog")
+
+
+@pytest.fixture
+def filled(devkit):
+    devkit.image("b", objects=[("dog", (1, 1, 5, 5), 0), ("cat", (2, 2, 9, 9), 1)])
+    devkit.image("a", width=20)
+    devkit.image("c", objects=[("cat", (4, 4, 9, 9), 0)])
+    devkit.mask("SegmentationClass", "b", np.zeros((30, 40)))
+    devkit.split("train", ["b", "a"])
+    return devkit
+
+
+def test_arrays(filled, tmp_path):
+    found = index.load(filled.root, CLASSES, tmp_path / "cache")
+    assert found.ids.tolist() == ["a", "b", "c"]
+    assert found.sizes.tolist() == [[30, 20], [30, 40], [30, 40]]
+    assert found.offsets.tolist() == [0, 0, 2, 3]
+    assert found.has_semantic.tolist() == [False, True, False]
+    assert not found.has_masks.any()
+    one = found.annotation(1)
+    assert one.labels.tolist() == [1, 0]
+    assert one.difficult.tolist() == [False, True]
+    assert found.annotation(0).boxes.shape == (0, 4)
+    assert found.rows(["c", "a"], filled.root).tolist() == [2, 0]
+
+
+def _touch(filled):
+    filled.image("b", objects=[("cat", (1, 1, 5, 5), 0)])
+
+
+def _same_size_later(filled):
+    path = filled.root / "Annotations/c.xml"
+    before = path.stat()
+    path.write_text(path.read_text().replace("<xmin>4<", "<xmin>3<"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+
+
+def _add(filled):
+    filled.image("d")
+
+
+def _remove(filled):
+    (filled.root / "Annotations/c.xml").unlink()
+
+
+def _new_mask(filled):
+    filled.mask("SegmentationObject", "b", np.zeros((30, 40)))
+
+
+@pytest.mark.parametrize("change", [_touch, _same_size_later, _add, _remove, _new_mask])
+def test_a_changed_file_is_noticed(filled, tmp_path, change):
+    cache = tmp_path / "cache"
+    before = index.load(filled.root, CLASSES, cache)
+    change(filled)
+    after = index.load(filled.root, CLASSES, cache)
+    every = np.arange(len(before)), np.arange(len(after))
+    assert before.fingerprint(every[0]) != after.fingerprint(every[1])
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_an_unchanged_set_comes_from_the_cache(filled, tmp_path):
+    cache = tmp_path / "cache"
+    before = index.load(filled.root, CLASSES, cache)
+    path = filled.root / "Annotations/c.xml"
+    stat = path.stat()
+    path.write_bytes(b"?" * stat.st_size)  # would not parse, but looks unchanged
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    after = index.load(filled.root, CLASSES, cache)
+    assert before.fingerprint(np.arange(3)) == after.fingerprint(np.arange(3))
+    with pytest.raises(DataError, match=r"c\.xml"):  # other classes: another index
+        index.load(filled.root, ("cat", "dog", "cow"), cache)
+
+
+def test_a_damaged_cache_file_is_made_again(filled, tmp_path, caplog):
+    cache = tmp_path / "cache"
+    before = index.load(filled.root, CLASSES, cache)
+    (path,) = cache.iterdir()
+    path.write_bytes(path.read_bytes()[:100])
+    after = index.load(filled.root, CLASSES, cache)
+    assert "unreadable" in caplog.text
+    assert before.fingerprint(np.arange(3)) == after.fingerprint(np.arange(3))
+
+
+def test_the_fingerprint_is_of_the_split_and_not_of_the_place(filled, tmp_path):
+    found = index.load(filled.root, CLASSES, tmp_path / "cache")
+    filled.root.rename(tmp_path / "moved")
+    moved = index.load(tmp_path / "moved", CLASSES, tmp_path / "cache")
+    assert found.fingerprint(np.array([1, 0])) == moved.fingerprint(np.array([1, 0]))
+    assert found.fingerprint(np.array([1, 0])) != moved.fingerprint(np.array([1, 2]))
+
+
+def test_lists_must_agree_with_the_folders(filled, tmp_path):
+    found = index.load(filled.root, CLASSES, tmp_path / "cache")
+    with pytest.raises(DataError, match=r"list: lists an image without Annotations/zz\.xml \(1 such of 2\)"):
+        found.rows(["a", "zz"], tmp_path / "list")
+    (filled.root / "JPEGImages/c.jpg").unlink()
+    found = index.load(filled.root, CLASSES, tmp_path / "cache")
+    with pytest.raises(DataError, match=r"without JPEGImages/c\.jpg"):
+        found.rows(["c"], tmp_path / "list")
+
+
+def test_no_annotations(devkit, tmp_path):
+    with pytest.raises(DataError, match=r"Annotations: found no \*\.xml"):
+        index.load(devkit.root, CLASSES, tmp_path / "cache")

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vjo_train.data.plan import Plan
+from vjo_train.errors import ConfigError, DataError
+from vjo_train.schedules.alternating import Alternating
+from vjo_train.schedules.joint import Joint
+
+TASKS = ("a", "b", "c")
+
+
+@st.composite
+def cases(draw):
+    """Labelled images per task, with rare tasks likely, a batch that can hold the guarantee, a schedule."""
+    images = draw(st.integers(1, 60))
+    tasks = TASKS[: draw(st.integers(1, 3))]
+    labelled = {
+        task: np.array(sorted(draw(st.sets(st.integers(0, images - 1), min_size=1, max_size=images)))) for task in tasks
+    }
+    least = draw(st.integers(1, 4))
+    batch = draw(st.integers(least * len(tasks), 24))
+    schedule = draw(st.sampled_from(["joint", "step", "epoch", "rounds"]))
+    made = {
+        "joint": lambda: Joint(tasks=tasks),
+        "step": lambda: Alternating(tasks=tasks),
+        "epoch": lambda: Alternating(tasks=tasks, by="epoch"),
+        "rounds": lambda: Alternating(tasks=tasks, rounds={task: 1 + i for i, task in enumerate(tasks)}),
+    }[schedule]()
+    return {
+        "labelled": labelled,
+        "schedule": made,
+        "batch_size": batch,
+        "labelled_per_batch": least,
+        "seed": draw(st.integers(0, 5)),
+        "num_images": images,
+    }
+
+
+@settings(deadline=None, max_examples=60)
+@given(cases())
+def test_every_task_that_is_on_has_its_labelled_images(case):
+    plan = Plan(**case)
+    for step in range(25):
+        batch = plan.batch(step)
+        assert len(batch) == case["batch_size"]
+        pool = np.concatenate([case["labelled"][task] for task in plan.tasks(step)])
+        assert np.isin([draw.image for draw in batch], pool).all()
+        for task in plan.tasks(step):
+            served = np.isin([draw.image for draw in batch], case["labelled"][task]).sum()
+            assert served >= case["labelled_per_batch"]
+
+
+@settings(deadline=None, max_examples=30)
+@given(cases(), st.lists(st.integers(0, 40), min_size=1, max_size=6))
+def test_a_batch_depends_on_the_step_alone(case, steps):
+    in_order, jumping = Plan(**case), Plan(**case)
+    expected = [in_order.batch(step) for step in range(41)]
+    for step in steps:
+        assert jumping.batch(step) == expected[step]
+        assert Plan(**case).batch(step) == expected[step]
+
+
+@settings(deadline=None, max_examples=30)
+@given(cases())
+def test_draws_of_a_sequence_are_even_and_never_repeat_a_key(case):
+    plan = Plan(**case)
+    draws = [draw for step in range(40) for draw in plan.batch(step)]
+    assert len(set(draws)) == len(draws)
+    own = Counter(draw.image for draw in draws if draw.stream == "own/a")
+    if own:
+        counts = [own[image] for image in case["labelled"]["a"]]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_an_epoch_of_fully_labelled_images_shows_each_once():
+    every = np.arange(20)
+    plan = Plan(
+        labelled={"a": every, "b": every},
+        schedule=Joint(tasks=("a", "b")),
+        batch_size=5,
+        labelled_per_batch=2,
+        seed=3,
+        num_images=20,
+    )
+    assert plan.steps_per_epoch == 4
+    epochs = [[draw.image for step in range(4 * e, 4 * e + 4) for draw in plan.batch(step)] for e in range(3)]
+    assert all(sorted(epoch) == list(range(20)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_alternating_tasks_each_go_through_their_own_images():
+    plan = Plan(
+        labelled={"a": np.arange(12), "b": np.arange(100, 106)},
+        schedule=Alternating(tasks=("a", "b"), rounds={"a": 2, "b": 1}),
+        batch_size=6,
+        labelled_per_batch=1,
+        seed=0,
+        num_images=18,
+    )
+    assert sorted(d.image for step in (0, 1) for d in plan.batch(step)) == list(range(12))
+    assert sorted(d.image for d in plan.batch(2)) == list(range(100, 106))
+    assert sorted(d.image for step in (3, 4) for d in plan.batch(step)) == list(range(12))
+
+
+def test_ranks_share_the_global_batch_and_the_seed_matters():
+    def plan(seed):
+        every = np.arange(50)
+        return Plan(
+            labelled={"a": every, "b": every[:3]},
+            schedule=Joint(tasks=("a", "b")),
+            batch_size=8,
+            labelled_per_batch=2,
+            seed=seed,
+            num_images=50,
+        )
+
+    shares = [plan(1).turn(7, rank, 2).draws for rank in (0, 1)]
+    together = [draw for pair in zip(*shares, strict=True) for draw in pair]
+    assert together == plan(1).batch(7)
+    assert plan(1).batch(7) != plan(2).batch(7)
+
+
+def test_what_cannot_be_planned():
+    labelled = {"a": np.arange(9), "semantic": np.arange(0)}
+    rest = {"schedule": Joint(tasks=("a", "semantic")), "batch_size": 4, "seed": 0, "num_images": 9}
+    with pytest.raises(DataError, match=r"heads\.semantic: none of the 9 training images is labelled for it"):
+        Plan(labelled=labelled, labelled_per_batch=1, **rest)
+    labelled["semantic"] = np.arange(4)
+    Plan(labelled=labelled, labelled_per_batch=2, **rest)
+    with pytest.raises(
+        ConfigError, match=r"dataset\.labelled_per_batch: found 3 for 2 tasks .* is 4; must be at most 2"
+    ):
+        Plan(labelled=labelled, labelled_per_batch=3, **rest)
