@@ -102,7 +102,7 @@ def _near(path: str) -> str:
 
 def _check_writable(folder: Path) -> None:
     """Refuses a run folder that cannot be made."""
-    there = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
+    there = next(parent for parent in [folder, *folder.parents, *folder.absolute().parents] if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise ConfigError(f"hydra.run.dir: '{folder}' cannot be made: '{there}' is no folder that can be written to.")
 

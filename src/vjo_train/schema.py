@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from vjo_train.errors import ConfigError
 from vjo_train.signatures import PACKAGE, Node, Signature, nearest, signature
-from vjo_train.values import MISSING, choice_hint, describe, fits, found, plain
+from vjo_train.values import MISSING, choice_hint, describe, fits, found, item_kind, plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class TrainConfig:
     dataset: Node
     backbone: Node
     neck: Node
-    heads: Mapping[str, Node]
+    heads: Annotated[Mapping[str, Node], MinLen(1)]
     sharing: Node
     weighting: Node
     schedule: Node
@@ -134,7 +134,7 @@ def _check_value(value: Any, kind: Any, path: str) -> None:
         else:
             for key, child in value.items():
                 if isinstance(child, Mapping):
-                    _check_value(child, Any, f"{path}.{key}")
+                    _check_value(child, item_kind(kind), f"{path}.{key}")
 
 
 def _check_target(node: Mapping[str, Any], path: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from annotated_types import Ge, GroupedMetadata, Gt, Le, Len, Lt, MaxLen, MinLen
+from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt, MaxLen, MinLen
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -134,6 +134,16 @@ def choice_hint(value: Any, kind: Any) -> str:
     return nearest(value, choices) if isinstance(value, str) else ""
 
 
+def item_kind(kind: Any) -> Any:
+    """The annotation of a mapping's values; Any where `kind` is no mapping or says nothing of them."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return item_kind(args[0])
+    if origin in (typing.Union, types.UnionType):
+        return next((inner for arg in args if (inner := item_kind(arg)) is not Any), Any)
+    return args[1] if isinstance(origin, type) and issubclass(origin, Mapping) else Any
+
+
 def _choices(kind: Any) -> list[Any]:
     if get_origin(kind) is Literal:
         return list(get_args(kind))
@@ -172,9 +182,10 @@ def _within(value: Any, limit: Any) -> bool:
 def _limits(limits: Sequence[Any]) -> str:
     words = []
     for limit in _flat(limits):
-        if isinstance(limit, MinLen | MaxLen | Len):
-            least = isinstance(limit, MinLen)
-            words.append(f"of {'at least' if least else 'at most'} {next(iter(vars(limit).values()))}")
+        if isinstance(limit, MinLen):
+            words.append(f"of length >= {limit.min_length}")
+        elif isinstance(limit, MaxLen):
+            words.append(f"of length <= {limit.max_length}")
         else:
             sign, name = _LIMITS[type(limit)]
             words.append(f"{sign} {getattr(limit, name)}")

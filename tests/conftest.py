@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run side by side
+
+Answer = tuple[int, str, str]
+"""Exit status, standard output, standard error."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keeps the user's cache out of the tests."""
+    os.environ["VJO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Answer]:
+    """Runs `vjo-train` or `vjo-eval` in this process, in an empty folder."""
+    from vjo_train import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+    def run(name: str, *words: str) -> Answer:
+        monkeypatch.setattr(sys, "argv", [name, *words])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            {"vjo-train": cli.train, "vjo-eval": cli.evaluate}[name]()
+        out, err = capsys.readouterr()
+        assert isinstance(end.value.code, int)
+        return end.value.code, out, err
+
+    return run

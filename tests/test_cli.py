@@ -1,0 +1,247 @@
+"""The commands: help, completion, speed without torch, resuming, evaluating another split."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from vjo_train import cli, helppage, preflight, runs
+from vjo_train.composing import Composer
+from vjo_train.errors import CheckpointError, ConfigError
+
+Answer = tuple[int, str, str]
+CONF = Path(__file__).parents[1] / "conf"
+
+
+def start(code: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own; the last line of stderr says whether torch was imported."""
+    program = f"import sys\nfrom vjo_train import cli\ntry:\n    {code}\nfinally:\n    " + (
+        "print('torch' in sys.modules, file=sys.stderr)"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program, *words],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(["--help"], 0), (["--cfg", "job"], 0), (["trainer.max_epoch=3"], 2), (["weighting=dva"], 2)],
+)
+def test_answers_without_torch(words: list[str], status: int) -> None:
+    begin = time.perf_counter()
+    done = start("cli.train()", *words)
+    print(f"{' '.join(words)}: {time.perf_counter() - begin:.2f} s")
+    assert done.returncode == status
+    assert done.stderr.splitlines()[-1] == "False"
+
+
+def test_help_lists_every_choice_within_80_columns(command: Callable[..., Answer]) -> None:
+    status, out, _ = command("vjo-train", "--help")
+    assert status == 0
+    assert max(map(len, out.splitlines())) <= helppage.WIDTH
+    for file in CONF.glob("*/*.yaml"):
+        if file.parent.name != "hydra":
+            assert file.stem in out
+            assert helppage.summary(file)[:20] in out
+    assert "  * equal " in out
+    for key in helppage.KEYS:
+        assert f"  {key} " in out, "a key in the help that no config has"
+
+
+def test_help_of_eval(command: Callable[..., Answer]) -> None:
+    status, out, _ = command("vjo-eval", "-h")
+    assert status == 0
+    assert max(map(len, out.splitlines())) <= helppage.WIDTH
+    assert "folder of the run" in out
+    assert "  -m " not in out
+
+
+@pytest.mark.parametrize(
+    ("line", "choices"), [("weighting=d", "weighting=dwa"), ("trainer.max_ep", "trainer.max_epochs=")]
+)
+def test_completion(line: str, choices: str) -> None:
+    done = start("cli.train()", "-sc", "query=bash", COMP_LINE=f"vjo-train {line}")
+    assert choices in done.stdout.split()
+    assert done.stderr.splitlines()[-1] == "False"
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_completion_installs_in_bash(tmp_path: Path) -> None:
+    program = tmp_path / "vjo-train"
+    program.write_text(f"#!{sys.executable}\nfrom vjo_train import cli\ncli.train()\n")
+    program.chmod(0o755)
+    script = (
+        'eval "$(vjo-train -sc install=bash)"; COMP_LINE="vjo-train weighting=dw"; COMP_POINT=22; COMP_CWORD=1;'
+        'hydra_bash_completion; echo "${COMPREPLY[@]}"'
+    )
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, env=os.environ | {"PATH": path}, check=True, timeout=60
+    )
+    assert done.stdout.split() == ["weighting=dwa"]
+
+
+def test_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
+    def job() -> None:
+        raise KeyboardInterrupt
+
+    assert cli._guard("vjo-train", job) == 130
+    assert capsys.readouterr().err == "vjo-train: interrupted\n"
+
+
+def test_anything_unforeseen_keeps_its_traceback() -> None:
+    def job() -> None:
+        raise RuntimeError("unforeseen")
+
+    with pytest.raises(RuntimeError, match="unforeseen"):
+        cli._guard("vjo-train", job)
+
+
+def composer() -> Composer:
+    return Composer("train")
+
+
+def make_run(folder: Path, *overrides: str, finished: bool = False) -> Path:
+    """A folder as a stopped run leaves it, with an empty checkpoint."""
+    cfg = composer().compose(list(overrides))
+    with open_dict(cfg):
+        del cfg["hydra"]
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / ".hydra").mkdir()
+    OmegaConf.save(cfg, folder / runs.CONFIG)
+    (folder / "checkpoints" / "last.ckpt").touch()
+    if finished:
+        (folder / "results.json").touch()
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_resume_takes_the_newest_unfinished_run_of_the_same_config(here: Path) -> None:
+    old = make_run(Path("outputs/run/1"), "seed=3")
+    new = make_run(Path("outputs/run/2"), "seed=3", "trainer.resume=auto")
+    make_run(Path("outputs/run/3"), "seed=4")
+    make_run(Path("outputs/run/4"), "seed=3", finished=True)
+    os.utime(old, (1, 1))
+    added = preflight.training(composer(), ["seed=3", "trainer.resume=auto"], multirun=False)
+    assert added == [f"hydra.run.dir='{new}'"]
+    assert composer().compose(["seed=3", *added]).hydra.run.dir == str(new)
+
+
+def test_resume_starts_anew_and_says_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert preflight.training(composer(), ["trainer.resume=auto"], multirun=False) == []
+    assert "no unfinished run with this config in outputs/run; starting anew" in capsys.readouterr().out
+
+
+def test_resume_keeps_a_given_folder(here: Path) -> None:
+    make_run(Path("outputs/run/1"))
+    assert preflight.training(composer(), ["trainer.resume=auto", "hydra.run.dir=mine"], multirun=False) == []
+
+
+def test_a_folder_with_odd_characters_survives_the_override_grammar(here: Path) -> None:
+    run = make_run(Path("outputs/it's = {odd}, [no]/1"), "name='it\\'s = {odd}, [no]'")
+    added = preflight.training(composer(), ["name='it\\'s = {odd}, [no]'", "trainer.resume=auto"], multirun=False)
+    assert composer().compose(added).hydra.run.dir == str(run)
+
+
+def test_torchrun_needs_a_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match=r"hydra\.run\.dir: under torchrun it must be given"):
+        preflight.training(composer(), [], multirun=False)
+    assert preflight.training(composer(), ["hydra.run.dir=mine"], multirun=False) == []
+    with pytest.raises(ConfigError, match="start torchrun once for each run"):
+        preflight.training(composer(), ["seed=1,2"], multirun=True)
+
+
+def test_a_sweep_runs_every_combination(here: Path) -> None:
+    jobs = composer().jobs(["seed=1,2", "weighting=equal,dwa", "optimizer.lr=0.1"])
+    assert jobs == [
+        [f"seed={seed}", f"weighting={weighting}", "optimizer.lr=0.1"]
+        for seed in (1, 2)
+        for weighting in ("equal", "dwa")
+    ]
+
+
+def evaluated(*overrides: str) -> DictConfig:
+    rest = preflight.evaluation(composer(), list(overrides), None)
+    return Composer(preflight.EVAL).compose(rest)
+
+
+def test_eval_takes_the_runs_own_config(here: Path) -> None:
+    run = make_run(Path("outputs/run/1"), "weighting=dwa", "seed=7", "trainer.max_epochs=3", "heads=[detection]")
+    cfg = evaluated(f"run={run}")
+    assert (cfg.seed, cfg.trainer.max_epochs, list(cfg.heads)) == (7, 3, ["detection"])
+    assert cfg.weighting._target_.endswith("DWA")
+    assert (cfg.split, cfg.checkpoint, cfg.dataset.split) == (None, None, "train")
+    assert cfg.hydra.run.dir.startswith(f"{run}/eval/")
+
+
+def test_eval_of_another_split_leaves_the_training_split(here: Path) -> None:
+    run = make_run(Path("outputs/run/1"))
+    cfg = evaluated(f"run={run}", "dataset.split=val", "checkpoint=last", "dataset.workers=0")
+    assert (cfg.split, cfg.dataset.split, cfg.checkpoint, cfg.dataset.workers) == ("val", "train", "last", 0)
+
+
+def test_eval_on_another_data_set_keeps_the_size(here: Path) -> None:
+    Path("set").mkdir()
+    run = make_run(Path("outputs/run/1"), "dataset=voc", "dataset.root=set", "dataset.classes=[a,b]", "dataset.size=96")
+    cfg = evaluated(f"run={run}", "dataset=voc", "dataset.root=set", "dataset.classes=[a,b]", "dataset.test_split=new")
+    assert (cfg.dataset.size, cfg.dataset.test_split) == (96, "new")
+    with pytest.raises(
+        ConfigError, match=r"dataset\.classes: found 6 classes \(circle, .*trained on 2 classes \(a, b\)"
+    ):
+        evaluated(f"run={run}", "dataset=shapes")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "run: missing; vjo-eval run=DIR needs the folder of a run. Runs here: outputs/run/1."),
+        ("run=nowhere", "run: found 'nowhere', which does not exist; it must be the folder of a run. Runs nearby: out"),
+        ("run=outputs/run", "holds no .hydra/config.yaml; it must be the folder of a run. Runs nearby: outputs/run/1."),
+        ("run=outputs/run/1/checkpoints/last.ckpt", "which is a file; it must be the folder of a run."),
+        ("run=outputs/run/1 checkpoint=best", "no best checkpoint in 'outputs/run/1' (found: last.ckpt)."),
+        ("run=outputs/run/1 checkpoint=x.ckpt", "found 'x.ckpt', which is no file; must be best, last or a file."),
+        ("run=outputs/run/1 checkpont=last", "Key 'checkpont' is not in the config; did you mean 'checkpoint'?"),
+        ("run=outputs/run/1 experiment=voc_dwa", "experiment: vjo-eval takes the run's own config"),
+        ("run=outputs/run/1 dataset=vok", "dataset=vok: no such choice; did you mean 'voc'?"),
+        ("run=a,b", "'run=a,b' gives several values; vjo-eval tests one run at a time."),
+        ("-m run=outputs/run/1", "-m: vjo-eval tests one run at a time."),
+    ],
+)
+def test_mistakes_of_eval(command: Callable[..., Answer], words: str, message: str) -> None:
+    make_run(Path("outputs/run/1"))
+    status, _, err = command("vjo-eval", *words.split())
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert status == 2
+    assert not Path("outputs/run/1/eval").exists()
+
+
+def test_checkpoint_prefers_the_best(here: Path) -> None:
+    run = make_run(Path("r"))
+    assert runs.checkpoint(run, None).name == "last.ckpt"
+    (run / "checkpoints" / "best.ckpt").touch()
+    assert runs.checkpoint(run, None).name == "best.ckpt"
+    assert runs.checkpoint(run, "last").name == "last.ckpt"
+    assert runs.checkpoint(run, str(run / "checkpoints" / "last.ckpt")).name == "last.ckpt"
+    with pytest.raises(CheckpointError, match="which is no file"):
+        runs.checkpoint(run, "newest")
