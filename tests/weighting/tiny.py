@@ -52,7 +52,7 @@ class Net(nn.Module):
             for task in tasks:
                 labelled = mask[TASKS.index(task)]
                 if labelled[share].any():
-                    losses[task] = (self._loss(task, end) * labelled[share]).sum() / labelled.sum()
+                    losses[task] = (self._loss(task, end, share) * labelled[share]).sum() / labelled.sum()
         return TaskLosses(
             losses=losses,
             values=values,
@@ -66,10 +66,10 @@ class Net(nn.Module):
             scaled=scaled,
         )
 
-    def _loss(self, task, features):
+    def _loss(self, task, features, share=slice(None)):
         output = self.heads[task](features.mean((2, 3)))
         if task == "a":
-            return F.cross_entropy(output, torch.arange(len(output)) % 4, reduction="none")
+            return F.cross_entropy(output, torch.arange(64)[share][: len(output)] % 4, reduction="none")
         if task == "b":
             return (output - torch.tensor([1.0, -1.0])).pow(2).mean(1)
         return F.softplus(5 * output[:, 0])

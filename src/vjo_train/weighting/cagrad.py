@@ -32,9 +32,9 @@ def cagrad_weights(gramian: Tensor, c: float) -> Tensor:
 class CAGrad(GradientWeighting):
     """The update nearest to the mean gradient that helps the worst-off task most: |d - g_0| <= c |g_0|.
 
-    Scale: K / (1 + c) times the paper's d (`rescale=2` in the authors' code), so the update is that of `equal` where all
-    gradients agree, and (1 - c) / (1 + c) .. 1 of its length elsewhere. Heads get their own gradients. The problem is
-    solved exactly.
+    Scale: K / (1 + c) times the paper's d (`rescale=2` in the authors' code), so the update is that of `equal` where
+    all gradients agree, and (1 - c) / (1 + c) .. 1 of its length elsewhere. Heads get their own gradients. The problem
+    is solved exactly.
 
     Args:
         tasks: the names of all heads (at most 10).

@@ -43,7 +43,10 @@ def fair_weights(
         slope = derivative(w)
         # In units of w the Hessian is well scaled whatever the lengths of the gradients.
         hessian = w[:, None] * gramian * w + torch.diag(power * w ** (1 - power))
-        move = -w * torch.linalg.solve(hessian, w * slope)
+        newton, failure = torch.linalg.solve_ex(hessian, w * slope)
+        if failure or not newton.isfinite().all():
+            return w, residual(w), step
+        move = -w * newton
         descent = slope @ move
         shrink = -(move / w).min()
         length = min(1.0, 0.95 / float(shrink)) if shrink > 0 else 1.0

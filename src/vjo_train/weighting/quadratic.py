@@ -1,22 +1,39 @@
 """Small convex programs over task weights, solved exactly by trying every set of active constraints.
 
 K tasks give at most 2^K - 1 sets; for the handful of tasks of a network that is quicker than an iterative solver, has
-no tolerance to tune and no way of not converging.
+no tolerance to tune and no way of not converging. In NumPy, whose calls on a few numbers cost a fifth of torch's.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
+from typing import TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vjo_train.errors import ConfigError
 
+Array: TypeAlias = NDArray[np.float64]
+
 MAX_TASKS = 10
 """More sets than this number of tasks gives are not enumerated."""
+
+SINGULAR = 1e-12
+"""Relative to the largest, singular values up to this count as zero."""
+
+
+def check_count(tasks: Sequence[str]) -> None:
+    """Checks that there are few enough tasks to enumerate.
+
+    Raises:
+        ConfigError: more than `MAX_TASKS`.
+    """
+    if len(tasks) > MAX_TASKS:
+        raise ConfigError(f"weighting: found {len(tasks)} tasks; this method solves for at most {MAX_TASKS}.")
 
 
 def supports(k: int) -> Iterator[list[int]]:
@@ -32,39 +49,26 @@ def min_norm(gramian: Tensor) -> Tensor:
     Args:
         gramian: G [K, K] float64, positive semi-definite.
     """
-    return _best(gramian, [*_min_norm_candidates(gramian)], lambda w: w @ gramian @ w)
+    return torch.from_numpy(_min_norm(gramian.numpy()))
 
 
-def _min_norm_candidates(gramian: Tensor) -> Iterator[Tensor]:
+def _min_norm(gramian: Array) -> Array:
     k = len(gramian)
+    lengths = np.sqrt(np.diagonal(gramian))
+    if not lengths.all():
+        return np.where(lengths == 0, 1.0, 0.0) / np.count_nonzero(lengths == 0)
+    # In units of each gradient's length, and of the shortest, so that badly scaled tasks solve as well as others.
+    cosines, units = gramian / lengths / lengths[:, None], lengths.min() / lengths
+    candidates: list[Array] = []
     for support in supports(k):
-        block = gramian[support][:, support]
         n = len(support)
-        system = torch.zeros(n + 1, n + 1, dtype=gramian.dtype)
-        system[:n, :n] = block / block.diagonal().max().clamp(min=1e-300)
-        system[:n, n] = system[n, :n] = 1
-        right = torch.zeros(n + 1, dtype=gramian.dtype)
+        system = np.zeros((n + 1, n + 1))
+        system[:n, :n] = cosines[np.ix_(support, support)]
+        system[:n, n] = system[n, :n] = units[support]
+        right = np.zeros(n + 1)
         right[n] = 1
-        solution = (torch.linalg.pinv(system, hermitian=True) @ right)[:n]
-        yield from _on_simplex(solution, support, k)
-
-
-def _on_simplex(solution: Tensor, support: list[int], k: int) -> Iterator[Tensor]:
-    """The solution as a point of the simplex, unless it lies outside by more than rounding."""
-    if not solution.isfinite().all() or solution.min() < -1e-9 or not 0.5 < solution.sum() < 2:
-        return
-    weights = torch.zeros(k, dtype=solution.dtype)
-    weights[support] = solution.clamp(min=0)
-    yield weights / weights.sum()
-
-
-def _best(gramian: Tensor, candidates: list[Tensor], cost: object) -> Tensor:
-    """The candidate of least cost; among those within rounding of it, the one of least norm, so that ties are fair."""
-    assert callable(cost)
-    costs = torch.stack([cost(w) for w in candidates])
-    slack = 1e-13 * gramian.diagonal().max()
-    near = [w for w, c in zip(candidates, costs, strict=True) if c <= costs.min() + slack]
-    return min(near, key=lambda w: float(w @ w))
+        candidates += _on_simplex(_solve(system, right)[:n] * units[support], support, k)
+    return _best(candidates, lambda w: float((w / units) @ cosines @ (w / units)), 1e-13)
 
 
 def cone_projection(gramian: Tensor, start: Tensor) -> Tensor:
@@ -74,33 +78,38 @@ def cone_projection(gramian: Tensor, start: Tensor) -> Tensor:
 
     Args:
         gramian: G = J J^T [K, K] float64.
-        start: [K], what is projected.
+        start: [K] >= 0, what is projected.
     """
+    return torch.from_numpy(_cone_projection(gramian.numpy(), start.numpy()))
+
+
+def _cone_projection(gramian: Array, start: Array) -> Array:
     k = len(gramian)
-    products = gramian @ start
-    if (products >= 0).all():
-        return start.clone()
-    scale = gramian.diagonal().clamp(min=1e-300).sqrt()
-    cosines = gramian / scale / scale[:, None]  # a free choice of units: badly scaled tasks solve as well as others
-    begin = start * scale
-    best, least = start, math.inf
+    if (gramian @ start >= 0).all():
+        return start.copy()
+    lengths = np.sqrt(np.diagonal(gramian))
+    lengths = np.where(lengths > 0, lengths, 1)
+    cosines = gramian / lengths / lengths[:, None]  # so that badly scaled tasks solve as well as others
+    begin = start * lengths
+    unit = begin.max()
+    begin = begin / unit
+    best, least = begin, np.inf
     for free in supports(k):
         fixed = [i for i in range(k) if i not in free]
-        block = cosines[free][:, free]
-        right = -(cosines[free][:, fixed] @ begin[fixed])
-        solution = torch.linalg.pinv(block, hermitian=True) @ right
-        if (solution < begin[free] - 1e-9 * begin.abs().max()).any():
+        solution = _solve(cosines[np.ix_(free, free)], -(cosines[np.ix_(free, fixed)] @ begin[fixed]))
+        if (solution < begin[free] - 1e-9).any():
             continue
-        weights = begin.clone()
-        weights[free] = torch.maximum(solution, begin[free])
-        cost = float(weights @ cosines @ weights)
-        if cost < least - 1e-13:
-            best, least = weights / scale, cost
-    return best
+        weights = begin.copy()
+        weights[free] = np.maximum(solution, begin[free])
+        cost = weights @ cosines @ weights
+        if cost < least - 1e-14:
+            best, least = weights, cost
+    weights = np.asarray(best * unit / lengths, dtype=np.float64)
+    return weights
 
 
 def conflict_averse(gramian: Tensor, radius: float) -> Tensor:
-    """The point of the simplex [K] that minimises g_w^T g_0 + radius ||g_w||, with g_w = J^T w, g_0 = J^T 1/K.
+    """The point of the simplex [K] that minimises g_w^T g_0 + radius |g_w|, with g_w = J^T w, g_0 = J^T 1/K.
 
     On each support the stationary point has a closed form: with a = 1^T G^-1 1, h = 1^T G^-1 b, q = b^T G^-1 b and
     b = G 1/K, it is w ~ G^-1 (mu 1 - b), mu = (h + sqrt(h^2 - a (q - radius^2))) / a. Where G is singular on a support
@@ -108,31 +117,29 @@ def conflict_averse(gramian: Tensor, radius: float) -> Tensor:
 
     Args:
         gramian: G [K, K] float64.
-        radius: >= 0.
+        radius: >= 0, in units of |g_0|'s own.
     """
+    unit = max(float(gramian.max()), 1e-300)
+    return torch.from_numpy(_conflict_averse(gramian.numpy() / unit, radius / unit**0.5))
+
+
+def _conflict_averse(gramian: Array, radius: float) -> Array:
     k = len(gramian)
     mean = gramian.mean(1)
-    candidates = [min_norm(gramian)]
+    candidates = [_min_norm(gramian), *np.eye(k)]
     for support in supports(k):
-        block, b = gramian[support][:, support], mean[support]
-        inverse = torch.linalg.pinv(block, hermitian=True)
-        ones = torch.ones_like(b)
+        if len(support) == 1:
+            continue
+        b, ones = mean[support], np.ones(len(support))
+        inverse = np.linalg.pinv(gramian[np.ix_(support, support)], rcond=SINGULAR, hermitian=True)
         a, h, q = ones @ inverse @ ones, ones @ inverse @ b, b @ inverse @ b
         root = h * h - a * (q - radius * radius)
         if a <= 0 or root < 0:
             continue
-        solution = inverse @ ((h + root.sqrt()) / a * ones - b)
-        if len(support) > 1 and (solution.sum() <= 0 or radius == 0):
-            continue
-        solution = ones if len(support) == 1 else solution / solution.sum()
-        candidates += _on_simplex(solution, support, k)
-    for i in range(k):
-        candidates.append(torch.eye(k, dtype=gramian.dtype)[i])
-
-    def cost(w: Tensor) -> Tensor:
-        return w @ mean + radius * (w @ gramian @ w).clamp(min=0).sqrt()
-
-    return _best(gramian, candidates, cost)
+        solution = inverse @ ((h + np.sqrt(root)) / a * ones - b)
+        if solution.sum() > 0:
+            candidates += _on_simplex(solution / solution.sum(), support, k)
+    return _best(candidates, lambda w: float(w @ mean + radius * np.sqrt(max(float(w @ gramian @ w), 0.0))), 1e-13)
 
 
 def onto_simplex(point: Tensor) -> Tensor:
@@ -143,11 +150,22 @@ def onto_simplex(point: Tensor) -> Tensor:
     return (point - excess[last]).clamp(min=0)
 
 
-def check_count(tasks: Sequence[str]) -> None:
-    """Checks that there are few enough tasks to enumerate.
+def _solve(system: Array, right: Array) -> Array:
+    return np.asarray(np.linalg.lstsq(system, right, rcond=SINGULAR)[0], dtype=np.float64)
 
-    Raises:
-        ConfigError: more than `MAX_TASKS`.
-    """
-    if len(tasks) > MAX_TASKS:
-        raise ConfigError(f"weighting: found {len(tasks)} tasks; this method solves for at most {MAX_TASKS}.")
+
+def _on_simplex(solution: Array, support: list[int], k: int) -> Iterator[Array]:
+    """The solution as a point of the simplex, unless it lies outside by more than rounding."""
+    if not np.isfinite(solution).all() or solution.min() < -1e-9 or not 0.5 < solution.sum() < 2:
+        return
+    weights = np.zeros(k)
+    weights[support] = np.maximum(solution, 0)
+    yield weights / weights.sum()
+
+
+def _best(candidates: list[Array], cost: Callable[[Array], float], slack: float) -> Array:
+    """The candidate of least cost; among those within rounding of it, the one of least norm, so that ties are fair."""
+    costs = [cost(w) for w in candidates]
+    least = min(costs) + slack
+    near = [w for w, c in zip(candidates, costs, strict=True) if c <= least]
+    return min(near, key=lambda w: float(w @ w))

@@ -37,7 +37,7 @@ class SDMGrad(GradientWeighting):
     Args:
         tasks: the names of all heads.
         preference: lambda, how much the mean gradient counts.
-        lr: step size of w.
+        lr: step size of w; the authors use 10, with which the steps overshoot and blow up rounding errors.
         momentum: share of the last step of w that is kept, within a batch.
         iterations: steps of w at each batch.
         options: see `GradientWeighting`.
@@ -49,7 +49,7 @@ class SDMGrad(GradientWeighting):
         self,
         *,
         preference: Annotated[float, Ge(0)] = 0.3,
-        lr: Annotated[float, Gt(0)] = 10.0,
+        lr: Annotated[float, Gt(0)] = 0.3,
         momentum: Annotated[float, Interval(ge=0, lt=1)] = 0.5,
         iterations: Annotated[int, Ge(1)] = 20,
         **options: Unpack[GradientOptions],
