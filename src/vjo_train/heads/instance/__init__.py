@@ -1,0 +1,1 @@
+"""Instance segmentation: what its heads share in `base`, one file per head."""

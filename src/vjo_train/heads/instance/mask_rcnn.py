@@ -1,0 +1,68 @@
+"""Mask R-CNN (He, Gkioxari, Dollar, Girshick 2017)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Interval
+from torch import Tensor
+
+from vjo_train.heads.detection.faster_rcnn import FasterRCNN
+from vjo_train.heads.detection.objects import Objects
+from vjo_train.heads.detection.proposals import proposal_loss
+from vjo_train.heads.detection.regions import RegionOutputs, Regions, in_type_of
+from vjo_train.heads.instance.base import POOLED, InstanceHead, MaskBranch, regions_with_masks
+from vjo_train.heads.instance.masks import mask_loss
+
+
+class MaskRCNN(InstanceHead, FasterRCNN):
+    """Faster R-CNN, and beside its box branch one that gives each region a mask per class.
+
+    The loss of an image is that of Faster R-CNN + `mask_loss` of the masks of the objects' own classes, on the
+    sampled regions that are matched with an object. In evaluation masks are made for the boxes that are left.
+
+    Args:
+        mask_depth: 3x3 convolutions of the mask branch.
+        mask_width: their channels; as the levels if None.
+        detections_per_image: boxes per image that leave the last non-maximum suppression; each has a mask of the
+            image's size.
+        options: those of `FasterRCNN`.
+
+    Raises:
+        ConfigError: levels that are not there or differ in channels.
+    """
+
+    def __init__(
+        self,
+        *,
+        mask_depth: Annotated[int, Interval(ge=0, le=8)] = 4,
+        mask_width: Annotated[int, Ge(8)] | None = None,
+        detections_per_image: Annotated[int, Ge(1)] = 50,
+        **options: Any,
+    ) -> None:
+        super().__init__(detections_per_image=detections_per_image, **options)
+        channels = self.pooled_channels
+        self.mask_branch = MaskBranch(channels, self.num_classes, mask_depth, mask_width or channels)
+
+    def losses(self, outputs: RegionOutputs, objects: Objects) -> Tensor:
+        regions = self.sample_regions(outputs, objects)
+        first = proposal_loss(outputs.proposals, objects, self.anchors_per_image)
+        return first + self.second_loss(outputs, regions, objects) + self._mask_loss(outputs, regions, objects)
+
+    def _mask_loss(self, outputs: RegionOutputs, regions: Regions, objects: Objects) -> Tensor:
+        trained = regions_with_masks(regions, objects)
+        image = regions.image[trained]
+        labels = objects.classes[image, regions.objects[trained]]
+        logits = self._mask_logits(outputs, regions.boxes[trained], image, labels)
+        return mask_loss(logits, regions, trained, objects)
+
+    def masks(self, outputs: RegionOutputs, boxes: Tensor, image: Tensor, labels: Tensor) -> Tensor:
+        return self._mask_logits(outputs, boxes, image, labels).sigmoid()
+
+    def _mask_logits(self, outputs: RegionOutputs, boxes: Tensor, image: Tensor, labels: Tensor) -> Tensor:
+        """[M, 28, 28] float32 of the classes [M]."""
+        pooled = self.pool(outputs.features, boxes, image, POOLED)
+        with in_type_of(outputs.features[0]):
+            logits: Tensor = self.mask_branch(pooled)
+        return logits[torch.arange(len(labels), device=labels.device), labels].float()
