@@ -160,7 +160,7 @@ def test_images_without_objects_or_detections():
 def test_wrong_inputs_are_refused():
     pred, target = image(0, 2, 1)
     metric = VOCMaskAPs(CLASSES, SETTINGS)
-    with pytest.raises(ValueError, match=r"`preds\[0\]\.masks` should be a bool tensor .* Found torch.uint8 \[2, 6, 6\]"):
+    with pytest.raises(ValueError, match=r"`preds\[0\]\.masks` should be a bool tensor .* torch.uint8 \[2, 6, 6\]"):
         metric.update([pred | {"masks": pred["masks"].to(torch.uint8)}], [target])
     with pytest.raises(ValueError, match=r"`targets\[0\]\.labels` should be 0, as the masks. Found \[1\]"):
         metric.update([pred], [target | {"masks": target["masks"][:0]}])

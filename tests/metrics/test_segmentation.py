@@ -102,7 +102,7 @@ def test_wrong_inputs_are_refused():
     zeros = torch.zeros(2, 2, dtype=torch.uint8)
     with pytest.raises(ValueError, match=r"one shape.*\[2, 2\], \[2, 3\]"):
         metric.update(zeros, torch.zeros(2, 3, dtype=torch.uint8))
-    with pytest.raises(ValueError, match="`prediction` should be integer. Found torch.float32"):
+    with pytest.raises(ValueError, match=r"`prediction` should be integer. Found torch\.float32"):
         metric.update(zeros.float(), zeros)
     with pytest.raises(ValueError, match=r"`prediction` should be in 0\.\.2\. Found 3"):
         metric.update(zeros + 3, zeros)
