@@ -265,3 +265,13 @@ def test_diagnostics_are_of_the_unscaled_gradients():
     assert figures["condition"] == pytest.approx(float(torch.linalg.cond(gramian) ** 0.5), rel=1e-3)
     weighting.backward(net.step(images(1)))
     assert weighting.diagnostics == {}
+
+
+def test_a_solver_that_fails_is_counted_and_logged(caplog):
+    weighting = make("nash", tasks=("a", "b"))
+    gramian = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
+    with caplog.at_level("WARNING"):
+        weighting.weights(gramian, torch.ones(2), ("a", "b"))
+    assert int(weighting.unsolved) == 1
+    assert "NashMTL: not solved at batch 0" in caplog.text
+    assert "the last iterate is used" in caplog.text
