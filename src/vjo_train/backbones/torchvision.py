@@ -8,6 +8,7 @@ import torch
 from annotated_types import Interval
 from torch import nn
 from torchvision.models import get_model
+from torchvision.models.resnet import BasicBlock, ResNet
 from torchvision.ops import FrozenBatchNorm2d
 
 from vjo_train.backbones.base import Backbone
@@ -26,7 +27,8 @@ class TorchvisionBackbone(Backbone):
     """A torchvision classification network without its classifier.
 
     Args:
-        name: the network.
+        name: the network; `resnet10` is a ResNet-18 with one block a stage instead of two, for small machines, and
+            has no ImageNet weights.
         weights: `imagenet`, a file with torchvision's state dict, or None for random weights.
         frozen_stages: how many stages, from the image on, are not trained.
         norm: `batch` trains BatchNorm; `frozen` keeps its statistics and affine weights as they were loaded: for
@@ -40,7 +42,7 @@ class TorchvisionBackbone(Backbone):
     def __init__(
         self,
         *,
-        name: Literal["resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "mobilenet_v3_large"],
+        name: Literal["resnet10", "resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "mobilenet_v3_large"],
         weights: str | None = None,
         frozen_stages: Annotated[int, Interval(ge=0, le=4)] = 0,
         norm: Literal["batch", "frozen", "group"] = "batch",
@@ -50,7 +52,10 @@ class TorchvisionBackbone(Backbone):
         if norm == "group" and weights is not None:
             raise ConfigError("backbone.norm=group: backbone.weights are made for BatchNorm; use null or norm=frozen.")
         layer = {"batch": nn.BatchNorm2d, "frozen": FrozenBatchNorm2d, "group": _group_norm}[norm]
-        model = get_model(name, weights=None, norm_layer=layer)
+        if name == "resnet10":
+            model: nn.Module = ResNet(BasicBlock, [1, 1, 1, 1], norm_layer=layer)
+        else:
+            model = get_model(name, weights=None, norm_layer=layer)
         load_weights(model, name, weights)
         stages = _stages(model, name)
         super().__init__(stages, _channels(stages), frozen_stages)

@@ -8,7 +8,7 @@ from urllib.error import URLError
 
 import torch
 from torch import nn
-from torchvision.models import get_model_weights
+from torchvision.models import get_model_weights, list_models
 
 from vjo_train.errors import CheckpointError, ConfigError
 
@@ -27,6 +27,8 @@ def load_weights(model: nn.Module, name: str, weights: str | None) -> None:
     if weights is None:
         return
     if weights == "imagenet":
+        if name not in list_models():
+            raise ConfigError(f"backbone.weights=imagenet: there are none for {name}; give a file or null.")
         newest = get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
         try:
             model.load_state_dict(newest.get_state_dict(progress=False, check_hash=True), strict=False)

@@ -53,6 +53,8 @@ class Shapes:
         test: images in the split `test`.
         image_size: side of the square pictures in pixels.
         masked: share of the images that have class and object masks.
+        hardness: from 0, plain objects that stand out, to 1, where textures, strokes, small sizes and occlusion hide
+            them.
         seed: of all drawing.
     """
 
@@ -66,10 +68,11 @@ class Shapes:
         test: Annotated[int, Ge(1)] = 200,
         image_size: Annotated[int, Interval(ge=32, le=1024)] = 128,
         masked: Annotated[float, Interval(ge=0, le=1)] = 0.5,
+        hardness: Annotated[float, Interval(ge=0, le=1)] = 0.5,
         seed: Annotated[int, Ge(0)] = 0,
     ) -> None:
         self.counts = {"train": train, "val": val, "test": test}
-        self.image_size, self.masked, self.seed = image_size, masked, seed
+        self.image_size, self.masked, self.hardness, self.seed = image_size, masked, hardness, seed
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -79,6 +82,7 @@ class Shapes:
             **self.counts,
             "image_size": self.image_size,
             "masked": self.masked,
+            "hardness": self.hardness,
             "seed": self.seed,
         }
 
@@ -130,7 +134,7 @@ class Shapes:
         for number, (split, count) in enumerate(self.counts.items()):
             ids[split] = [f"{number}{image:05d}" for image in range(count)]
             for image, name in enumerate(ids[split]):
-                scene = draw(np.random.default_rng([self.seed, number, image]), self.image_size)
+                scene = draw(np.random.default_rng([self.seed, number, image]), self.image_size, self.hardness)
                 has_masks = math.floor((image + 1) * self.masked) > math.floor(image * self.masked)
                 _save(root, name, scene, has_masks)
                 if has_masks:
@@ -165,10 +169,12 @@ class Scene:
     truncated: list[bool]
 
 
-def draw(rng: np.random.Generator, size: int) -> Scene:
-    """A scene of `size` x `size` pixels."""
-    canvas = _texture(rng, size, _colour(rng), strength=rng.uniform(20, 55))
-    _clutter(rng, canvas, size)
+def draw(rng: np.random.Generator, size: int, hardness: float) -> Scene:
+    """A scene of `size` x `size` pixels; `hardness` from 0 to 1."""
+    ease = 1 - hardness
+    canvas = _texture(rng, size, _colour(rng), strength=rng.uniform(20, 55) * (1 - 0.8 * ease))
+    _clutter(rng, canvas, size, strokes=round(hardness * int(rng.integers(0, 6))))
+    smallest, hidden = 0.075 + 0.075 * ease, _HIDDEN + 0.5 * ease
     wanted = 0 if rng.random() < 0.05 else int(rng.integers(1, 5))
     owner = np.zeros((size, size), np.uint8)
     labels: list[int] = []
@@ -177,15 +183,15 @@ def draw(rng: np.random.Generator, size: int) -> Scene:
         if len(labels) == wanted:
             break
         label = int(rng.integers(len(CLASSES)))
-        radius = size * math.exp(rng.uniform(math.log(0.075), math.log(0.3)))
+        radius = size * math.exp(rng.uniform(math.log(smallest), math.log(0.3)))
         centre = rng.uniform(0.4 * radius, size - 0.4 * radius, size=2)
-        alpha = _rasterise(label, radius, centre, rng.uniform(0, 2 * math.pi), size)
+        alpha = _rasterise(label, radius, centre, hardness * rng.uniform(-math.pi, math.pi), size)
         mask = alpha > 0.5
         full = _area(label, radius)
         left = [((owner == k + 1) & ~mask).sum() / area for k, area in enumerate(areas)]
-        if mask.sum() < max(0.3 * full, 12) or min(left, default=1.0) < _HIDDEN:
+        if mask.sum() < max(0.3 * full, 12) or min(left, default=1.0) < hidden:
             continue
-        _paint(rng, canvas, alpha, size)
+        _paint(rng, canvas, alpha, size, contrast=50 + 50 * ease, strength=rng.uniform(0, 35) * hardness)
         owner[mask] = len(labels) + 1
         labels.append(label)
         areas.append(int(full))
@@ -263,22 +269,30 @@ def _rasterise(
     return np.asarray(sheet.reduce(scale), np.float32) / np.float32(255)
 
 
-def _paint(rng: np.random.Generator, canvas: _Rgb, alpha: npt.NDArray[np.float32], size: int) -> None:
+def _paint(
+    rng: np.random.Generator,
+    canvas: _Rgb,
+    alpha: npt.NDArray[np.float32],
+    size: int,
+    *,
+    contrast: float,
+    strength: float,
+) -> None:
     """Lays an object over the canvas, in a colour that differs from what lies under it."""
     inside = alpha > 0.5
     under = canvas[inside].mean(axis=0)
     colour = _colour(rng)
-    while np.abs(colour - under).max() < 50:
+    while np.abs(colour - under).max() < contrast:
         colour = _colour(rng)
-    skin = _texture(rng, size, colour, strength=rng.uniform(0, 35))
+    skin = _texture(rng, size, colour, strength=strength)
     canvas += alpha[..., None] * (skin - canvas)
 
 
-def _clutter(rng: np.random.Generator, canvas: _Rgb, size: int) -> None:
+def _clutter(rng: np.random.Generator, canvas: _Rgb, size: int, strokes: int) -> None:
     """Strokes and soft blobs that belong to no class."""
     sheet = Image.new("L", (size, size), 0)
     pen = ImageDraw.Draw(sheet)
-    for _ in range(int(rng.integers(0, 6))):
+    for _ in range(strokes):
         points = rng.uniform(0, size, size=(int(rng.integers(2, 5)), 2))
         pen.line([(float(a), float(b)) for a, b in points], fill=int(rng.integers(120, 256)), width=max(1, size // 64))
     alpha = np.asarray(sheet.filter(ImageFilter.GaussianBlur(size / 160)), np.float32) / 255
