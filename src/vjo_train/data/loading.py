@@ -58,7 +58,7 @@ class TurnDataset(Dataset[Any]):
         try:
             samples = [self._load(draw, fields) for draw in turn.draws]
         except DataError as error:
-            return error
+            return DataError(str(error))  # without its traceback, which would keep this worker busy with its frames
         images = (
             torch.stack([image for image, _, _, _ in samples])
             if samples

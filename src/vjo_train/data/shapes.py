@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import hashlib
 import json
 import logging
@@ -42,8 +43,8 @@ _Mask: TypeAlias = npt.NDArray[np.bool_]
 class Shapes:
     """Draws 0 to 4 objects an image over textured backgrounds: circles, squares, triangles, stars, rings, crosses.
 
-    Sizes vary by a factor of four; objects overlap, are cut by the border, and have textures and colours that say
-    nothing of their class; scattered strokes and blobs belong to no class. One image in twenty has no object. An
+    Sizes vary by a factor of up to four; objects overlap, are cut by the border, and have textures and, from
+    `hardness` 0.5 on, colours that say nothing of their class; scattered strokes and blobs belong to no class. One image in twenty has no object. An
     object of which less than two fifths is visible is difficult. Each picture is a function of (seed, split, number)
     alone, so a larger set contains the smaller one.
 
@@ -53,8 +54,8 @@ class Shapes:
         test: images in the split `test`.
         image_size: side of the square pictures in pixels.
         masked: share of the images that have class and object masks.
-        hardness: from 0, plain objects that stand out, to 1, where textures, strokes, small sizes and occlusion hide
-            them.
+        hardness: from 0, plain objects that stand out in the colour of their class, over 0.5, where colours say
+            nothing, to 1, where textures, strokes, small sizes and occlusion hide them.
         seed: of all drawing.
     """
 
@@ -191,7 +192,8 @@ def draw(rng: np.random.Generator, size: int, hardness: float) -> Scene:
         left = [((owner == k + 1) & ~mask).sum() / area for k, area in enumerate(areas)]
         if mask.sum() < max(0.3 * full, 12) or min(left, default=1.0) < hidden:
             continue
-        _paint(rng, canvas, alpha, size, contrast=50 + 50 * ease, strength=rng.uniform(0, 35) * hardness)
+        colour = _class_colour(rng, label) if rng.random() < 1 - 2 * hardness else _colour(rng)
+        _paint(rng, canvas, alpha, size, colour, contrast=50 + 50 * ease, strength=rng.uniform(0, 35) * hardness)
         owner[mask] = len(labels) + 1
         labels.append(label)
         areas.append(int(full))
@@ -274,14 +276,14 @@ def _paint(
     canvas: _Rgb,
     alpha: npt.NDArray[np.float32],
     size: int,
+    colour: _Rgb,
     *,
     contrast: float,
     strength: float,
 ) -> None:
-    """Lays an object over the canvas, in a colour that differs from what lies under it."""
+    """Lays an object over the canvas, in `colour` or, where that hardly differs from what lies under it, another."""
     inside = alpha > 0.5
     under = canvas[inside].mean(axis=0)
-    colour = _colour(rng)
     while np.abs(colour - under).max() < contrast:
         colour = _colour(rng)
     skin = _texture(rng, size, colour, strength=strength)
@@ -318,6 +320,12 @@ def _texture(rng: np.random.Generator, size: int, colour: _Rgb, strength: float)
 
 def _colour(rng: np.random.Generator) -> _Rgb:
     return rng.uniform(25, 230, size=3).astype(np.float32)
+
+
+def _class_colour(rng: np.random.Generator, label: int) -> _Rgb:
+    hue = label / len(CLASSES) + rng.uniform(-0.04, 0.04)
+    rgb = colorsys.hsv_to_rgb(hue % 1, rng.uniform(0.6, 1), rng.uniform(0.6, 1))
+    return np.float32(255) * np.asarray(rgb, np.float32)
 
 
 def _save(root: Path, name: str, scene: Scene, masked: bool) -> None:
