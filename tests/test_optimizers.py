@@ -36,7 +36,8 @@ def test_norms_biases_and_learned_weights_are_not_decayed() -> None:
 def test_layer_scale_is_not_decayed() -> None:
     scales = [(n, p) for n, p in ConvNeXt().named_parameters() if n.endswith("layer_scale")]
     (group,) = parameter_groups(scales, lr=1.0, weight_decay=0.1, backbone_lr_factor=1.0)
-    assert scales and group["weight_decay"] == 0.0
+    assert scales
+    assert group["weight_decay"] == 0.0
 
 
 def test_frozen_parameters_are_left_out() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from vjo_train.data.datamodule import DataModule
 from vjo_train.errors import ConfigError, VjoError
 from vjo_train.module import MultiTaskModule
 from vjo_train.report.results import Results
+from vjo_train.weighting.base import LossWeighting, Weighting
 
 
 def train(cfg: DictConfig, output: Path) -> Results:
@@ -24,7 +27,7 @@ def train(cfg: DictConfig, output: Path) -> Results:
     Raises:
         VjoError: a mistake in the config or the data.
     """
-    return run.train(_job(cfg, output))
+    return run.train(job(cfg, output))
 
 
 def evaluate(cfg: DictConfig, output: Path, checkpoint: Path) -> Results:
@@ -33,10 +36,15 @@ def evaluate(cfg: DictConfig, output: Path, checkpoint: Path) -> Results:
     Raises:
         VjoError: a mistake in the config or the data, or a checkpoint that does not fit.
     """
-    return run.evaluate(_job(cfg, output), checkpoint)
+    return run.evaluate(job(cfg, output), checkpoint)
 
 
-def _job(cfg: DictConfig, output: Path) -> run.Job:
+def job(cfg: DictConfig, output: Path) -> run.Job:
+    """Everything that a run of `cfg` needs, built and bound to each other.
+
+    Raises:
+        VjoError: a mistake in the config.
+    """
     pl.seed_everything(cfg.seed, verbose=False)
     data = datamodule(cfg)
     module = model(cfg)
@@ -83,12 +91,34 @@ def model(cfg: DictConfig) -> MultiTaskModule:
     return MultiTaskModule(
         sharing=sharing,
         heads=heads,
-        weighting=_make(cfg.weighting, tasks=tuple(heads)),
+        weighting=weighting(cfg.weighting, tuple(heads)),
         optimizer=_make(cfg.optimizer),
         lr_schedule=_make(cfg.lr_schedule),
         seed=cfg.seed,
         channels_last=cfg.trainer.channels_last,
     )
+
+
+def weighting(node: DictConfig, tasks: tuple[str, ...]) -> Weighting:
+    """The weighting of `node`; where its key `losses` names a loss weighting, that one goes under it.
+
+    Raises:
+        ConfigError: `weighting.losses` names no loss weighting.
+    """
+    inner = node.get("losses")
+    if not isinstance(inner, str):
+        return _make(node, tasks=tasks)  # type: ignore[no-any-return]
+    folder = resources.files("vjo_train.conf") / "weighting"
+    choices = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
+    losses = None
+    if inner in choices:
+        chosen = OmegaConf.create((folder / f"{inner}.yaml").read_text())
+        losses = _make(OmegaConf.create({"seed": node.get("seed", 0), "losses": chosen}).losses, tasks=tasks)
+    if not isinstance(losses, LossWeighting):
+        near = get_close_matches(inner, choices, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near and near[0] != inner else "."
+        raise ConfigError(f"weighting.losses: found '{inner}', which is no loss weighting{hint}")
+    return _make(node, tasks=tasks, losses=losses)  # type: ignore[no-any-return]
 
 
 def _make(node: DictConfig, **given: Any) -> Any:

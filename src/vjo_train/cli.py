@@ -53,7 +53,27 @@ def _train_command() -> None:
         sys.argv += preflight.training(_composer(config, args), args.overrides, args.multirun)
     elif args.cfg or args.info:
         _composer(config, args).compose(args.overrides)
-    _hydra(config, _train_job)
+    sweeps: set[Path] = set()
+
+    def job(cfg: Any) -> None:
+        _train_job(sweeps, cfg)
+
+    try:
+        _hydra(config, job)
+    finally:
+        for folder in sweeps:
+            _summarise(folder)
+
+
+def _summarise(folder: Path) -> None:
+    """Prints and writes the summary of the runs in a sweep's folder, finished or not."""
+    from rich.console import Console
+
+    from vjo_train.report.sweep import find_runs, sweep_table, write_sweep
+
+    found = find_runs(folder)
+    Console().print(sweep_table(found))
+    write_sweep(folder, found)
 
 
 def _eval_command() -> None:
@@ -74,8 +94,12 @@ def _eval_command() -> None:
     _hydra(preflight.EVAL, _eval_job)
 
 
-def _train_job(cfg: Any) -> None:
+def _train_job(sweeps: set[Path], cfg: Any) -> None:
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        sweeps.add(Path(HydraConfig.get().sweep.dir))
 
     def job() -> None:
         from vjo_train import build
@@ -135,3 +159,7 @@ def _composer(config_name: str, args: argparse.Namespace) -> Any:
     from vjo_train.composing import Composer
 
     return Composer(config_name, args.config_dir)
+
+
+if __name__ == "__main__":
+    train()

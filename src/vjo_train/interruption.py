@@ -14,6 +14,10 @@ import pytorch_lightning as pl
 log = logging.getLogger("vjo_train")
 
 
+class Stopped(SystemExit):
+    """Training stopped as asked, with a checkpoint to go on from; ends the process with status 130."""
+
+
 class Interruption(pl.Callback):
     """On the first SIGINT or SIGTERM, stops after the running step with `path` saved; on the second, at once.
 
@@ -21,7 +25,7 @@ class Interruption(pl.Callback):
         path: the checkpoint to write.
 
     Raises:
-        KeyboardInterrupt: in training, once the checkpoint is written.
+        Stopped: in training, once the checkpoint is written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,11 +37,14 @@ class Interruption(pl.Callback):
         if threading.current_thread() is threading.main_thread():
             self._previous = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        if self._asked and trainer.fit_loop.epoch_loop._should_accumulate() is False:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        # Between two steps of the optimizer: half-gathered gradients are in no checkpoint.
+        if self._asked and (trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0):
             trainer.save_checkpoint(self.path)
-            log.warning("Stopped at batch %d; saved %s.", trainer.fit_loop.total_batch_idx + 1, self.path)
-            raise KeyboardInterrupt
+            log.warning("Stopped; trainer.resume=%s goes on from here.", self.path)
+            raise Stopped(130)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._restore()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from vjo_train.lr_schedules import LRSchedule
 from vjo_train.optimizers import SGD, AdamW
 from vjo_train.sharing.base import Sharing
 from vjo_train.types import Batch, SharedFeatures
-from vjo_train.weighting.base import TaskLosses, Weighting, distributed
+from vjo_train.weighting.base import TaskLosses, Weighting
+from vjo_train.weighting.rows import distributed
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -38,6 +40,9 @@ class MultiTaskModule(pl.LightningModule):
         channels_last: the memory format of images and convolutions; faster for most convolutions.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         *,
@@ -55,7 +60,7 @@ class MultiTaskModule(pl.LightningModule):
         self.weighting = weighting
         self.seed = seed
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.to(memory_format=self.memory_format)
         self.register_buffer("mean", 255 * torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
         self.per_class: dict[str, dict[str, Tensor]] = {}
@@ -103,71 +108,103 @@ class MultiTaskModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of the task losses of the global batch."""
-        shared = self._share(batch.images, batch.tasks)
-        per_image = {
-            task: self.head(task).loss(self.head(task)(shared.tasks[task]), batch.targets) for task in batch.tasks
-        }
-        self._step = step = self._collect(batch, per_image, shared)
+        shared, means = self._task_losses(batch)
         size = len(batch)
-        for task, value in step.values.items():
+        for task, (_, value) in means.items():
             self.log(f"train/{task}/loss", value, on_step=True, on_epoch=True, batch_size=size)
         for name, value in shared.auxiliary.items():
             self.log(f"train/sharing/{name}", value.detach(), on_step=True, on_epoch=True, batch_size=size)
+        self._step = step = self._hand_over(batch, shared, means)
         # A leaf: what precision and accumulation make of it tells the factor on every gradient.
         self._total = torch.stack(list(step.values.values())).sum().requires_grad_()
         return self._total * 1
 
-    def _collect(self, batch: Batch, per_image: Mapping[str, Tensor], shared: SharedFeatures) -> TaskLosses:
-        """Per-image losses -> task losses of the global batch, without the tasks that no image is labelled for."""
+    def _task_losses(self, batch: Batch) -> tuple[SharedFeatures, dict[str, tuple[Tensor, Tensor]]]:
+        """Task -> this rank's share of its loss, with graph, and the loss of the global batch, without.
+
+        Tasks that no image of the global batch is labelled for are left out.
+
+        Raises:
+            NumericsError: a loss is not finite.
+        """
+        shared = self._share(batch.images, batch.tasks)
+        heads = {task: self.head(task) for task in batch.tasks}
+        per_image = [head.loss(head(shared.tasks[task]), batch.targets) for task, head in heads.items()]
         labelled = torch.tensor(
-            [[self.head(task).labelled(target) for target in batch.targets] for task in per_image],
+            [[head.labelled(target) for target in batch.targets] for head in heads.values()],
             dtype=torch.float32,
             device=self.device,
         )
         # One graph per task: a backward of one must not pass zeros through the others' heads.
-        sums = [(loss.float() * mask).sum() for loss, mask in zip(per_image.values(), labelled, strict=True)]
-        pair = torch.stack([torch.stack(sums).detach(), labelled.sum(1)])
+        sums = [(loss.float() * mask).sum() for loss, mask in zip(per_image, labelled, strict=True)]
+        mine = labelled.sum(1)
+        pair = torch.stack([torch.stack(sums).detach(), mine])
         if distributed():
             torch.distributed.all_reduce(pair)
         total, count = pair
         if not torch.isfinite(total).all():
-            task = next(task for task, value in zip(per_image, total, strict=True) if not torch.isfinite(value))
+            task = next(task for task, value in zip(heads, total, strict=True) if not torch.isfinite(value))
             raise NumericsError(
                 f"The loss of {task} is not finite at batch {batch.step} (images {', '.join(batch.ids)})."
                 " Lower optimizer.lr, raise lr_schedule.warmup, or set trainer.gradient_clip_val."
             )
-        present = {task: k for k, task in enumerate(per_image) if count[k] > 0}
-        mine = {task: labelled[k].any() for task, k in present.items()}
-        losses = {
-            task: sums[k] / count[k] if mine[task] else torch.zeros((), device=self.device)
-            for task, k in present.items()
+        return shared, {
+            task: (sums[k] / count[k] if mine[k] > 0 else torch.zeros((), device=self.device), total[k] / count[k])
+            for k, task in enumerate(heads)
+            if count[k] > 0
         }
-        own = {task: [p for p in self.head(task).parameters() if p.requires_grad] for task in present}
-        shared_parameters = self.sharing.shared_parameters()
-        known = {id(p) for p in (*shared_parameters, *self.weighting.parameters(), *(p for g in own.values() for p in g))}
+
+    def _hand_over(
+        self, batch: Batch, shared: SharedFeatures, means: Mapping[str, tuple[Tensor, Tensor]]
+    ) -> TaskLosses:
+        """What the weighting gets to see of a step."""
+        own = {task: [p for p in self.head(task).parameters() if p.requires_grad] for task in means}
+        trained = self.sharing.shared_parameters()
+        known = {id(p) for p in (*trained, *self.weighting.parameters(), *(p for g in own.values() for p in g))}
         auxiliary = torch.stack(list(shared.auxiliary.values())).sum() if shared.auxiliary else None
-        if auxiliary is not None:
-            auxiliary = auxiliary / self.trainer.world_size
         return TaskLosses(
-            losses=losses,
-            values={task: total[k] / count[k] for task, k in present.items()},
+            losses={task: loss for task, (loss, _) in means.items()},
+            values={task: value for task, (_, value) in means.items()},
             factor=torch.ones((), device=self.device),
-            shared=shared_parameters,
+            shared=trained,
             own=own,
             representation=shared.representation,
-            auxiliary=auxiliary,
+            auxiliary=None if auxiliary is None else auxiliary / self.trainer.world_size,
             step=batch.step,
             epoch=self.current_epoch,
             others=[p for p in self.parameters() if p.requires_grad and id(p) not in known],
             scaled=self.trainer.precision == "16-mixed",
+            resample=lambda share: self._resample(batch, share),
         )
+
+    def _resample(self, batch: Batch, share: float) -> dict[str, Tensor]:
+        """The losses of the first `share` of this rank's images, by a forward of their own."""
+        count = max(1, round(share * len(batch)))
+        part = replace(
+            batch, images=batch.images[:count], targets=batch.targets[:count], ids=batch.ids[:count],
+            scales=batch.scales[:count], originals=batch.originals[:count],
+        )  # fmt: skip
+        norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.momentum = 0.0  # the statistics of the whole batch are in already
+        try:
+            with self.trainer.precision_plugin.forward_context():
+                _, means = self._task_losses(part)
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+        return {task: loss for task, (loss, _) in means.items()}
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Hands the task losses to the weighting; `loss` only tells by what gradients are multiplied."""
-        assert self._step is not None and self._total is not None
+        assert self._step is not None
+        assert self._total is not None
         (self._step.factor,) = torch.autograd.grad(loss, self._total)
         for task, weight in self.weighting.backward(self._step).items():
             self.log(f"train/{task}/weight", weight, on_step=True, on_epoch=True, batch_size=1)
+        for name, value in self.weighting.diagnostics.items():
+            self.log(f"train/weighting/{name}", value, on_step=True, on_epoch=True, batch_size=1)
         self._step = self._total = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

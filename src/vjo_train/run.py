@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class Job:
     """The resolved config, for the results."""
     overrides: list[str]
     """What the command line changed."""
+    callbacks: list[Callback] = field(default_factory=list)
+    """Further callbacks for training."""
 
 
 def train(job: Job) -> Results:
@@ -116,6 +118,10 @@ def _test(job: Job, trainer: pl.Trainer, checkpoint: Path, throughput: Throughpu
 
 def _trainer(job: Job, throughput: Throughput, callbacks: list[Callback]) -> pl.Trainer:
     settings = job.settings
+    # Lightning's remarks on hardware, loops and services are not for the users of this program.
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+    warnings.filterwarnings("ignore", message=r".*does not have many workers")
     several = settings.devices * settings.num_nodes > 1
     return pl.Trainer(
         accelerator=settings.accelerator,
@@ -158,7 +164,7 @@ def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
         callbacks.append(EMAWeightAveraging(decay=settings.ema))
     if settings.early_stopping is not None:
         callbacks.append(EarlyStopping(monitor, patience=settings.early_stopping, mode="max"))
-    return [*callbacks, *checkpoints.callbacks(job.output, monitor if validated else None)]
+    return [*callbacks, *job.callbacks, *checkpoints.callbacks(job.output, monitor if validated else None)]
 
 
 def _relative(path: Path, folder: Path) -> str:

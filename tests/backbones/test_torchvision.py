@@ -29,9 +29,7 @@ def test_the_last_stage_is_the_feature_of_the_whole_network() -> None:
     backbone = TorchvisionBackbone(name="resnet18").eval()
     stages = nn.Sequential(*backbone.stages)
     whole_body = nn.Sequential(*list(whole.children())[:-2])
-    stages.load_state_dict(
-        dict(zip(stages.state_dict(), whole_body.state_dict().values(), strict=True)), strict=True
-    )
+    stages.load_state_dict(dict(zip(stages.state_dict(), whole_body.state_dict().values(), strict=True)), strict=True)
     with torch.no_grad():
         torch.testing.assert_close(backbone(path_images)["c5"], whole_body(path_images))
 
@@ -49,7 +47,8 @@ def test_frozen_stages_get_no_gradient_and_keep_their_statistics() -> None:
     for stage in backbone.stages[:2]:
         assert all(p.grad is None for p in stage.parameters())
     changed = {key for key, value in backbone.state_dict().items() if not torch.equal(value, before[key])}
-    assert changed and all(key.startswith(("stages.2", "stages.3")) for key in changed)
+    assert changed
+    assert all(key.startswith(("stages.2", "stages.3")) for key in changed)
 
 
 def test_frozen_norm_keeps_the_loaded_statistics(tmp_path: Path) -> None:

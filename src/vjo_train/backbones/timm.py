@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -38,14 +39,15 @@ class TimmBackbone(nn.Module):
         if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
             raise ConfigError(f"backbone.weights: found {weights!r}, which is no file; give imagenet, a file, or null.")
         file = weights if weights not in (None, "imagenet") else None
-        self.network = timm.create_model(
+        network: Any = timm.create_model(
             name, features_only=True, pretrained=weights == "imagenet", checkpoint_path=file or ""
         )
-        strides = list(self.network.feature_info.reduction())
+        strides = list(network.feature_info.reduction())
         if not {4, 8, 16, 32} <= set(strides):
             raise ConfigError(f"backbone.name: {name} has features at strides {strides}; needed are 4, 8, 16 and 32.")
+        self.network = network
         self._places = [strides.index(stride) for stride in (4, 8, 16, 32)]
-        channels = self.network.feature_info.channels()
+        channels = network.feature_info.channels()
         self.channels = {level: channels[place] for level, place in zip(LEVELS, self._places, strict=True)}
 
     def forward(self, images: Tensor) -> Features:

@@ -42,7 +42,9 @@ class TorchvisionBackbone(Backbone):
     def __init__(
         self,
         *,
-        name: Literal["resnet10", "resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "mobilenet_v3_large"],
+        name: Literal[
+            "resnet10", "resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "mobilenet_v3_large"
+        ],
         weights: str | None = None,
         frozen_stages: Annotated[int, Interval(ge=0, le=4)] = 0,
         norm: Literal["batch", "frozen", "group"] = "batch",
@@ -69,9 +71,7 @@ class ConvNeXt(Backbone):
         frozen_stages: how many stages, from the image on, are not trained.
     """
 
-    def __init__(
-        self, *, weights: str | None = None, frozen_stages: Annotated[int, Interval(ge=0, le=4)] = 0
-    ) -> None:
+    def __init__(self, *, weights: str | None = None, frozen_stages: Annotated[int, Interval(ge=0, le=4)] = 0) -> None:
         model = get_model("convnext_tiny", weights=None)
         load_weights(model, "convnext_tiny", weights)
         stages = _stages(model, "convnext_tiny")

@@ -29,7 +29,7 @@ def load_weights(model: nn.Module, name: str, weights: str | None) -> None:
     if weights == "imagenet":
         if name not in list_models():
             raise ConfigError(f"backbone.weights=imagenet: there are none for {name}; give a file or null.")
-        newest = get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
+        newest = get_model_weights(name).DEFAULT
         try:
             model.load_state_dict(newest.get_state_dict(progress=False, check_hash=True), strict=False)
         except (URLError, OSError) as error:

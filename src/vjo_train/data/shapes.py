@@ -44,9 +44,9 @@ class Shapes:
     """Draws 0 to 4 objects an image over textured backgrounds: circles, squares, triangles, stars, rings, crosses.
 
     Sizes vary by a factor of up to four; objects overlap, are cut by the border, and have textures and, from
-    `hardness` 0.5 on, colours that say nothing of their class; scattered strokes and blobs belong to no class. One image in twenty has no object. An
-    object of which less than two fifths is visible is difficult. Each picture is a function of (seed, split, number)
-    alone, so a larger set contains the smaller one.
+    `hardness` 0.5 on, colours that say nothing of their class; scattered strokes belong to no class. One image in
+    twenty has no object. An object of which less than two fifths is visible is difficult. Each picture is a function
+    of (seed, split, number) alone, so a larger set contains the smaller one.
 
     Args:
         train: images in the split `train`; `trainval` is `train` and `val` together.

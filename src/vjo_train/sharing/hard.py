@@ -30,6 +30,8 @@ class HardSharing(Sharing):
         read = {level for task in tasks for level in self.levels[task]}
         if not read <= features.keys():
             features = features | self.neck(features)
+        # Views, so that c5 beside the levels built from it ends the shared part as a tensor of its own.
+        features = {level: feature.view_as(feature) for level, feature in features.items()}
         representation = [features[level] for level in sorted(read)]
         return SharedFeatures(tasks={task: features for task in tasks}, representation=representation)
 
