@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
@@ -19,6 +20,7 @@ from vjo_train.errors import ConfigError
 from vjo_train.interruption import Interruption
 from vjo_train.module import MultiTaskModule
 from vjo_train.precision import choose_precision
+from vjo_train.report.drawing import draw_batch
 from vjo_train.report.environment import describe_device, git_revision, package_versions
 from vjo_train.report.history import History
 from vjo_train.report.progress import Progress
@@ -109,6 +111,7 @@ def _test(job: Job, trainer: pl.Trainer, checkpoint: Path, throughput: Throughpu
     )
     if trainer.is_global_zero:
         write_results(job.output / "results.json", results)
+        _draw(job, trainer)
         console = Console()
         console.print(per_class_table(results.per_class, width=console.width))
         console.print(metrics_table(results.metrics, results.monitors))
@@ -141,6 +144,7 @@ def _trainer(job: Job, throughput: Throughput, callbacks: list[Callback]) -> pl.
         enable_progress_bar=settings.progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        limit_val_batches=1.0 if _validated(job) else 0,
         # The plan splits the batches over the ranks itself.
         use_distributed_sampler=False,
         default_root_dir=job.output,
@@ -148,8 +152,7 @@ def _trainer(job: Job, throughput: Throughput, callbacks: list[Callback]) -> pl.
 
 
 def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
-    settings = job.settings
-    validated = job.data.val_split is not None or job.data.val_fraction > 0
+    settings, validated = job.settings, _validated(job)
     for key in ("early_stopping", "monitor"):
         if getattr(settings, key) is not None and not validated:
             raise ConfigError(
@@ -165,6 +168,22 @@ def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
     if settings.early_stopping is not None:
         callbacks.append(EarlyStopping(monitor, patience=settings.early_stopping, mode="max"))
     return [*callbacks, *job.callbacks, *checkpoints.callbacks(job.output, monitor if validated else None)]
+
+
+def _validated(job: Job) -> bool:
+    return job.data.val_split is not None or job.data.val_fraction > 0
+
+
+def _draw(job: Job, trainer: pl.Trainer) -> None:
+    """`predictions.png`: the first images of the test, with what the network says of them and what is true."""
+    module = job.module.to(trainer.strategy.root_device).eval()
+    batch = next(iter(job.data.test_dataloader()), None)
+    if batch is None:
+        return
+    with torch.no_grad():
+        found = module.predict(batch.to(module.device))
+    predictions = {task: [prediction.to("cpu") for prediction in known] for task, known in found.items()}
+    draw_batch(batch, predictions, job.data.classes).save(job.output / "predictions.png")
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -169,11 +169,11 @@ def test_a_broken_file_is_told_in_one_line(devkit, tmp_path, workers):
     path.write_bytes(path.read_bytes()[:9000])
     devkit.split("train", ["a"])
     data = make(devkit.root, tmp_path / "c", classes=["cat"], val_split=None, workers=workers, needs={"x": frozenset()})
+    # [^\n]: no traceback of a worker in front of it. (Not `as error`: that would keep the worker for seconds.)
     with pytest.raises(
-        DataError, match=r"^.*a\.jpg: damaged or no picture \(.*\); must be a whole image file\.$"
-    ) as error:
+        DataError, match=r"\A[^\n]*a\.jpg: damaged or no picture \([^\n]*\); must be a whole image file\.\Z"
+    ):
         list(data.train_dataloader())
-    assert "\n" not in str(error.value)
 
 
 def test_files_that_do_not_fit_each_other(devkit, tmp_path):

@@ -58,7 +58,7 @@ class TurnDataset(Dataset[Any]):
         try:
             samples = [self._load(draw, fields) for draw in turn.draws]
         except DataError as error:
-            return DataError(str(error))  # without its traceback, which would keep this worker busy with its frames
+            return error
         images = (
             torch.stack([image for image, _, _, _ in samples])
             if samples
@@ -172,7 +172,8 @@ class _Raising:
     def __next__(self) -> Batch:
         batch = next(self._batches)
         if isinstance(batch, DataError):
-            raise batch
+            # A new one: raising `batch` itself would tie it to this frame in a cycle, which keeps the workers alive.
+            raise DataError(str(batch))
         return batch
 
 
