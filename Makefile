@@ -37,7 +37,7 @@ format: $(DEV_STAMP)  ## put the code into the house style
 	$(BIN)/ruff format
 
 bench: $(DEV_STAMP)  ## measure speed
-	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/benchmark.py
 
 clean:  ## remove the environment, caches and build products (runs are kept)
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

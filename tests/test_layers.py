@@ -17,14 +17,14 @@ PACKAGE = ROOT / "src" / "vjo_train"
 LAYERS = (
     {"errors"},
     {"types", "geometry", "signatures", "values"},
-    {"schema"},
+    {"schema", "runs"},
     {"data", "backbones", "sharing", "weighting", "schedules", "metrics", "optimizers", "lr_schedules"},
     {"heads"},
     {"module"},
     {"checkpoints", "interruption", "precision", "strategy", "report"},
     {"run"},
     {"build"},
-    {"runs", "composing", "helppage"},
+    {"composing", "helppage"},
     {"preflight"},
     {"cli"},
 )

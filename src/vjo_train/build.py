@@ -31,12 +31,14 @@ def train(cfg: DictConfig, output: Path) -> Results:
 
 
 def evaluate(cfg: DictConfig, output: Path, checkpoint: Path) -> Results:
-    """Tests `checkpoint` on the config's `dataset.test_split`.
+    """Tests `checkpoint` on the config's `split` where it names one, else on its `dataset.test_split`.
 
     Raises:
         VjoError: a mistake in the config or the data, or a checkpoint that does not fit.
     """
-    return run.evaluate(job(cfg, output), checkpoint)
+    built = job(cfg, output)
+    built.data.test_split = cfg.get("split") or built.data.test_split
+    return run.evaluate(built, checkpoint)
 
 
 def job(cfg: DictConfig, output: Path) -> run.Job:

@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
+from vjo_train import runs
 from vjo_train.errors import CheckpointError, ConfigError
 
 FOLDER = "checkpoints"
@@ -30,25 +31,6 @@ def callbacks(output: Path, monitor: str | None) -> list[ModelCheckpoint]:
     return [best, last]
 
 
-def find(folder: Path, which: str | None, key: str) -> Path:
-    """The checkpoint of a run's folder that `which` names: `best`, `last`, a file, or None: best where there is one.
-
-    Raises:
-        CheckpointError: there is no such file.
-    """
-    if which in (None, "best", "last"):
-        names = ["best", "last"] if which is None else [which]
-        for name in names:
-            if (path := folder / FOLDER / f"{name}.ckpt").is_file():
-                return path
-        found = sorted(p.name for p in (folder / FOLDER).glob("*.ckpt")) or "none"
-        raise CheckpointError(f"{key}: no {' or '.join(names)} checkpoint in {folder / FOLDER} (found: {found}).")
-    path = Path(str(which))
-    if not path.is_file():
-        raise CheckpointError(f"{key}: found {which!r}, which is no file; give best, last or a path.")
-    return path
-
-
 def resume_path(resume: str | None, output: Path) -> Path | None:
     """What `trainer.resume` names: a file, a run's folder, `auto` (this run's `last.ckpt` if there is one), or None.
 
@@ -62,7 +44,7 @@ def resume_path(resume: str | None, output: Path) -> Path | None:
         return path if path.is_file() else None
     path = Path(resume)
     if path.is_dir():
-        return find(path, "last", "trainer.resume")
+        return runs.checkpoint(path, "last", "trainer.resume")
     if not path.is_file():
         raise ConfigError(f"trainer.resume: found {resume!r}, which is neither file nor folder; give auto or a path.")
     return path
@@ -77,7 +59,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path} is damaged or no checkpoint ({reason}).") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(f"{path} is no checkpoint of vjo-train: it holds no state_dict.")

@@ -19,7 +19,8 @@ class Stopped(SystemExit):
 
 
 class Interruption(pl.Callback):
-    """On the first SIGINT or SIGTERM, stops after the running step with `path` saved; on the second, at once.
+    """On the first SIGINT or SIGTERM, stops after the running step, or at the end of its epoch, with `path` saved;
+    on the second, at once.
 
     Args:
         path: the checkpoint to write.
@@ -40,14 +41,24 @@ class Interruption(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        # Between two steps of the optimizer: half-gathered gradients are in no checkpoint.
-        if self._asked and (trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0):
+        # Between two steps of the optimizer: half-gathered gradients are in no checkpoint. After an epoch's last
+        # batch the epoch is ended first, with its validation and its own checkpoint.
+        if self._asked and not trainer.is_last_batch and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
             trainer.save_checkpoint(self.path)
-            log.warning("Stopped; trainer.resume=%s goes on from here.", self.path)
-            raise Stopped(130)
+            self._stop()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._asked:
+            self._stop()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._restore()
+        if self._asked:
+            self._stop()
+
+    def _stop(self) -> None:
+        log.warning("Stopped; trainer.resume=%s goes on from here.", self.path)
+        raise Stopped(130)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._restore()

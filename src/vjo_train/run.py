@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAverag
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
-from vjo_train import checkpoints
+from vjo_train import checkpoints, runs
 from vjo_train.data.datamodule import DataModule
 from vjo_train.errors import ConfigError
 from vjo_train.interruption import Interruption
@@ -68,7 +68,7 @@ def train(job: Job) -> Results:
         job.data.start_step = checkpoints.read(resume)["batches"]
         log.info("Going on from %s.", resume)
     trainer.fit(job.module, datamodule=job.data, ckpt_path=resume, weights_only=True)
-    return _test(job, trainer, checkpoints.find(job.output, None, "trainer"), throughput)
+    return _test(job, trainer, runs.checkpoint(job.output, None), throughput)
 
 
 def evaluate(job: Job, checkpoint: Path) -> Results:
@@ -125,6 +125,9 @@ def _trainer(job: Job, throughput: Throughput, callbacks: list[Callback]) -> pl.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
     warnings.filterwarnings("ignore", message=r".*does not have many workers")
+    warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
+    # The plan goes on at the batch where the checkpoint stopped.
+    warnings.filterwarnings("ignore", message=r"You're resuming from a checkpoint that ended before the epoch ended")
     several = settings.devices * settings.num_nodes > 1
     return pl.Trainer(
         accelerator=settings.accelerator,
@@ -159,14 +162,13 @@ def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
                 f"trainer.{key} needs a validation split: set dataset.val_split, or dataset.val_fraction above 0."
             )
     monitor = settings.monitor or "val/monitor"
-    callbacks: list[Callback] = [
-        History(job.output / "metrics.csv", throughput),
-        Interruption(job.output / checkpoints.FOLDER / "last.ckpt"),
-    ]
+    callbacks: list[Callback] = [History(job.output / "metrics.csv", throughput)]
     if settings.ema is not None:
         callbacks.append(EMAWeightAveraging(decay=settings.ema))
     if settings.early_stopping is not None:
         callbacks.append(EarlyStopping(monitor, patience=settings.early_stopping, mode="max"))
+    # After the average, so that what it saves holds the average of all steps so far.
+    callbacks.append(Interruption(job.output / checkpoints.FOLDER / "last.ckpt"))
     return [*callbacks, *job.callbacks, *checkpoints.callbacks(job.output, monitor if validated else None)]
 
 

@@ -44,7 +44,7 @@ def load_weights(model: nn.Module, name: str, weights: str | None) -> None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"backbone.weights: {path} is no file of weights that torch loads ({reason}).") from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise CheckpointError(f"backbone.weights: {path} holds no state dict (name -> tensor) of torchvision's {name}.")

@@ -175,7 +175,7 @@ def draw(rng: np.random.Generator, size: int, hardness: float) -> Scene:
     ease = 1 - hardness
     canvas = _texture(rng, size, _colour(rng), strength=rng.uniform(20, 55) * (1 - 0.8 * ease))
     _clutter(rng, canvas, size, strokes=round(hardness * int(rng.integers(0, 6))))
-    smallest, hidden = 0.075 + 0.075 * ease, _HIDDEN + 0.5 * ease
+    smallest, hidden = 0.075 + 0.075 * ease, _HIDDEN + 0.5 * ease**2
     wanted = 0 if rng.random() < 0.05 else int(rng.integers(1, 5))
     owner = np.zeros((size, size), np.uint8)
     labels: list[int] = []
