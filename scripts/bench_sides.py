@@ -1,0 +1,92 @@
+"""Sides of a comparison, timed in turns within one run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import torch
+
+Side = Callable[[], tuple[float, float]]
+"""Does a visit's work; returns seconds per unit of work, and a figure by which to see that sides did the same."""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """`side` shall take at most `limit` times the seconds of `against`."""
+
+    side: str
+    against: str
+    limit: float
+
+
+@dataclass
+class Section:
+    """What is compared.
+
+    Args:
+        unit: what the seconds are for.
+        result: what the figure beside them is.
+        sides: by name; the first is the reference of the ratios.
+        aims: what should be reached.
+        settings: the size of the work, for the record.
+    """
+
+    unit: str
+    result: str
+    sides: dict[str, Side]
+    aims: list[Aim] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def measure(self, repeats: int) -> dict[str, Any]:
+        """Visits all sides once to warm up, then `repeats` times in turns, every other time in reverse order.
+
+        Neighbours in time share the machine's load, so a ratio is the median of the ratios within each turn.
+        """
+        seconds: dict[str, list[float]] = {name: [] for name in self.sides}
+        results = {name: side()[1] for name, side in self.sides.items()}
+        for turn in range(repeats):
+            for name in list(self.sides)[:: -1 if turn % 2 else 1]:
+                spent, results[name] = self.sides[name]()
+                seconds[name].append(spent)
+        reference = next(iter(self.sides))
+        return {
+            "unit": self.unit,
+            "result": self.result,
+            "reference": reference,
+            "settings": self.settings,
+            "sides": {
+                name: {
+                    "seconds": values,
+                    "median": median(values),
+                    "ratio": ratio(values, seconds[reference]),
+                    "result": results[name],
+                }
+                for name, values in seconds.items()
+            },
+            "aims": [
+                {
+                    "side": aim.side,
+                    "against": aim.against,
+                    "at_most": aim.limit,
+                    "measured": (measured := ratio(seconds[aim.side], seconds[aim.against])),
+                    "met": measured <= aim.limit,
+                }
+                for aim in self.aims
+            ],
+        }
+
+
+def ratio(seconds: list[float], others: list[float]) -> float:
+    """The median over the turns of one side's seconds in those of another."""
+    return median(a / b for a, b in zip(seconds, others, strict=True))
+
+
+def now() -> float:
+    """Seconds from any origin, after all work of the GPU, if there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()

@@ -1,0 +1,121 @@
+"""Measures speed side by side: `python scripts/benchmark.py [loop] [weighting] [evaluate]`, all by default.
+
+The sides of a section take turns within one run; every figure is a median over the turns. Prints tables and, with
+`--json`, writes all figures with the machine and the versions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import bench_evaluate
+import bench_loop
+import bench_weighting
+from bench_sides import Section
+from vjo_train.report.environment import describe_device, git_revision, package_versions
+
+SECTIONS = ("loop", "weighting", "evaluate")
+
+
+def arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    """What the command line says (or `words`)."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="turns (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--steps", type=int, default=8, metavar="N", help="loop, weighting: steps a turn (default: 8)")
+    parser.add_argument("--images", type=int, default=4952, metavar="N", help="evaluate: images (default: 4952)")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="loop, weighting: as for vjo-train; put it last"
+    )
+    args = parser.parse_args(words)
+    for name in args.sections:
+        if name not in SECTIONS:
+            parser.error(f"SECTION: found '{name}'; allowed are {', '.join(SECTIONS)}.")
+    for name in ("repeats", "steps", "images"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name}: found {getattr(args, name)}; at least 1 is allowed.")
+    return args
+
+
+def section(name: str, args: argparse.Namespace, folder: Path) -> Section:
+    """A section, ready to be measured."""
+    if name == "evaluate":
+        return bench_evaluate.section(args.images)
+    maker = {"loop": bench_loop, "weighting": bench_weighting}[name]
+    return maker.section(args.set, folder, args.steps)
+
+
+def machine() -> dict[str, Any]:
+    """What it runs on, and how busy that is before the start."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    cpu = describe_device(torch.device("cpu"))
+    load = [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None
+    return {"device": describe_device(device), "cpu": cpu, "threads": torch.get_num_threads(), "load": load}
+
+
+def sides_table(name: str, figures: dict[str, Any]) -> Table:
+    """A row per side."""
+    table = Table(title=f"{name}: milliseconds per {figures['unit']}", title_justify="left", title_style="bold")
+    table.add_column("side", style="cyan")
+    for header in ("median", "fastest", f"ratio to {figures['reference']}", figures["result"]):
+        table.add_column(header, justify="right")
+    for side, row in figures["sides"].items():
+        times = (f"{1000 * value:.1f}" for value in (row["median"], min(row["seconds"])))
+        table.add_row(side, *times, f"{row['ratio']:.3f}", f"{row['result']:.6g}")
+    return table
+
+
+def aims_table(sections: dict[str, Any]) -> Table:
+    """A row per aim: a ratio of times and its limit."""
+    table = Table(title="Aims: ratios of times", title_justify="left", title_style="bold")
+    table.add_column("section", style="cyan")
+    table.add_column("side / against")
+    for header in ("at most", "measured", "met"):
+        table.add_column(header, justify="right")
+    for name, figures in sections.items():
+        for aim in figures["aims"]:
+            pair = f"{aim['side']} / {aim['against']}"
+            limit, measured = f"{aim['at_most']:.3f}", f"{aim['measured']:.3f}"
+            table.add_row(name, pair, limit, measured, "yes" if aim["met"] else "no")
+    return table
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measures, prints, writes; the words are those of the command line by default."""
+    args = arguments(words)
+    console = Console()
+    record: dict[str, Any] = {
+        "machine": machine(),
+        "versions": {**package_versions(), "torchjd": metadata.version("torchjd")},
+        "git": git_revision(),
+        "repeats": args.repeats,
+        "sections": {},
+    }
+    for name in args.sections or SECTIONS:
+        with TemporaryDirectory() as folder:
+            figures = section(name, args, Path(folder)).measure(args.repeats)
+        record["sections"][name] = figures
+        console.print(sides_table(name, figures))
+        results = [row["result"] for row in figures["sides"].values()]
+        if not all(math.isfinite(value) for value in results):
+            raise SystemExit(f"{name}: a side came to no finite {figures['result']}.")
+    console.print(aims_table(record["sections"]))
+    if args.json:
+        args.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
