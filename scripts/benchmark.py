@@ -35,7 +35,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="turns (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    parser.add_argument("--steps", type=int, default=8, metavar="N", help="loop, weighting: steps a turn (default: 8)")
+    parser.add_argument("--steps", type=int, default=4, metavar="N", help="loop, weighting: steps a turn (default: 4)")
     parser.add_argument("--images", type=int, default=4952, metavar="N", help="evaluate: images (default: 4952)")
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", help="loop, weighting: as for vjo-train; put it last"
@@ -109,12 +109,12 @@ def main(words: Sequence[str] | None = None) -> None:
             figures = section(name, args, Path(folder)).measure(args.repeats)
         record["sections"][name] = figures
         console.print(sides_table(name, figures))
+        if args.json:  # after each section, so that an interrupted run keeps the earlier ones
+            args.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         results = [row["result"] for row in figures["sides"].values()]
         if not all(math.isfinite(value) for value in results):
             raise SystemExit(f"{name}: a side came to no finite {figures['result']}.")
     console.print(aims_table(record["sections"]))
-    if args.json:
-        args.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
