@@ -123,6 +123,27 @@ def stop_after(batches: int, cache: Path, output: Path, *overrides: str) -> None
         run.train(job)
 
 
+def test_ctrl_c_saves_although_it_reaches_the_workers_too(cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    arguments = [*SMALL, "dataset.workers=2", "trainer.max_epochs=1000", "trainer.progress=true"]
+    command = [
+        sys.executable,
+        "-m",
+        "vjo_train.cli",
+        *arguments,
+        f"dataset.cache_dir={cache}",
+        f"hydra.run.dir={folder}",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.startswith("epoch 2/"))
+        os.killpg(process.pid, signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == 130
+    assert f"trainer.resume={folder / 'checkpoints/last.ckpt'} goes on from here" in rest
+    assert "Traceback" not in rest
+
+
 def test_early_stopping_without_validation_is_refused(cache: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"trainer.early_stopping needs a validation split"):
         train(cache, tmp_path, "trainer.early_stopping=2", "dataset.val_split=null")

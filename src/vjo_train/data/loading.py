@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,7 @@ class BatchLoader(DataLoader[Any]):
             collate_fn=_as_it_is,
             pin_memory=pin_memory,
             persistent_workers=workers > 0,
+            worker_init_fn=_outlive_signals,
             generator=torch.Generator(),  # its own, so that starting an epoch draws nothing from the global one
         )
 
@@ -175,6 +177,12 @@ class _Raising:
             # A new one: raising `batch` itself would tie it to this frame in a cycle, which keeps the workers alive.
             raise DataError(str(batch))
         return batch
+
+
+def _outlive_signals(worker: int) -> None:
+    """Ctrl-C and SIGTERM often reach the whole group; the main process needs its workers to finish the step."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _as_it_is(batch: Any) -> Any:

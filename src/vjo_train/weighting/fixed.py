@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Unpack
+from typing import Annotated, Unpack
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from vjo_train.errors import ConfigError
@@ -27,7 +28,9 @@ class FixedWeighting(LossWeighting):
         ConfigError: for a task that has no head, or a weight that is negative or not finite.
     """
 
-    def __init__(self, *, lambdas: Mapping[str, float] | None = None, **options: Unpack[Options]) -> None:
+    def __init__(
+        self, *, lambdas: Mapping[str, Annotated[float, Ge(0)]] | None = None, **options: Unpack[Options]
+    ) -> None:
         super().__init__(**options)
         given, known = dict(lambdas or {}), ", ".join(self.tasks)
         for task, value in given.items():
