@@ -1,4 +1,4 @@
-"""Measures speed side by side: `python scripts/benchmark.py [loop] [weighting] [evaluate]`, all by default.
+"""Measures speed side by side: `python scripts/benchmark.py [SECTION ...]`, all by default.
 
 The sides of a section take turns within one run; every figure is a median over the turns. Prints tables and, with
 `--json`, writes all figures with the machine and the versions.
@@ -21,12 +21,18 @@ from rich.console import Console
 from rich.table import Table
 
 import bench_evaluate
+import bench_inference
 import bench_loop
+import bench_markdown
+import bench_sharing
 import bench_weighting
+from bench_peers import libmtl_version
 from bench_sides import Section
 from vjo_train.report.environment import describe_device, git_revision, package_versions
 
-SECTIONS = ("loop", "weighting", "evaluate")
+SECTIONS = ("loop", "weighting_2", "weighting_3", "weighting_4", "sharing", "evaluate", "inference")
+WEIGHTING = SECTIONS[1:4]
+"""Named together by `weighting`: with two, three and four tasks."""
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -35,12 +41,16 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="turns (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    parser.add_argument("--steps", type=int, default=4, metavar="N", help="loop, weighting: steps a turn (default: 4)")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write the tables there, as in docs/benchmarks.md"
+    )
+    parser.add_argument("--steps", type=int, default=4, metavar="N", help="training: steps a turn (default: 4)")
     parser.add_argument("--images", type=int, default=4952, metavar="N", help="evaluate: images (default: 4952)")
     parser.add_argument(
-        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="loop, weighting: as for vjo-train; put it last"
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="all but evaluate: as for vjo-train; put it last"
     )
     args = parser.parse_args(words)
+    args.sections = [part for name in args.sections for part in (WEIGHTING if name == "weighting" else (name,))]
     for name in args.sections:
         if name not in SECTIONS:
             parser.error(f"SECTION: found '{name}'; allowed are {', '.join(SECTIONS)}.")
@@ -54,8 +64,13 @@ def section(name: str, args: argparse.Namespace, folder: Path) -> Section:
     """A section, ready to be measured."""
     if name == "evaluate":
         return bench_evaluate.section(args.images)
-    maker = {"loop": bench_loop, "weighting": bench_weighting}[name]
-    return maker.section(args.set, folder, args.steps)
+    if name == "inference":
+        return bench_inference.section(args.set, folder)
+    if name == "loop":
+        return bench_loop.section(args.set, folder, args.steps)
+    if name == "sharing":
+        return bench_sharing.section(args.set, folder, args.steps)
+    return bench_weighting.section(args.set, folder, args.steps, tasks=int(name.removeprefix("weighting_")))
 
 
 def machine() -> dict[str, Any]:
@@ -69,7 +84,7 @@ def machine() -> dict[str, Any]:
 def sides_table(name: str, figures: dict[str, Any]) -> Table:
     """A row per side."""
     table = Table(title=f"{name}: milliseconds per {figures['unit']}", title_justify="left", title_style="bold")
-    table.add_column("side", style="cyan")
+    table.add_column("side", style="cyan", no_wrap=True)
     for header in ("median", "fastest", f"ratio to {figures['reference']}", figures["result"]):
         table.add_column(header, justify="right")
     for side, row in figures["sides"].items():
@@ -99,7 +114,7 @@ def main(words: Sequence[str] | None = None) -> None:
     console = Console()
     record: dict[str, Any] = {
         "machine": machine(),
-        "versions": {**package_versions(), "torchjd": metadata.version("torchjd")},
+        "versions": {**package_versions(), "torchjd": metadata.version("torchjd"), "libmtl": libmtl_version()},
         "git": git_revision(),
         "repeats": args.repeats,
         "sections": {},
@@ -109,6 +124,8 @@ def main(words: Sequence[str] | None = None) -> None:
             figures = section(name, args, Path(folder)).measure(args.repeats)
         record["sections"][name] = figures
         console.print(sides_table(name, figures))
+        if args.markdown:
+            args.markdown.write_text(bench_markdown.page(record), encoding="utf-8")
         if args.json:  # after each section, so that an interrupted run keeps the earlier ones
             args.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         results = [row["result"] for row in figures["sides"].values()]

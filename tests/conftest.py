@@ -23,17 +23,26 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Answer]:
-    """Runs `vjo-train` or `vjo-eval` in this process, in an empty folder."""
+    """Runs a command of this program in this process, in an empty folder."""
     from vjo_train import cli
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
+    commands = {
+        "vjo-train": cli.train,
+        "vjo-eval": cli.evaluate,
+        "vjo-predict": cli.predict,
+        "vjo-export": cli.export,
+        "vjo-data": cli.data,
+        "vjo-report": cli.report,
+    }
+
     def run(name: str, *words: str) -> Answer:
         monkeypatch.setattr(sys, "argv", [name, *words])
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
-            {"vjo-train": cli.train, "vjo-eval": cli.evaluate}[name]()
+            commands[name]()
         out, err = capsys.readouterr()
         assert isinstance(end.value.code, int)
         return end.value.code, out, err

@@ -3,6 +3,7 @@
 import importlib
 import json
 from contextlib import redirect_stdout
+from importlib import metadata
 from io import StringIO
 from pathlib import Path
 
@@ -14,37 +15,58 @@ TINY = (
     "neck.channels=16",
     "heads.detection.depth=1",
     "dataset.size=64",
-    "dataset.batch_size=2",
+    "dataset.batch_size=4",
     "trainer.accelerator=cpu",
     "trainer.precision=32-true",
 )
 
 
-WEIGHTINGS = ["equal", "pcgrad", "upgrad", "pcgrad at=features", "pcgrad every=4"]
-FLOORS = ["pcgrad, floor", "pcgrad, TorchJD", "pcgrad, TorchJD without vmap"]
-
+CHEAPER = ["at=features", "every=4", "sample=0.5", "every=4 sample=0.5"]
+PCGRADS = ["pcgrad, floor", "pcgrad, TorchJD", "pcgrad, TorchJD without vmap"]
+SHARINGS = ["hard", "cross_stitch", "hierarchical", "mtan", "mmoe", "adversarial"]
+SECTIONS = ["loop", "weighting_3", "sharing", "evaluate", "inference"]
+NETWORKS = ["four networks", "one network"]
 Sides = dict[str, dict[str, float]]
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Sides], str]:
     """The figures of each side by section, and what was printed."""
-    file, shown = tmp_path_factory.mktemp("benchmark") / "out.json", StringIO()
+    folder, shown = tmp_path_factory.mktemp("benchmark"), StringIO()
+    file, page = folder / "out.json", folder / "page.md"
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(shown):
         patch.syspath_prepend(SCRIPTS)
-        words = ["--repeats", "1", "--steps", "1", "--images", "30", "--json", str(file), "--set", *TINY]
+        words = [
+            *SECTIONS,
+            "--repeats",
+            "1",
+            "--steps",
+            "1",
+            "--images",
+            "30",
+            "--json",
+            str(file),
+            "--markdown",
+            str(page),
+            "--set",
+            *TINY,
+        ]
         importlib.import_module("benchmark").main(words)
     record = json.loads(file.read_text())
     assert {"machine", "versions", "git"} <= record.keys()
+    assert all(f"## `{name}`" in page.read_text() for name in SECTIONS)
     return {name: section["sides"] for name, section in record["sections"].items()}, shown.getvalue()
 
 
 def test_every_section_has_all_its_sides_in_the_table_and_in_the_file(measured):
     sections, shown = measured
+    others = PCGRADS + ["pcgrad, LibMTL"] * any(d.name == "LibMTL" for d in metadata.distributions())
     assert {name: list(sides) for name, sides in sections.items()} == {
         "loop": ["plain", "vjo-train"],
-        "weighting": WEIGHTINGS + FLOORS,
+        "weighting_3": ["equal", "pcgrad", *(f"pcgrad {keys}" for keys in CHEAPER), *others],
+        "sharing": SHARINGS,
         "evaluate": ["NumPy loop", "vjo-train"],
+        "inference": [*NETWORKS, *(f"{side}, decoded" for side in NETWORKS)],
     }
     assert all(side in shown for sides in sections.values() for side in sides)
 
@@ -55,13 +77,26 @@ def test_lightning_and_the_plain_loop_move_the_weights_alike(measured):
     assert sides["vjo-train"]["result"] == pytest.approx(sides["plain"]["result"], rel=1e-4)
 
 
-@pytest.mark.parametrize("other", FLOORS)
+@pytest.mark.parametrize("other", PCGRADS)
 def test_every_pcgrad_comes_to_the_same_gradient(measured, other):
-    sides = measured[0]["weighting"]
+    sides = measured[0]["weighting_3"]
     assert sides[other]["result"] == pytest.approx(sides["pcgrad"]["result"], rel=1e-4)
+
+
+def test_the_ways_of_sharing_are_shown_with_their_parameters(measured):
+    sides = measured[0]["sharing"]
+    assert 2 < sides["cross_stitch"]["result"] / sides["hard"]["result"] < 3  # three columns
+    assert 1 < sides["hierarchical"]["result"] / sides["hard"]["result"] < 1.5
 
 
 def test_both_evaluations_come_to_the_same(measured):
     sides = measured[0]["evaluate"]
     assert 0 < sides["vjo-train"]["result"] < 1
     assert sides["vjo-train"]["result"] == pytest.approx(sides["NumPy loop"]["result"], abs=1e-12)
+
+
+@pytest.mark.parametrize("decoded", ["", ", decoded"])
+def test_one_network_gives_what_four_give(measured, decoded):
+    four, one = (measured[0]["inference"][side + decoded]["result"] for side in NETWORKS)
+    assert one == pytest.approx(four, rel=1e-6)
+    assert one > 0

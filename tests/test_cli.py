@@ -14,7 +14,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vjo_train import cli, helppage, preflight, runs
-from vjo_train.composing import Composer
+from vjo_train.composing import Composer, quoted
 from vjo_train.errors import CheckpointError, ConfigError
 
 Answer = tuple[int, str, str]
@@ -38,11 +38,21 @@ def start(code: str, *words: str, **environment: str) -> subprocess.CompletedPro
 
 @pytest.mark.parametrize(
     ("words", "status"),
-    [(["--help"], 0), (["--cfg", "job"], 0), (["trainer.max_epoch=3"], 2), (["weighting=dva"], 2)],
+    [
+        (["train", "--help"], 0),
+        (["train", "--cfg", "job"], 0),
+        (["train", "trainer.max_epoch=3"], 2),
+        (["train", "weighting=dva"], 2),
+        (["predict", "--help"], 0),
+        (["predict", "run=nowhere"], 2),
+        (["export", "--help"], 0),
+        (["data", "--help"], 0),
+        (["data", "summary", "dataset.roo=x"], 2),
+    ],
 )
 def test_answers_without_torch(words: list[str], status: int) -> None:
     begin = time.perf_counter()
-    done = start("cli.train()", *words)
+    done = start(f"cli.{words[0]}()", *words[1:])
     print(f"{' '.join(words)}: {time.perf_counter() - begin:.2f} s")
     assert done.returncode == status
     assert done.stderr.splitlines()[-1] == "False"
@@ -61,12 +71,15 @@ def test_help_lists_every_choice_within_80_columns(command: Callable[..., Answer
         assert f"  {key} " in out, "a key in the help that no config has"
 
 
-def test_help_of_eval(command: Callable[..., Answer]) -> None:
-    status, out, _ = command("vjo-eval", "-h")
+@pytest.mark.parametrize("name", ["eval", "predict", "export", "data"])
+def test_help_of_the_other_commands(command: Callable[..., Answer], name: str) -> None:
+    status, out, _ = command(f"vjo-{name}", "-h")
     assert status == 0
     assert max(map(len, out.splitlines())) <= helppage.WIDTH
-    assert "folder of the run" in out
     assert "  -m " not in out
+    for key in OmegaConf.load(CONF / f"{name}.yaml"):
+        if key not in ("defaults", "hydra"):
+            assert f"\n  {key} " in out
 
 
 @pytest.mark.parametrize(
@@ -140,25 +153,31 @@ def test_resume_takes_the_newest_unfinished_run_of_the_same_config(here: Path) -
     make_run(Path("outputs/run/3"), "seed=4")
     make_run(Path("outputs/run/4"), "seed=3", finished=True)
     os.utime(old, (1, 1))
-    added = preflight.training(composer(), ["seed=3", "trainer.resume=auto"], multirun=False)
-    assert added == [f"hydra.run.dir='{new}'"]
-    assert composer().compose(["seed=3", *added]).hydra.run.dir == str(new)
+    place = preflight.training(composer(), ["seed=3", "trainer.resume=auto"], multirun=False).place
+    assert place is not None
+    assert (place.folder, place.new) == (new, False)
 
 
 def test_resume_starts_anew_and_says_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert preflight.training(composer(), ["trainer.resume=auto"], multirun=False) == []
+    place = preflight.training(composer(), ["trainer.resume=auto"], multirun=False).place
+    assert place is not None
+    assert (place.folder.parent, place.new) == (Path("outputs/run"), True)
     assert "no unfinished run with this config in outputs/run; starting anew" in capsys.readouterr().out
 
 
 def test_resume_keeps_a_given_folder(here: Path) -> None:
     make_run(Path("outputs/run/1"))
-    assert preflight.training(composer(), ["trainer.resume=auto", "hydra.run.dir=mine"], multirun=False) == []
+    place = preflight.training(composer(), ["trainer.resume=auto", "hydra.run.dir=mine"], multirun=False).place
+    assert place is not None
+    assert (place.folder, place.new) == (Path("mine"), False)
 
 
 def test_a_folder_with_odd_characters_survives_the_override_grammar(here: Path) -> None:
     run = make_run(Path("outputs/it's = {odd}, [no]/1"), "name='it\\'s = {odd}, [no]'")
-    added = preflight.training(composer(), ["name='it\\'s = {odd}, [no]'", "trainer.resume=auto"], multirun=False)
-    assert composer().compose(added).hydra.run.dir == str(run)
+    words = ["name='it\\'s = {odd}, [no]'", "trainer.resume=auto"]
+    place = preflight.training(composer(), words, multirun=False).place
+    assert place is not None
+    assert composer().compose([f"hydra.run.dir={quoted(str(place.folder))}"]).hydra.run.dir == str(run)
 
 
 def test_torchrun_needs_a_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +185,9 @@ def test_torchrun_needs_a_folder(here: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match=r"hydra\.run\.dir: under torchrun it must be given"):
         preflight.training(composer(), [], multirun=False)
-    assert preflight.training(composer(), ["hydra.run.dir=mine"], multirun=False) == []
+    place = preflight.training(composer(), ["hydra.run.dir=mine"], multirun=False).place
+    assert place is not None
+    assert place.folder == Path("mine")
     with pytest.raises(ConfigError, match="start torchrun once for each run"):
         preflight.training(composer(), ["seed=1,2"], multirun=True)
 
@@ -181,8 +202,8 @@ def test_a_sweep_runs_every_combination(here: Path) -> None:
 
 
 def evaluated(*overrides: str) -> DictConfig:
-    rest = preflight.evaluation(composer(), list(overrides), None)
-    return Composer(preflight.EVAL).compose(rest)
+    rest, _ = preflight.evaluation(composer(), list(overrides), None)
+    return Composer(preflight.EVAL.config_name).compose(rest)
 
 
 def test_eval_takes_the_runs_own_config(here: Path) -> None:

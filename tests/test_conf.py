@@ -112,6 +112,27 @@ def test_builds_a_model(file: Path) -> None:
     assert set(module.tasks) == set(cfg.heads)
 
 
+def test_frozen_statistics_need_weights_or_a_checkpoint() -> None:
+    import torch
+
+    from vjo_train import build
+    from vjo_train.errors import ConfigError
+
+    cfg = compose("backbone.norm=frozen", "neck.channels=16")
+    with pytest.raises(ConfigError, match=r"norm=frozen needs backbone\.weights"):
+        build.model(cfg)
+    cfg.backbone.weights = "gone.pth"
+    with torch.device("meta"):
+        assert build.model(cfg, restored=True).tasks
+
+
+def test_builds_a_weighting_from_another_package() -> None:
+    from vjo_train import build
+
+    node = OmegaConf.create({"_target_": "tests.test_module.Probe"})
+    assert type(build.weighting(node, ("a", "b"), channels=8)).__name__ == "Probe"
+
+
 @pytest.mark.parametrize("file", sorted((CONF / "dataset").glob("*.yaml")), ids=name)
 def test_builds_a_data_module(file: Path, tmp_path: Path) -> None:
     from vjo_train import build

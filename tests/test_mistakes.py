@@ -60,6 +60,10 @@ NAMES = [
         "which does not exist; did you mean 'vjo_train.backbones.torchvision.TorchvisionBackbone'?",
     ),
 ]
+HEADS = [
+    ("schedule=alternating schedule.rounds={detection:1}", "schedule.rounds: found tasks ['detection']; it must name"),
+    ("schedule=alternating schedule.rounds={detection:0,classification:1}", "schedule.rounds.detection: found 0"),
+]
 SYNTAX = [
     ("dwa", "'dwa' sets nothing; settings are given as key=value."),
     ("trainer.max_epochs=[1,", "cannot read 'trainer.max_epochs=[1,'"),
@@ -74,8 +78,17 @@ PATHS = [
         "dataset.root: found 'VOCdevki', which is no folder; did you mean 'VOCde",
     ),
     ("backbone.weights=none.pth", "backbone.weights: found 'none.pth', which is no file"),
+    (
+        "sharing=cross_stitch sharing.columns_from={detection:nowhere}",
+        "sharing.columns_from.detection: found 'nowhere', which does not exist; it must be the folder of a run.",
+    ),
+    (
+        "sharing=cross_stitch sharing.columns_from={detectoin:nowhere}",
+        "sharing.columns_from.detectoin: there is no such head; did you mean 'detection'?",
+    ),
     ("trainer.resume=nowhere", "trainer.resume: found 'nowhere', which does not exist; must be auto or a path."),
-    ("hydra.run.dir=file/run", "hydra.run.dir: 'file/run' cannot be made: 'file' is no folder"),
+    ("hydra.run.dir=file/run", "hydra.run.dir: 'file/run' cannot be made or written to (Not a directory)."),
+    ("hydra.run.dir=/proc/none", "hydra.run.dir: '/proc/none' cannot be made or written to ("),
     ("-cd nowhere", "--config-dir: found 'nowhere', which is no folder."),
 ]
 SWEEPS = [
@@ -84,7 +97,7 @@ SWEEPS = [
     ("-m seed=1,2 trainer.devices=2", "trainer.devices=2 with -m: each process would start the whole sweep again."),
     ("-m seed=interval(1,2)", "does not support sweep type"),
 ]
-TABLE = [*KEYS, *TYPES, *RANGES, *NAMES, *SYNTAX, *PATHS, *SWEEPS]
+TABLE = [*KEYS, *TYPES, *RANGES, *NAMES, *HEADS, *SYNTAX, *PATHS, *SWEEPS]
 
 
 @pytest.mark.parametrize(("words", "message"), TABLE, ids=[words for words, _ in TABLE])

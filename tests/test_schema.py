@@ -108,7 +108,7 @@ def test_signature_of_a_dataclass() -> None:
         "vjo_train.schedules.joint.Joint",  # inherits its constructor
         "vjo_train.optimizers.SGD",
         "vjo_train.lr_schedules.Cosine",
-        "vjo_train.heads.detection.fcos.FCOS",
+        "vjo_train.heads.semantic.SemanticFPN",
         "vjo_train.backbones.neck.FPN",
         "vjo_train.data.datamodule.DataModule",
         "vjo_train.data.shapes.Shapes",

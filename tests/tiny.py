@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +14,13 @@ from vjo_train.backbones.neck import FPN
 from vjo_train.heads.base import Head
 from vjo_train.heads.classification import Classification
 from vjo_train.heads.detection.fcos import FCOS
+from vjo_train.heads.instance.mnc import MNC
+from vjo_train.heads.parts import own_parameters
+from vjo_train.heads.semantic import SemanticFPN
 from vjo_train.lr_schedules import Constant
 from vjo_train.module import MultiTaskModule
 from vjo_train.optimizers import SGD, AdamW
+from vjo_train.sharing.base import Sharing
 from vjo_train.sharing.hard import HardSharing
 from vjo_train.types import Batch, Target
 from vjo_train.weighting.base import Weighting
@@ -23,6 +28,8 @@ from vjo_train.weighting.equal import EqualWeighting
 
 CLASSES = 3
 SIZE = 64
+ALL = frozenset({"classes", "boxes", "semantic", "masks"})
+"""The fields of an image that is labelled for all four tasks."""
 
 
 class TinyBackbone(Backbone):
@@ -37,13 +44,22 @@ class TinyBackbone(Backbone):
         super().__init__(stages, widths[1:], 0)
 
 
-def heads(tasks: Sequence[str], channels: dict[str, int]) -> dict[str, Head]:
+def heads(tasks: Sequence[str], channels: dict[str, int], split: bool = False) -> dict[str, Head]:
     """The heads of `tasks`, without dropout."""
-    makers = {
+    makers: dict[str, Callable[[], Head]] = {
         "classification": lambda: Classification(channels=channels, num_classes=CLASSES, dropout=0.0),
         "detection": lambda: FCOS(channels=channels, num_classes=CLASSES, depth=1),
+        "semantic": lambda: SemanticFPN(channels=channels, num_classes=CLASSES, width=8),
+        "instance": lambda: mnc(channels, split_losses=split),
     }
     return {task: makers[task]() for task in tasks}
+
+
+def mnc(channels: dict[str, int], **options: Any) -> MNC:
+    """A small cascade whose samples take all there is, so that nothing in it is random."""
+    everything = {"anchors_per_image": 10**5, "rois_per_image": 10**5, "proposals": 16}
+    small = {"hidden": 16, "mask_depth": 1, "mask_width": 8}
+    return MNC(channels=channels, num_classes=CLASSES, **(everything | small | options))
 
 
 def module(
@@ -51,20 +67,24 @@ def module(
     *,
     weighting: Weighting | None = None,
     optimizer: SGD | AdamW | None = None,
+    sharing: Callable[..., Sharing] = HardSharing,
+    channels_last: bool = False,
     seed: int = 0,
+    split: bool = False,
 ) -> MultiTaskModule:
-    """A tiny network; equal arguments give equal weights."""
+    """A tiny network; equal arguments give equal weights. With `split`, the losses of `instance` are three tasks."""
     torch.manual_seed(seed)
     backbone = TinyBackbone()
     neck = FPN(in_channels=backbone.channels, channels=16)
-    task_heads = heads(tasks, {**backbone.channels, **neck.channels})
+    channels = {**backbone.channels, **neck.channels}
+    task_heads = heads(tasks, channels, split)
     return MultiTaskModule(
-        sharing=HardSharing(backbone=backbone, neck=neck, levels={t: h.levels for t, h in task_heads.items()}),
+        sharing=sharing(backbone=backbone, neck=neck, levels={t: h.levels for t, h in task_heads.items()}),
         heads=task_heads,
-        weighting=weighting or EqualWeighting(tasks=tasks),
+        weighting=weighting or EqualWeighting(tasks=tuple(own_parameters(task_heads))),
         optimizer=optimizer or SGD(lr=0.01, momentum=0.9, weight_decay=1e-2),
         lr_schedule=Constant(),
-        channels_last=False,
+        channels_last=channels_last,
     )
 
 
@@ -76,7 +96,15 @@ def target(generator: torch.Generator, labelled: frozenset[str]) -> Target:
     labels = torch.randint(0, CLASSES, (count,), generator=generator)
     classes = torch.full((CLASSES,), -1, dtype=torch.int8)
     classes[labels] = 1
-    return Target((SIZE, SIZE), labelled, classes, boxes, labels, torch.zeros(count, dtype=torch.bool))
+    known = Target((SIZE, SIZE), labelled, classes, boxes, labels, torch.zeros(count, dtype=torch.bool))
+    if labelled & {"semantic", "masks"}:
+        inside = torch.zeros(count, SIZE, SIZE, dtype=torch.bool)
+        known.semantic = torch.zeros(SIZE, SIZE, dtype=torch.uint8)
+        for mask, (x1, y1, x2, y2), label in zip(inside, boxes.int().tolist(), labels.tolist(), strict=True):
+            mask[y1:y2, x1:x2] = True
+            known.semantic[y1:y2, x1:x2] = label + 1
+        known.masks = inside
+    return known
 
 
 def batch(

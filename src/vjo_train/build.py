@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 from difflib import get_close_matches
 from importlib import resources
+from inspect import signature as python_signature
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_class, get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
-from vjo_train import run
+from vjo_train import checkpoints, inspection, prediction, run, runs
+from vjo_train import export as onnx
 from vjo_train.data.datamodule import DataModule
+from vjo_train.data.files import Files
+from vjo_train.data.sources import find_sources
 from vjo_train.errors import ConfigError, VjoError
+from vjo_train.heads.base import Head
+from vjo_train.heads.parts import head_name, own_parameters
 from vjo_train.module import MultiTaskModule
+from vjo_train.report.layout import Layout
+from vjo_train.report.predictions import PredictionFiles
 from vjo_train.report.results import Results
+from vjo_train.sharing.cross_stitch import CrossStitch
+from vjo_train.signatures import signature
 from vjo_train.weighting.base import LossWeighting, Weighting
+from vjo_train.weighting.gradients import GradientWeighting
+
+log = logging.getLogger("vjo_train")
 
 
 def train(cfg: DictConfig, output: Path) -> Results:
@@ -27,7 +42,9 @@ def train(cfg: DictConfig, output: Path) -> Results:
     Raises:
         VjoError: a mistake in the config or the data.
     """
-    return run.train(job(cfg, output))
+    built = job(cfg, output)
+    start_columns(built.module, cfg)
+    return run.train(built)
 
 
 def evaluate(cfg: DictConfig, output: Path, checkpoint: Path) -> Results:
@@ -36,21 +53,109 @@ def evaluate(cfg: DictConfig, output: Path, checkpoint: Path) -> Results:
     Raises:
         VjoError: a mistake in the config or the data, or a checkpoint that does not fit.
     """
-    built = job(cfg, output)
+    built = job(cfg, output, restored=True)
     built.data.test_split = cfg.get("split") or built.data.test_split
     return run.evaluate(built, checkpoint)
 
 
-def job(cfg: DictConfig, output: Path) -> run.Job:
-    """Everything that a run of `cfg` needs, built and bound to each other.
+def predict(cfg: DictConfig) -> int:
+    """Predicts on the files that `source` names, by a run's checkpoint or by an ONNX file.
+
+    Returns:
+        How many of the files could not be read, and were left out.
+
+    Raises:
+        VjoError: a mistake in the config, a checkpoint that does not fit, or no readable file.
+    """
+    module = model(cfg, restored=True)
+    layout = Layout(Path(cfg.output))
+    sources = find_sources(cfg.source, layout.output)
+    accelerator = cfg.accelerator or cfg.trainer.accelerator
+    if cfg.model is not None:
+        network = prediction.by_onnx(module, Path(cfg.model), accelerator)
+    else:
+        checkpoint = runs.checkpoint(Path(cfg.run), cfg.checkpoint)
+        network = prediction.by_checkpoint(module, checkpoint, accelerator, cfg.trainer.precision)
+    files = Files(
+        [source.path for source in sources],
+        size=cfg.dataset.size,
+        num_classes=len(cfg.dataset.classes),
+        tasks=module.tasks,
+    )
+    writer = PredictionFiles(
+        layout,
+        sources,
+        cfg.dataset.classes,
+        information={"source": cfg.source, "model": cfg.model or str(checkpoint)},
+        threshold=cfg.threshold if cfg.pictures else None,
+    )
+    batch_size = cfg.batch_size or cfg.dataset.eval_batch_size or cfg.dataset.batch_size
+    loader = files.loader(batch_size, cfg.dataset.workers)
+    return prediction.predict(network, loader, writer, progress=cfg.trainer.progress)
+
+
+def export(cfg: DictConfig) -> None:
+    """Writes a run's network as an ONNX file and compares the two.
+
+    Raises:
+        VjoError: a mistake in the config, a checkpoint that does not fit, or heads that cannot be exported.
+        ExportError: the file gives other figures than PyTorch.
+    """
+    module = model(cfg, restored=True)
+    checkpoints.restore(module, runs.checkpoint(Path(cfg.run), cfg.checkpoint))
+    tasks = tuple(cfg.tasks or module.tasks)
+    own = OmegaConf.masked_copy(cfg, list(signature("vjo_train.schema.TrainConfig")))
+    own.heads = OmegaConf.masked_copy(cfg.heads, list(tasks))
+    onnx.export(module, tasks, Path(cfg.output), cfg.dataset.size, own, cfg.tolerance)
+
+
+def inspect(cfg: DictConfig, action: str) -> int:
+    """Does what `vjo-data` is asked for; draws or downloads the data set first, where it can be made.
+
+    Args:
+        cfg: the composed config of `vjo-data`.
+        action: `summary`, `check` or `download`.
+
+    Returns:
+        How many faults a run would stop with; 0 where the action does not look for them.
+
+    Raises:
+        ConfigError: `download` of a data set that is neither fetched nor drawn.
+        DataError: see the data set.
+    """
+    if action == "download" and not cfg.dataset.get("generate"):
+        if "download" not in cfg.dataset:
+            raise ConfigError("download: this data set can be neither fetched nor drawn; try dataset=voc2007.")
+        cfg.dataset.download = True
+    data = datamodule(cfg)
+    data.prepare_data()
+    output = Path(cfg.output)
+    if action == "check":
+        return inspection.check(data, output)
+    if action == "summary":
+        inspection.summarise(data, output)
+    else:
+        log.info("The data set lies in %s: %d images.", data.root, len(data.index))
+    return 0
+
+
+def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> run.Job:
+    """Everything that a run of `cfg` needs, built and bound to each other; `restored` as in `model`.
 
     Raises:
         VjoError: a mistake in the config.
     """
     pl.seed_everything(cfg.seed, verbose=False)
     data = datamodule(cfg)
-    module = model(cfg)
-    data.bind({task: module.head(task).needs for task in module.tasks}, _make(cfg.schedule, tasks=module.tasks))
+    module = model(cfg, restored=restored)
+    data.bind(
+        {task: module.head(task).needs for task in module.tasks},
+        _make(cfg.schedule, tasks=tuple(cfg.heads)),
+        planned={task: _needs(node) for task, node in cfg.heads.items()},
+        whole_batches=any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()),
+        meta_tasks=list(dict.fromkeys(map(head_name, module.weighting.meta_tasks))),
+        meta_every=module.weighting.meta_every,
+    )
     return run.Job(
         module=module,
         data=data,
@@ -63,6 +168,13 @@ def job(cfg: DictConfig, output: Path) -> run.Job:
     )
 
 
+def _needs(head: DictConfig) -> frozenset[str]:
+    """What makes an image labelled for a head that need not be built."""
+    kind = get_class(head._target_)
+    assert issubclass(kind, Head)
+    return kind.needs
+
+
 def datamodule(cfg: DictConfig) -> DataModule:
     """The data set of `cfg`, not yet bound to tasks."""
     data = _make(cfg.dataset, seed=cfg.seed)
@@ -70,19 +182,27 @@ def datamodule(cfg: DictConfig) -> DataModule:
     return data
 
 
-def model(cfg: DictConfig) -> MultiTaskModule:
+def model(cfg: DictConfig, *, restored: bool = False) -> MultiTaskModule:
     """The network of `cfg` with its weighting, from random or given backbone weights.
+
+    Args:
+        cfg: the composed config.
+        restored: a checkpoint will fill all weights, so that `backbone.weights` need not be there any more.
 
     Raises:
         ConfigError: no heads, or parts that do not fit each other.
     """
     if not cfg.heads:
         raise ConfigError("heads: found none; choose at least one, such as heads=[classification,detection].")
-    backbone = _make(cfg.backbone)
+    backbone = _backbone(cfg.backbone, restored)
     neck = _make(cfg.neck, in_channels=backbone.channels)
     channels = {**backbone.channels, **neck.channels}
     classes = len(cfg.dataset.classes)
-    heads = {task: _make(node, channels=channels, num_classes=classes) for task, node in cfg.heads.items()}
+    heads = {
+        task: _make(node, channels=channels, num_classes=classes)
+        for task, node in cfg.heads.items()
+        if cfg.get("single") in (None, task)
+    }
     for task, head in heads.items():
         for level in head.levels:
             if level not in channels:
@@ -90,10 +210,16 @@ def model(cfg: DictConfig) -> MultiTaskModule:
     sharing = _make(
         cfg.sharing, backbone=backbone, neck=neck, levels={task: head.levels for task, head in heads.items()}
     )
+    weights = weighting(cfg.weighting, tuple(own_parameters(heads)), backbone.channels["c5"])
+    if not sharing.tasks_meet and isinstance(weights, GradientWeighting) and weights.at == "features":
+        raise ConfigError(
+            f"weighting.at: found features, where the gradients of different tasks never meet under "
+            f"{type(sharing).__name__}; use parameters or last_shared."
+        )
     return MultiTaskModule(
         sharing=sharing,
         heads=heads,
-        weighting=weighting(cfg.weighting, tuple(heads)),
+        weighting=weights,
         optimizer=_make(cfg.optimizer),
         lr_schedule=_make(cfg.lr_schedule),
         seed=cfg.seed,
@@ -101,15 +227,43 @@ def model(cfg: DictConfig) -> MultiTaskModule:
     )
 
 
-def weighting(node: DictConfig, tasks: tuple[str, ...]) -> Weighting:
+def start_columns(module: MultiTaskModule, cfg: DictConfig) -> None:
+    """Fills the columns and heads that `sharing.columns_from` names, from runs that trained their tasks alone.
+
+    Raises:
+        ConfigError: one is no such run.
+        CheckpointError: it has no checkpoint, or that of another network.
+    """
+    sharing = module.sharing
+    if isinstance(sharing, CrossStitch):
+        for task, folder in sharing.columns_from.items():
+            path = runs.column(Path(folder), task, cfg)
+            checkpoints.restore_column(sharing.column(task), module.head(task), task, path)
+
+
+def _backbone(node: DictConfig, restored: bool) -> Any:
+    if "weights" not in node:
+        return _make(node)
+    if not restored and node.weights is None and node.get("norm") == "frozen":
+        raise ConfigError("backbone.norm=frozen needs backbone.weights: untrained statistics mean nothing.")
+    return _make(node, weights=None if restored else node.weights)
+
+
+def weighting(node: DictConfig, tasks: tuple[str, ...], channels: int) -> Weighting:
     """The weighting of `node`; where its key `losses` names a loss weighting, that one goes under it.
+
+    Args:
+        node: of the config.
+        tasks: the names of the heads.
+        channels: of the features that sum up an image, for a weighting that looks at them.
 
     Raises:
         ConfigError: `weighting.losses` names no loss weighting.
     """
     inner = node.get("losses")
     if not isinstance(inner, str):
-        return _make(node, tasks=tasks)  # type: ignore[no-any-return]
+        looks = "channels" in python_signature(get_object(node["_target_"])).parameters
+        return _make(node, tasks=tasks, **({"channels": channels} if looks else {}))  # type: ignore[no-any-return]
     folder = resources.files("vjo_train.conf") / "weighting"
     choices = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
     losses = None

@@ -1,20 +1,52 @@
-"""Checkpoints: where they lie, how they are read, and what is said of a wrong one."""
+"""Checkpoints: where they lie, how they are written and read, and what is said of a wrong one."""
 
 from __future__ import annotations
 
+import logging
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from vjo_train import runs
 from vjo_train.errors import CheckpointError, ConfigError
+from vjo_train.files import replacing
+
+log = logging.getLogger("vjo_train")
 
 FOLDER = "checkpoints"
+
+
+class DurableIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place, syncs it to the disk and then moves it there.
+
+    The `last.ckpt` that it replaces is kept as `last-previous.ckpt`.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Writes the file whole or not at all.
+
+        Raises:
+            CheckpointError: it cannot be written; names the newest one that is there.
+        """
+        place = Path(path)
+        last, previous = runs.last_checkpoints(place.parent.parent)
+        try:
+            with replacing(place, backup=previous if place.name == last.name else None) as file:
+                torch.save(checkpoint, file)
+        except (OSError, RuntimeError) as error:  # torch hides the OSError of its file behind a RuntimeError
+            cause = error if isinstance(error, OSError) else error.__context__
+            if not isinstance(cause, OSError):
+                raise
+            raise CheckpointError(
+                f"{place} could not be written ({cause.strerror}). {newest(place.parent.parent)}"
+            ) from error
 
 
 def callbacks(output: Path, monitor: str | None) -> list[ModelCheckpoint]:
@@ -31,57 +63,126 @@ def callbacks(output: Path, monitor: str | None) -> list[ModelCheckpoint]:
     return [best, last]
 
 
-def resume_path(resume: str | None, output: Path) -> Path | None:
-    """What `trainer.resume` names: a file, a run's folder, `auto` (this run's `last.ckpt` if there is one), or None.
+def newest(output: Path) -> str:
+    """A sentence on the newest checkpoint that a run in `output` could go on from."""
+    there = [path for path in runs.last_checkpoints(output) if path.is_file()]
+    return f"The last good checkpoint is {there[0]}." if there else "There is no checkpoint yet."
+
+
+def resumed(resume: str | None, output: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The checkpoint that `trainer.resume` names, read: a file, a run's folder, or `auto`, this run's own if any.
+
+    A damaged `last.ckpt` of a folder is named in the log, and the one before it is taken.
+
+    Returns:
+        The file and what is in it; None to start anew.
 
     Raises:
         ConfigError: the path does not exist.
+        CheckpointError: there is no checkpoint in the folder, or all are damaged.
     """
     if resume is None:
         return None
-    if resume == "auto":
-        path = output / FOLDER / "last.ckpt"
-        return path if path.is_file() else None
-    path = Path(resume)
-    if path.is_dir():
-        return runs.checkpoint(path, "last", "trainer.resume")
-    if not path.is_file():
+    if resume != "auto" and Path(resume).is_file():
+        return Path(resume), read(Path(resume))
+    if resume != "auto" and not Path(resume).is_dir():
         raise ConfigError(f"trainer.resume: found {resume!r}, which is neither file nor folder; give auto or a path.")
-    return path
+    folder = output if resume == "auto" else Path(resume)
+    there = [path for path in runs.last_checkpoints(folder) if path.is_file()]
+    if not there:
+        if resume == "auto":
+            return None
+        raise CheckpointError(f"trainer.resume: '{resume}' holds no {FOLDER}/last.ckpt; must be the folder of a run.")
+    *newer, oldest = there
+    for path in newer:
+        try:
+            return path, read(path)
+        except CheckpointError as error:
+            log.warning("%s Taking the one before it.", error)
+    return oldest, read(oldest)
 
 
 def read(path: Path) -> dict[str, Any]:
     """A checkpoint as plain data; nothing in it is run.
 
     Raises:
-        CheckpointError: damaged, or no checkpoint of this program.
+        CheckpointError: damaged, holds more than plain data, or is no checkpoint of this program.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums
+            part = archive.testzip()
+        if part is not None:
+            raise CheckpointError(f"{path} is damaged (wrong checksum of {part}).")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, zipfile.BadZipFile) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path} is damaged or no checkpoint ({reason}).") from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is refused: it holds more than plain data ({_reason(error)}), and reading it could run code."
+        ) from error
+    except (RuntimeError, EOFError, ValueError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise CheckpointError(f"{path} is damaged or no checkpoint ({_reason(error)}).") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(f"{path} is no checkpoint of vjo-train: it holds no state_dict.")
     return checkpoint
+
+
+def _reason(error: Exception) -> str:
+    """The line of torch's message that says what is wrong, without its advice on trusting files."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    chosen = next((line for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0])
+    return chosen.partition(" was not an allowed")[0].rstrip(".")
 
 
 def restore(module: nn.Module, path: Path) -> None:
     """Fills `module` with the weights of a checkpoint.
 
     Raises:
-        CheckpointError: of another network; the message names the first difference and counts the others.
+        CheckpointError: damaged, or of another network.
     """
     state = read(path)["state_dict"]
+    compare(module, state, path)
+    module.load_state_dict(state)
+
+
+def restore_column(column: Mapping[str, nn.Module], head: nn.Module, task: str, path: Path) -> None:
+    """Fills the parts of a column and the head of `task` from the checkpoint of a run that trained it alone.
+
+    Args:
+        column: `backbone`, and `neck` if the head reads one; what else the run's sharing holds is left out.
+        head: of the task.
+        task: its name.
+        path: the checkpoint.
+
+    Raises:
+        CheckpointError: damaged, or of another network.
+    """
+    state = read(path)["state_dict"]
+    parts = {**{f"sharing.{name}.": part for name, part in column.items()}, f"heads.{task}.": head}
+    for prefix, part in parts.items():
+        own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        compare(part, own, path, prefix)
+        part.load_state_dict(own)
+
+
+def compare(module: nn.Module, state: Mapping[str, Any], path: Path, prefix: str = "") -> None:
+    """Refuses weights that do not fit.
+
+    Args:
+        module: to be filled.
+        state: name -> weight.
+        path: where they come from.
+        prefix: of the names there, for the message.
+
+    Raises:
+        CheckpointError: of another network; the message names the first difference and counts the others.
+    """
     own = module.state_dict()
-    differences = [f"{key} is missing" for key in own if key not in state]
-    differences += [f"{key} is not in this network" for key in state if key not in own]
+    differences = [f"{prefix}{key} is missing" for key in own if key not in state]
+    differences += [f"{prefix}{key} is not in this network" for key in state if key not in own]
     differences += [
-        f"{key} is {tuple(state[key].shape)}, here {tuple(own[key].shape)}"
+        f"{prefix}{key} is {tuple(state[key].shape)}, here {tuple(own[key].shape)}"
         for key in own
         if key in state and state[key].shape != own[key].shape
     ]
     if differences:
         more = f" (and {len(differences) - 1} more differences)" if len(differences) > 1 else ""
         raise CheckpointError(f"{path} is of another network: {differences[0]}{more}.")
-    module.load_state_dict(state)

@@ -6,14 +6,28 @@ Nothing here imports torch before a run starts, so help and every mistake in the
 from __future__ import annotations
 
 import argparse
+import functools
+import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from vjo_train import helppage
+from vjo_train import helppage, runs
 from vjo_train.errors import ConfigError, VjoError
+from vjo_train.places import Place, reserved
+from vjo_train.signatures import nearest
+
+if TYPE_CHECKING:
+    from vjo_train.preflight import OfRun
+
+ACTIONS = ("summary", "check", "download")
+"""What `vjo-data` does."""
+INCOMPLETE = 3
+"""The exit status of a command that did its work, but not for everything that it was given."""
 
 
 def train() -> NoReturn:
@@ -26,6 +40,32 @@ def evaluate() -> NoReturn:
     sys.exit(_guard("vjo-eval", _eval_command))
 
 
+def predict() -> NoReturn:
+    """`vjo-predict run=DIR source=.. output=DIR`: predicts on image files; the arguments are those of the process.
+
+    The exit status is `INCOMPLETE` where some files could not be read.
+    """
+    sys.exit(_guard("vjo-predict", _predict_command))
+
+
+def export() -> NoReturn:
+    """`vjo-export run=DIR`: writes an ONNX file; the arguments are those of the process."""
+    sys.exit(_guard("vjo-export", _export_command))
+
+
+def data() -> NoReturn:
+    """`vjo-data ACTION dataset=..`: looks at a data set; the arguments are those of the process.
+
+    The exit status of `check` is `INCOMPLETE` where it has found faults that a run would stop with.
+    """
+    sys.exit(_guard("vjo-data", _data_command))
+
+
+def report() -> NoReturn:
+    """`vjo-report runs=GLOB`: compares runs; the arguments are those of the process."""
+    sys.exit(_guard("vjo-report", _report_command))
+
+
 def _guard(command: str, run: Callable[[], None]) -> int:
     """Runs a command; returns its exit status. `HYDRA_FULL_ERROR=1` keeps the traceback of a user's mistake."""
     try:
@@ -34,11 +74,24 @@ def _guard(command: str, run: Callable[[], None]) -> int:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         print(f"{command}: error: {error}", file=sys.stderr)
+        _note(logging.ERROR, str(error))
         return 2
     except KeyboardInterrupt:
         print(f"{command}: interrupted", file=sys.stderr)
+        _note(logging.WARNING, "interrupted")
         return 130
+    except Exception:
+        _note(logging.ERROR, traceback.format_exc())
+        raise
     return 0
+
+
+def _note(level: int, text: str) -> None:
+    """Puts into the run's log file what the console is told by other ways."""
+    record = logging.LogRecord("vjo_train", level, __file__, 0, text, None, None)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
 
 
 def _train_command() -> None:
@@ -47,22 +100,38 @@ def _train_command() -> None:
         return
     args = _parse_flags()
     config = args.config_name or "train"
-    if _runs(args):
-        from vjo_train import preflight
-
-        sys.argv += preflight.training(_composer(config, args), args.overrides, args.multirun)
-    elif args.cfg or args.info:
-        _composer(config, args).compose(args.overrides)
+    comparison: list[Any] = []
     sweeps: set[Path] = set()
 
     def job(cfg: Any) -> None:
-        _train_job(sweeps, cfg)
+        if _train_job(sweeps, cfg) and comparison:
+            from vjo_train import comparing
 
-    try:
-        _hydra(config, job)
-    finally:
-        for folder in sweeps:
-            _summarise(folder)
+            print(comparing.time_left(comparison), flush=True)
+
+    with ExitStack() as stack:
+        if _runs(args):
+            from vjo_train import comparing, preflight
+
+            checked = preflight.training(_composer(config, args), args.overrides, args.multirun)
+            sys.argv += [*checked.added, *_reserve(stack, checked.place)]
+            comparison.extend(checked.comparison)
+            if comparison:
+                print(comparing.announcement(comparison), flush=True)
+        elif args.cfg or args.info:
+            _composer(config, args).compose(args.overrides)
+        try:
+            _hydra(config, job)
+        finally:
+            for folder in sweeps:
+                _summarise(folder)
+
+
+def _reserve(stack: ExitStack, place: Place | None) -> list[str]:
+    """Reserves the run's folder until the stack is closed; returns the override that names it."""
+    from vjo_train.composing import quoted
+
+    return [] if place is None else [f"{place.key}={quoted(str(stack.enter_context(reserved(place))))}"]
 
 
 def _summarise(folder: Path) -> None:
@@ -77,48 +146,140 @@ def _summarise(folder: Path) -> None:
 
 
 def _eval_command() -> None:
+    from vjo_train import preflight
+
+    _of_run(preflight.EVAL, preflight.evaluation, _eval_job)
+
+
+def _predict_command() -> None:
+    from vjo_train import preflight
+
+    _of_run(preflight.PREDICT, preflight.prediction, _predict_job)
+
+
+def _export_command() -> None:
+    from vjo_train import preflight
+
+    _of_run(preflight.EXPORT, preflight.export, _export_job)
+
+
+def _data_command() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
-        print(helppage.eval_page())
+        print(helppage.data_page())
+        return
+    args = _parse_flags()
+    action = next((word for word in args.overrides if "=" not in word), None)
+    if args.shell_completion or args.hydra_help:
+        action = "summary"
+    if action not in ACTIONS:
+        found = f"found the action '{action}'{nearest(action, ACTIONS) or '.'}" if action else "no action given."
+        raise ConfigError(f"{found} It must be {', '.join(ACTIONS)}, such as: vjo-data summary dataset=shapes")
+    if args.multirun:
+        raise ConfigError("-m: vjo-data looks at one data set at a time.")
+    if _runs(args):
+        from vjo_train import preflight
+
+        preflight.dataset(_composer("data", args), [word for word in args.overrides if word != action])
+    sys.argv = [word for word in sys.argv if word != action]
+    _hydra("data", functools.partial(_data_job, action))
+
+
+def _of_run(own: OfRun, prepare: Callable[..., tuple[list[str], Place | None]], job: Callable[[Any], None]) -> None:
+    """Answers a command that works on a finished run: `prepare` checks it, `job` does it."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(helppage.of_run_page(own.command, own.root))
         return
     args = _parse_flags()
     if args.shell_completion or args.hydra_help:
-        _hydra("train", _eval_job)
+        _hydra("train", job)
+        return
+    if args.multirun:
+        raise ConfigError(f"-m: {own.command} {own.does} one run at a time.")
+    rest, place = prepare(_composer("train", args), args.overrides, args.config_dir, check_run=_runs(args))
+    flags = [word for word in sys.argv[1:] if word not in args.overrides]
+    with ExitStack() as stack:
+        sys.argv[1:] = [*flags, *rest, *_reserve(stack, place)]
+        _hydra(own.config_name, job)
+
+
+def _report_command() -> None:
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(helppage.report_page())
+        return
+    args = _parse_flags()
+    if args.shell_completion or args.hydra_help or args.cfg or args.info:
+        _hydra("report", lambda cfg: None)
         return
     from vjo_train import preflight
 
     if args.multirun:
-        raise ConfigError("-m: vjo-eval tests one run at a time.")
-    rest = preflight.evaluation(_composer("train", args), args.overrides, args.config_dir, check_run=_runs(args))
-    flags = [word for word in sys.argv[1:] if word not in args.overrides]
-    sys.argv[1:] = [*flags, *rest]
-    _hydra(preflight.EVAL, _eval_job)
+        raise ConfigError("-m: vjo-report writes one report; several patterns of runs are given as runs=[a,b].")
+    cfg = preflight.reporting(_composer("report", args), args.overrides)
+    from vjo_train.comparison import command
+
+    command.write_report(cfg)
 
 
-def _train_job(sweeps: set[Path], cfg: Any) -> None:
+def _train_job(sweeps: set[Path], cfg: Any) -> bool:
+    """Runs one job; whether it was run, or finished before."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    output = Path(HydraConfig.get().runtime.output_dir)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         sweeps.add(Path(HydraConfig.get().sweep.dir))
+    if cfg.get("compare") is not None and (output / runs.RESULTS).is_file():
+        print(f"Finished already: {output}.")
+        return False
 
     def job() -> None:
         from vjo_train import build
 
-        build.train(cfg, Path(HydraConfig.get().runtime.output_dir))
+        build.train(cfg, output)
 
     _leave(_guard("vjo-train", job))
+    return True
 
 
 def _eval_job(cfg: Any) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     def job() -> None:
-        from vjo_train import build, runs
+        from vjo_train import build
 
         path = runs.checkpoint(Path(cfg.run), cfg.checkpoint)
         build.evaluate(cfg, Path(HydraConfig.get().runtime.output_dir), path)
 
     _leave(_guard("vjo-eval", job))
+
+
+def _predict_job(cfg: Any) -> None:
+    def job() -> None:
+        from vjo_train import build
+
+        if build.predict(cfg):
+            raise SystemExit(INCOMPLETE)
+
+    _leave(_guard("vjo-predict", job))
+
+
+def _export_job(cfg: Any) -> None:
+    def job() -> None:
+        from vjo_train import build
+
+        build.export(cfg)
+
+    _leave(_guard("vjo-export", job))
+
+
+def _data_job(action: str, cfg: Any) -> None:
+    def job() -> None:
+        from vjo_train import build
+
+        if build.inspect(cfg, action):
+            raise SystemExit(INCOMPLETE)
+
+    _leave(_guard("vjo-data", job))
 
 
 def _leave(status: int) -> None:
@@ -130,6 +291,7 @@ def _leave(status: int) -> None:
 def _hydra(config_name: str, job: Callable[[Any], None]) -> None:
     import hydra
 
+    logging.raiseExceptions = False  # a log that cannot be written to, on a full disk, is no reason for tracebacks
     hydra.main(config_path="pkg://vjo_train.conf", config_name=config_name, version_base="1.3")(job)()
 
 

@@ -160,6 +160,11 @@ class Composer:
         return f"Key '{key}' is not in the config{hint or '; see vjo-train --help.'}"
 
 
+def quoted(text: str) -> str:
+    """Text as a quoted value of Hydra's grammar."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def _paths(node: DictConfig, path: str = "") -> Iterator[str]:
     """The full names of all keys below `node`, Hydra's own left out."""
     keys: list[Any] = list(node)

@@ -52,7 +52,8 @@ Settings are given as group=choice or key=value. The run's folder is
 outputs/<name>/<time>; hydra.run.dir=DIR sets another.
 """
 
-_EVAL = """\
+_OF_RUN = {
+    "eval": """\
 vjo-eval tests a finished run.
 
   vjo-eval run=outputs/voc_dwa/2030-01-31_12-00-00
@@ -62,6 +63,61 @@ vjo-eval tests a finished run.
 The run's own config holds; any of its keys and groups can be set anew. Of
 another data set the run keeps dataset.size, and the classes must be the same.
 Results go to <run>/eval/<time>; hydra.run.dir=DIR sets another folder.
+""",
+    "predict": """\
+vjo-predict says what a run's network sees in image files.
+
+  vjo-predict run=DIR source=photo.jpg output=found
+  vjo-predict run=DIR source=photos output=found checkpoint=last
+  vjo-predict run=DIR source='photos/*.png' output=found threshold=0.6
+  vjo-predict model=model.onnx source=photos output=found
+
+Written to the output folder: pictures/ (drawn), images.json (images and
+categories), <task>.json (COCO results, or class scores), <task>/*.png (maps of
+categories). No source is ever overwritten. Files that cannot be read are named
+and left out; the exit status is then 3. The EXIF orientation is ignored, as in
+training. The run's own keys can be set anew, such as
+heads.detection.score_threshold=0.2.
+""",
+    "export": """\
+vjo-export writes a run's network as an ONNX file.
+
+  vjo-export run=DIR
+  vjo-export run=DIR checkpoint=last output=net.onnx tasks=[detection]
+
+The input `images` is uint8 RGB [B, 3, S, S], S = dataset.size, any B: pictures
+scaled to the canvas, at the top left, the rest of colour (124, 116, 104). The
+outputs are the heads' raw ones; vjo-predict model=FILE decodes them. The file
+is written only if onnxruntime gives the same figures for it as PyTorch does.
+""",
+}
+
+_DATA = """\
+vjo-data looks at a data set.
+
+  vjo-data summary dataset=voc2007 dataset.root=VOCdevkit output=seen
+  vjo-data check dataset=voc dataset.root=DIR 'dataset.classes=[a,b]'
+  vjo-data download dataset=voc2007 dataset.root=data
+
+summary   counts by split and class, sizes, what the images are labelled for;
+          writes summary.json, and some pictures as <split>.png
+check     decodes every file: broken annotations, images, masks and lists,
+          suspicious boxes, images that are there twice, within a split or
+          between two; writes check.json; the exit status is 3 if a fault
+          would stop a run
+download  fetches or draws the data set, and says where it lies
+"""
+
+_REPORT = """\
+vjo-report compares finished runs: does joint training win?
+
+  vjo-report runs=multirun/compare
+  vjo-report runs='multirun/compare/*/seed1' interval=images
+  vjo-report runs=[outputs/joint,outputs/alone] metrics={detection:map_voc07}
+
+Prints the tables and writes report.md, report.csv and report.html (one file,
+readable without a network). Runs of one task are what the others are measured
+against, seed by seed; what makes a comparison unfair is said.
 """
 
 
@@ -74,8 +130,7 @@ def train_page() -> str:
     for group in groups:
         lines.append(f"  {group.name}")
         for file in sorted(group.glob("*.yaml")):
-            mark = "*" if file.stem in defaults.get(group.name, []) else " "
-            lines += _entry(f"  {mark} {file.stem}", summary(file))
+            lines += _choice(file, defaults)
     lines += ["", "Keys that are often set"]
     for key in KEYS:
         if text := _key_help(conf, key, defaults):
@@ -83,12 +138,42 @@ def train_page() -> str:
     return "\n".join([*lines, "", _FLAGS.format(command="vjo-train")])
 
 
-def eval_page() -> str:
-    """The page of `vjo-eval`."""
-    lines = [_EVAL, "Keys"]
-    for key in ("run", "checkpoint", "split"):
-        lines += _entry(f"  {key}", _key_help(_folder(), key, {}, root="eval.yaml"))
-    return "\n".join([*lines, "", _FLAGS.format(command="vjo-eval").replace(_sweep_line(), "")])
+def data_page() -> str:
+    """The page of `vjo-data`."""
+    conf = _folder()
+    lines = [_DATA, "Data sets (* default)"]
+    for file in sorted((conf / "dataset").glob("*.yaml")):
+        lines += _entry(
+            f"  {'*' if file.stem in _defaults(conf / 'data.yaml')['dataset'] else ' '} {file.stem}", summary(file)
+        )
+    lines += ["", "Keys", *_own_keys(conf / "data.yaml")]
+    return "\n".join([*lines, "", _FLAGS.format(command="vjo-data").replace(_sweep_line(), "")])
+
+
+def of_run_page(command: str, root: str) -> str:
+    """The page of a command that works on a finished run and whose own keys are in `conf/<root>.yaml`."""
+    lines = [_OF_RUN[root], "Keys", *_own_keys(_folder() / f"{root}.yaml")]
+    return "\n".join([*lines, "", _FLAGS.format(command=command).replace(_sweep_line(), "")])
+
+
+def _choice(file: Path, defaults: dict[str, list[str]]) -> list[str]:
+    """An entry for a choice of a group, with a star if it is a default."""
+    mark = "*" if file.stem in defaults.get(file.parent.name, []) else " "
+    return _entry(f"  {mark} {file.stem}", summary(file))
+
+
+def _own_keys(file: Path) -> list[str]:
+    """An entry for each key at the root of a config file."""
+    keys = re.findall(r"^(\w+):.*? # ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return [line for key in keys for line in _entry(f"  {key}", _key_help(file.parent, key, {}, root=file.name))]
+
+
+def report_page() -> str:
+    """The page of `vjo-report`."""
+    lines = [_REPORT, "Keys"]
+    for key in ("runs", "output", "metrics", "interval", "level", "resamples"):
+        lines += _entry(f"  {key}", _key_help(_folder(), key, {}, root="report.yaml"))
+    return "\n".join([*lines, "", _FLAGS.format(command="vjo-report").replace(_sweep_line(), "")])
 
 
 def summary(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: finish the step, save, say how to go on."""
+"""Ctrl-C, SIGTERM and SIGUSR1: finish the step, save, say how to go on."""
 
 from __future__ import annotations
 
@@ -13,55 +13,80 @@ import pytorch_lightning as pl
 
 log = logging.getLogger("vjo_train")
 
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+"""SIGUSR1 is what `sbatch --signal=USR1@120` sends before a job's time is over; Windows has none."""
+
 
 class Stopped(SystemExit):
-    """Training stopped as asked, with a checkpoint to go on from; ends the process with status 130."""
+    """The run stopped as asked, with a checkpoint to go on from where there is one; exit status 130."""
 
 
 class Interruption(pl.Callback):
-    """On the first SIGINT or SIGTERM, stops after the running step, or at the end of its epoch, with `path` saved;
-    on the second, at once.
+    """On the first signal, stops training after the running step, or at the end of its epoch, with `path` saved; on
+    the second, at once. A test is stopped at once: the training before it is saved.
+
+    Several ranks stop after the same step, the first that any of them was asked in or before.
 
     Args:
-        path: the checkpoint to write.
+        path: the checkpoint to write, in the folder `checkpoints` of the run's folder.
 
     Raises:
-        Stopped: in training, once the checkpoint is written.
+        Stopped: in training, once the checkpoint is written; in a test, at once.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._asked = False
+        self._training = False
         self._previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._training = True
+        self._listen()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        # Between two steps of the optimizer: half-gathered gradients are in no checkpoint. After an epoch's last
-        # batch the epoch is ended first, with its validation and its own checkpoint.
-        if self._asked and not trainer.is_last_batch and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+        # Between two steps of the optimizer: half-gathered gradients are in no checkpoint. After the last batch of an
+        # epoch, or of all, the epoch is ended first, with its validation and its own checkpoint.
+        last = trainer.is_last_batch or 0 < trainer.max_steps <= trainer.global_step
+        between = not last and (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if between and self._agreed(trainer):
             trainer.save_checkpoint(self.path)
             self._stop()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._asked:
+        if self._agreed(trainer):
             self._stop()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        asked = self._agreed(trainer)
         self._restore()
-        if self._asked:
+        if asked:
             self._stop()
 
-    def _stop(self) -> None:
-        log.warning("Stopped; trainer.resume=%s goes on from here.", self.path)
-        raise Stopped(130)
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._training = False
+        self._listen()
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._restore()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._restore()
+
+    def _agreed(self, trainer: pl.Trainer) -> bool:
+        """Whether any rank was asked to stop; all ranks must call this at the same places."""
+        return trainer.strategy.reduce_boolean_decision(self._asked, all=False)
+
+    def _stop(self) -> None:
+        folder = self.path.parent.parent
+        log.warning("Stopped; the same command with hydra.run.dir='%s' trainer.resume=auto goes on from here.", folder)
+        raise Stopped(130)
+
+    def _listen(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._ask) for number in SIGNALS}
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():
@@ -69,7 +94,9 @@ class Interruption(pl.Callback):
         self._previous = {}
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
-            raise KeyboardInterrupt
+        name = signal.Signals(number).name
+        if self._asked or not self._training:
+            log.warning("Stopped at once (%s).", name)
+            raise Stopped(130)
         self._asked = True
-        log.warning("Stopping after this step (%s); once more to stop at once.", signal.Signals(number).name)
+        log.warning("Stopping after this step (%s); once more to stop at once.", name)

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from vjo_train.errors import NumericsError
+from vjo_train.errors import CheckpointError, NumericsError, not_finite
 from vjo_train.heads.base import Head, TaskMetrics
+from vjo_train.heads.parts import head_name, joint_parameters, loss_name, own_parameters
+from vjo_train.losses import StepLosses, check_finite, step_losses
 from vjo_train.lr_schedules import LRSchedule
 from vjo_train.optimizers import SGD, AdamW
+from vjo_train.records import TaskRecords
 from vjo_train.sharing.base import Sharing
+from vjo_train.step_log import StepLog
 from vjo_train.types import Batch, SharedFeatures
-from vjo_train.weighting.base import TaskLosses, Weighting
+from vjo_train.weighting.base import ImageLosses, TaskLosses, Weighting
 from vjo_train.weighting.rows import distributed
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
-class MultiTaskModule(pl.LightningModule):
+class MultiTaskModule(StepLog):
     """One network for several tasks, under Lightning's automatic optimization.
 
     `training_step` returns the plain sum of the task losses; `backward` hands over to the weighting. Clipping,
@@ -64,11 +68,16 @@ class MultiTaskModule(pl.LightningModule):
         self.register_buffer("mean", 255 * torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
         self.per_class: dict[str, dict[str, Tensor]] = {}
+        self.records: dict[str, TaskRecords] = {}
         self.batches = 0
         self._optimizer, self._lr_schedule = optimizer, lr_schedule
         self._metrics: dict[str, TaskMetrics] = {}
+        self._tested: dict[str, list[str]] = {}
+        self._ids: list[str] = []
         self._step: TaskLosses | None = None
         self._total: Tensor | None = None
+        self._sums: Tensor = torch.empty(0)
+        """[tasks, 2]: of the validation so far, the sum of the losses and the number of labelled images."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -101,80 +110,103 @@ class MultiTaskModule(pl.LightningModule):
     # Training
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seeds dropout and samplers by the batch's number, so that a resumed run draws what it would have drawn."""
-        self.batches = batch.step + 1
-        words = np.random.SeedSequence([self.seed, batch.step, self.global_rank]).generate_state(2)
+        """Seeds dropout and samplers by the batch's number, so that a resumed run draws what it would have drawn.
+
+        Tells the sharing the share of training done, likewise from the number of steps alone.
+        """
+        self.batches, self._ids = batch.step + 1, batch.ids
+        self.sharing.start_step(min(1.0, self.trainer.global_step / self.trainer.estimated_stepping_batches))
+        self._draw_as(batch.step)
+
+    def _draw_as(self, *key: int) -> None:
+        """Lets the random numbers start where those of `key` do, each rank at its own place."""
+        words = np.random.SeedSequence([self.seed, *key, self.global_rank]).generate_state(2)
         torch.manual_seed(int(words[0]) << 32 | int(words[1]))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of the task losses of the global batch."""
-        shared, means = self._task_losses(batch)
+        shared = self._share(batch.images, batch.tasks)
+        losses = self._losses(batch, shared)
         size = len(batch)
-        for task, (_, value) in means.items():
+        for task, value in losses.values.items():
             self.log(f"train/{task}/loss", value, on_step=True, on_epoch=True, batch_size=size)
-        for name, value in shared.auxiliary.items():
-            self.log(f"train/sharing/{name}", value.detach(), on_step=True, on_epoch=True, batch_size=size)
-        self._step = step = self._hand_over(batch, shared, means)
+        for name, value in self._sharing_figures(batch, shared).items():
+            self.log(f"train/sharing/{name}", value, on_step=True, on_epoch=True, batch_size=size)
+        self._step = step = self._hand_over(batch, shared, losses)
         # A leaf: what precision and accumulation make of it tells the factor on every gradient.
         self._total = torch.stack(list(step.values.values())).sum().requires_grad_()
         return self._total * 1
 
-    def _task_losses(self, batch: Batch) -> tuple[SharedFeatures, dict[str, tuple[Tensor, Tensor]]]:
-        """Task -> this rank's share of its loss, with graph, and the loss of the global batch, without.
-
-        Tasks that no image of the global batch is labelled for are left out.
+    def _losses(self, batch: Batch, shared: SharedFeatures) -> StepLosses:
+        """What the images of the batch cost the tasks that are on.
 
         Raises:
-            NumericsError: a loss is not finite.
+            NumericsError: a task loss is not finite.
         """
-        shared = self._share(batch.images, batch.tasks)
-        heads = {task: self.head(task) for task in batch.tasks}
-        per_image = [head.loss(head(shared.tasks[task]), batch.targets) for task, head in heads.items()]
-        labelled = torch.tensor(
-            [[head.labelled(target) for target in batch.targets] for head in heads.values()],
-            dtype=torch.float32,
-            device=self.device,
-        )
-        # One graph per task: a backward of one must not pass zeros through the others' heads.
-        sums = [(loss.float() * mask).sum() for loss, mask in zip(per_image, labelled, strict=True)]
-        mine = labelled.sum(1)
-        pair = torch.stack([torch.stack(sums).detach(), mine])
-        if distributed():
-            torch.distributed.all_reduce(pair)
-        total, count = pair
-        if not torch.isfinite(total).all():
-            task = next(task for task, value in zip(heads, total, strict=True) if not torch.isfinite(value))
-            raise NumericsError(
-                f"The loss of {task} is not finite at batch {batch.step} (images {', '.join(batch.ids)})."
-                " Lower optimizer.lr, raise lr_schedule.warmup, or set trainer.gradient_clip_val."
-            )
-        return shared, {
-            task: (sums[k] / count[k] if mine[k] > 0 else torch.zeros((), device=self.device), total[k] / count[k])
-            for k, task in enumerate(heads)
-            if count[k] > 0
-        }
+        per_image = self._per_image(batch, shared)
+        known = {t: [self.head(t).labelled(target) for target in batch.targets] for t in batch.tasks}
+        losses = step_losses(per_image, {name: known[head_name(name)] for name in per_image})
+        check_finite(losses, batch)
+        return losses
 
-    def _hand_over(
-        self, batch: Batch, shared: SharedFeatures, means: Mapping[str, tuple[Tensor, Tensor]]
-    ) -> TaskLosses:
+    def _per_image(self, batch: Batch, shared: SharedFeatures) -> dict[str, Tensor]:
+        """Each loss of each head that is on -> [B], 0 where an image is not labelled."""
+        found = {}
+        for task in batch.tasks:
+            head = self.head(task)
+            for part, loss in head.part_losses(head(shared.tasks[task]), batch.targets).items():
+                found[loss_name(task, part)] = loss
+        return found
+
+    def _sharing_figures(self, batch: Batch, shared: SharedFeatures) -> dict[str, Tensor]:
+        """The losses and figures of the sharing, as means over the global batch: all ranks have as many images.
+
+        Raises:
+            NumericsError: one of them is not finite.
+        """
+        found = {**shared.auxiliary, **shared.figures}
+        if not found:
+            return {}
+        mine = torch.stack([value.detach().float() for value in found.values()])
+        means = self.trainer.strategy.reduce(mine, reduce_op="mean")
+        assert isinstance(means, Tensor)
+        for name, finite in zip(found, means.isfinite().tolist(), strict=True):
+            if not finite:
+                raise not_finite(f"the sharing's {name}", batch.step, batch.ids)
+        return dict(zip(found, means, strict=True))
+
+    def _hand_over(self, batch: Batch, shared: SharedFeatures, losses: StepLosses) -> TaskLosses:
         """What the weighting gets to see of a step."""
-        own = {task: [p for p in self.head(task).parameters() if p.requires_grad] for task in means}
-        trained = self.sharing.shared_parameters()
+        heads = {task: self.head(task) for task in self.tasks}
+        own = {name: parameters for name, parameters in own_parameters(heads).items() if name in losses.values}
+        behind = [*shared.behind, *joint_parameters(heads)]
+        past = {id(p) for p in behind}
+        trained = [*(p for p in self.sharing.shared_parameters() if id(p) not in past), *behind]
         known = {id(p) for p in (*trained, *self.weighting.parameters(), *(p for g in own.values() for p in g))}
         auxiliary = torch.stack(list(shared.auxiliary.values())).sum() if shared.auxiliary else None
         return TaskLosses(
-            losses={task: loss for task, (loss, _) in means.items()},
-            values={task: value for task, (_, value) in means.items()},
+            losses=losses.shares,
+            values=losses.values,
             factor=torch.ones((), device=self.device),
             shared=trained,
             own=own,
             representation=shared.representation,
+            behind=behind,
             auxiliary=None if auxiliary is None else auxiliary / self.trainer.world_size,
             step=batch.step,
             epoch=self.current_epoch,
+            ids=batch.ids,
             others=[p for p in self.parameters() if p.requires_grad and id(p) not in known],
             scaled=self.trainer.precision == "16-mixed",
             resample=lambda share: self._resample(batch, share),
+            images=ImageLosses(
+                losses=losses.per_image,
+                labelled=losses.labelled,
+                counts=losses.counts,
+                summary=shared.summary,
+                again=lambda: self._again(batch),
+            ),
+            meta=None if batch.meta is None else lambda: self._meta_losses(batch),
         )
 
     def _resample(self, batch: Batch, share: float) -> dict[str, Tensor]:
@@ -184,17 +216,42 @@ class MultiTaskModule(pl.LightningModule):
             batch, images=batch.images[:count], targets=batch.targets[:count], ids=batch.ids[:count],
             scales=batch.scales[:count], originals=batch.originals[:count],
         )  # fmt: skip
+        with self._statistics_kept(), self.trainer.precision_plugin.forward_context():
+            return self._losses(part, self._share(part.images, part.tasks)).shares
+
+    @contextmanager
+    def _statistics_kept(self) -> Iterator[None]:
+        """Inside, BatchNorms take the batch's own statistics, but do not count them in."""
         norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.momentum = 0.0  # the statistics of the whole batch are in already
+        counting = [norm for norm in norms if norm.track_running_stats]
+        for norm in counting:
+            norm.track_running_stats = False
         try:
-            with self.trainer.precision_plugin.forward_context():
-                _, means = self._task_losses(part)
+            yield
         finally:
-            for norm, momentum in zip(norms, momenta, strict=True):
-                norm.momentum = momentum
-        return {task: loss for task, (loss, _) in means.items()}
+            for norm in counting:
+                norm.track_running_stats = True
+
+    def _again(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses [B] of this rank's images at what the parameters hold now, with the random draws of the step."""
+        with self._beside(batch.step):
+            return self._per_image(batch, self._share(batch.images, batch.tasks))
+
+    def _meta_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """This rank's share of the losses of the held-out images that go with the batch, with graph."""
+        assert batch.meta is not None
+        # Draws of its own, so that dropout does not fall on the same places.
+        with self._beside(batch.step, 1), self.trainer.precision_plugin.forward_context():
+            losses = self._losses(batch.meta, self._share(batch.meta.images, batch.meta.tasks))
+        return {name: losses.shares[name] for name in self.weighting.meta_tasks}
+
+    @contextmanager
+    def _beside(self, *key: int) -> Iterator[None]:
+        """For a forward beside the training step's own: counts no statistics, and draws as `key` says."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with self._statistics_kept(), torch.random.fork_rng(devices=devices):
+            self._draw_as(*key)
+            yield
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Hands the task losses to the weighting; `loss` only tells by what gradients are multiplied."""
@@ -207,9 +264,43 @@ class MultiTaskModule(pl.LightningModule):
             self.log(f"train/weighting/{name}", value, on_step=True, on_epoch=True, batch_size=1)
         self._step = self._total = None
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Stops before a gradient that is not finite reaches the weights; a loss scaler skips such a step itself.
+
+        Raises:
+            NumericsError: names the first parameter at fault and the images of the last batch.
+        """
+        gradients = {name: p.grad for name, p in self.named_parameters() if p.grad is not None}
+        if self.trainer.precision == "16-mixed" or all_finite(gradients.values()):
+            return
+        name = next(name for name, gradient in gradients.items() if not gradient.isfinite().all())
+        raise not_finite(f"the gradient of {name}", self.batches - 1, self._ids)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the number of batches that training has seen, where a resumed run's data go on."""
+        """Adds the number of batches that training has seen, where a resumed run's data go on.
+
+        Raises:
+            NumericsError: a weight is not finite; such a checkpoint must not take the place of a good one.
+        """
+        if not all_finite(p.detach() for p in self.parameters()):
+            raise NumericsError(f"A weight is not finite after batch {self.batches - 1}, so it was not saved.")
         checkpoint["batches"] = self.batches
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes that number over, and refuses the state of another optimizer.
+
+        Raises:
+            CheckpointError: the optimizer that was saved has other settings or other groups of parameters.
+        """
+        self.batches = checkpoint["batches"]
+        groups = [checkpoint["optimizer_states"][0]["param_groups"], self._optimizer.build(self).param_groups]
+        # The learning-rate schedule adds the rate that it starts from.
+        saved, own = ([sorted({*group} - {"params", "initial_lr"}) for group in some] for some in groups)
+        if saved != own:
+            raise CheckpointError(
+                f"The checkpoint was saved with another optimizer: {len(saved)} groups of parameters with the settings"
+                f" {', '.join(saved[0])}; here {len(own)} with {', '.join(own[0])}."
+            )
 
     def configure_optimizers(self) -> Any:
         """The optimizer, and the learning-rate schedule by step."""
@@ -223,35 +314,52 @@ class MultiTaskModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Starts fresh metrics."""
         self._metrics = {task: self.head(task).metrics() for task in self.tasks}
+        self._sums = torch.zeros(len(self.tasks), 2, device=self.device)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Collects predictions and losses of a batch of the validation split."""
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Any]]:
+        """Collects predictions and losses of a batch of the validation split; returns the predictions by task."""
         outputs = self(batch.images)
+        predictions = {task: self.head(task).decode(output, batch) for task, output in outputs.items()}
         for task, output in outputs.items():
             head = self.head(task)
-            self._metrics[task].update(head.decode(output, batch), batch.originals)
-            count = sum(head.labelled(target) for target in batch.targets)
-            if count:
-                mean = head.loss(output, batch.targets).sum() / count
-                self.log(f"val/{task}/loss", mean, on_epoch=True, batch_size=count, sync_dist=True)
+            self._metrics[task].update(predictions[task], batch.originals)
+            self._sums[self.tasks.index(task), 0] += head.loss(output, batch.targets).sum()
+            self._sums[self.tasks.index(task), 1] += sum(head.labelled(target) for target in batch.targets)
+        return predictions
 
     def on_validation_epoch_end(self) -> None:
-        """Logs `val/<task>/<metric>`, and `val/monitor`: the mean of the heads' monitored metrics."""
+        """Logs `val/<task>/loss|<metric>`, and `val/monitor`: the mean of the heads' monitored metrics."""
+        if distributed():
+            torch.distributed.all_reduce(self._sums)
+        for task, (total, count) in zip(self.tasks, self._sums, strict=True):
+            if count > 0:
+                self.log(f"val/{task}/loss", total / count)
         scalars = self._log_metrics("val")
         monitors = [scalars[f"val/{task}/{self.head(task).monitor}"] for task in self.tasks]
         self.log("val/monitor", torch.stack(monitors).nanmean())
 
     def on_test_epoch_start(self) -> None:
-        """Starts fresh metrics."""
+        """Starts fresh metrics and records."""
         self.on_validation_epoch_start()
+        self._tested = {task: [] for task in self.tasks}
+        self.records = {}
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Collects the predictions for a batch of the split that is tested."""
         for task, predictions in self.predict(batch).items():
             self._metrics[task].update(predictions, batch.originals)
+            labelled = [self.head(task).labelled(target) for target in batch.originals]
+            self._tested[task] += [name for name, known in zip(batch.ids, labelled, strict=True) if known]
 
     def on_test_epoch_end(self) -> None:
-        """Logs `test/<task>/<metric>`."""
+        """Logs `test/<task>/<metric>`, and keeps the records of the test where one process saw all of it."""
+        if self.trainer.world_size == 1:
+            kept = {task: metrics.records() for task, metrics in self._metrics.items()}
+            self.records = {
+                task: TaskRecords(tuple(self._tested[task]), records)
+                for task, records in kept.items()
+                if records is not None
+            }
         self._log_metrics("test")
 
     def _log_metrics(self, stage: str) -> dict[str, Tensor]:
@@ -266,3 +374,8 @@ class MultiTaskModule(pl.LightningModule):
         self._metrics = {}
         self.log_dict(scalars)
         return scalars
+
+
+def all_finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether every number in `tensors` is finite, by one look at the device."""
+    return bool(torch.nn.utils.get_total_norm(tensors, norm_type=float("inf")).isfinite())

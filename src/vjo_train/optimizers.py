@@ -2,38 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Gt, Interval
 from torch import nn
 
+from vjo_train.types import OwnRate
+
 
 def parameter_groups(
-    named_parameters: Iterable[tuple[str, nn.Parameter]], *, lr: float, weight_decay: float, backbone_lr_factor: float
+    named_parameters: Iterable[tuple[str, nn.Parameter]],
+    *,
+    lr: float,
+    weight_decay: float,
+    backbone_lr_factor: float,
+    own_rates: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Up to four groups: backbone or rest, decayed or not; frozen parameters are left out.
+    """A group for each learning rate, decayed or not; frozen parameters are left out.
 
-    Not decayed: norms, biases, scales (all parameters of fewer than two dimensions, and ConvNeXt's layer scale),
-    and everything that a weighting learns, which decay would pull towards equal or zero weights.
+    Not decayed: norms, biases, scales (all parameters of fewer than two dimensions, and ConvNeXt's layer scale), what
+    has a rate of its own, and everything that a weighting learns, which decay would pull towards equal or zero weights.
+
+    Args:
+        named_parameters: as of `nn.Module.named_parameters`.
+        lr: learning rate.
+        weight_decay: of the decayed groups.
+        backbone_lr_factor: on the rate of names that hold `backbone.`.
+        own_rates: name of a module -> the factor on the rate of the parameters that it holds itself.
     """
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    own_rates = own_rates or {}
+    groups: dict[tuple[str, float, bool], list[nn.Parameter]] = {}
     for name, parameter in named_parameters:
         if not parameter.requires_grad:
             continue
-        backbone = "backbone." in name
+        holder = name.rpartition(".")[0]
         decayed = parameter.ndim > 1 and not name.endswith("layer_scale") and not name.startswith("weighting.")
-        groups.setdefault((backbone, decayed), []).append(parameter)
+        if holder in own_rates:
+            key = (f"x{own_rates[holder]:g}", own_rates[holder], False)
+        elif "backbone." in name:
+            key = ("backbone", backbone_lr_factor, decayed)
+        else:
+            key = ("rest", 1.0, decayed)
+        groups.setdefault(key, []).append(parameter)
     return [
         {
             "params": parameters,
-            "lr": lr * backbone_lr_factor if backbone else lr,
+            "lr": lr * factor,
             "weight_decay": weight_decay if decayed else 0.0,
-            "name": f"{'backbone' if backbone else 'rest'}/{'decayed' if decayed else 'plain'}",
+            "name": f"{kind}/{'decayed' if decayed else 'plain'}",
         }
-        for (backbone, decayed), parameters in groups.items()
+        for (kind, factor, decayed), parameters in groups.items()
     ]
+
+
+def own_rates(module: nn.Module) -> dict[str, float]:
+    """The modules inside `module` that learn at rates of their own, by name, with the factors."""
+    return {name: part.lr_factor for name, part in module.named_modules() if isinstance(part, OwnRate)}
 
 
 class SGD:
@@ -66,6 +92,7 @@ class SGD:
             lr=self.lr,
             weight_decay=self.weight_decay,
             backbone_lr_factor=self.backbone_lr_factor,
+            own_rates=own_rates(module),
         )
         return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)
 
@@ -100,5 +127,6 @@ class AdamW:
             lr=self.lr,
             weight_decay=self.weight_decay,
             backbone_lr_factor=self.backbone_lr_factor,
+            own_rates=own_rates(module),
         )
         return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas)

@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging
+from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
-from vjo_train import checkpoints, runs
+from vjo_train import checkpoints, records, runs
 from vjo_train.data.datamodule import DataModule
+from vjo_train.early_stopping import Patience
 from vjo_train.errors import ConfigError
+from vjo_train.faults import explained
+from vjo_train.files import remove_drafts
 from vjo_train.interruption import Interruption
 from vjo_train.module import MultiTaskModule
 from vjo_train.precision import choose_precision
-from vjo_train.report.drawing import draw_batch
 from vjo_train.report.environment import describe_device, git_revision, package_versions
+from vjo_train.report.files import write_atomically
 from vjo_train.report.history import History
+from vjo_train.report.image_weights import ImageWeights
+from vjo_train.report.pictures import ValidationPictures, draw
 from vjo_train.report.progress import Progress
 from vjo_train.report.results import Results, name_per_class, write_results
+from vjo_train.report.seen import ImagesSeen, images_seen
 from vjo_train.report.tables import metrics_table, model_summary, per_class_table
-from vjo_train.report.throughput import Throughput
+from vjo_train.report.throughput import Throughput, inference_speed
 from vjo_train.schema import TrainerConfig
 from vjo_train.strategy import SummedGradients
+from vjo_train.types import Batch
 
 log = logging.getLogger("vjo_train")
 
@@ -56,19 +66,29 @@ def train(job: Job) -> Results:
 
     Raises:
         ConfigError: early stopping or a monitor without a validation split, or a wrong `trainer.resume`.
+        CheckpointError: the checkpoint to go on from is damaged or of another network, or none can be written.
+        ResourceError: see `faults.explained`.
         VjoError: see the data set and the weighting.
     """
     throughput = Throughput()
-    resume = checkpoints.resume_path(job.settings.resume, job.output)
+    going_on = checkpoints.resumed(job.settings.resume, job.output)
     trainer = _trainer(job, throughput, _training_callbacks(job, throughput))
     if trainer.is_global_zero:
         Console().print(model_summary(job.module.sharing, dict(job.module.heads.items()), job.module.weighting))
         log.info("Training in %s on %s.", trainer.precision, describe_device(trainer.strategy.root_device)["name"])
-    if resume is not None:
-        job.data.start_step = checkpoints.read(resume)["batches"]
+    resume = None
+    if going_on is not None:
+        resume, state = going_on
+        checkpoints.compare(job.module, state["state_dict"], resume)
+        job.data.start_step = job.module.batches = state["batches"]
         log.info("Going on from %s.", resume)
-    trainer.fit(job.module, datamodule=job.data, ckpt_path=resume, weights_only=True)
-    return _test(job, trainer, runs.checkpoint(job.output, None), throughput)
+    del going_on  # it is as large as the network
+    if trainer.is_global_zero:
+        remove_drafts(job.output / checkpoints.FOLDER)
+    with explained(job.data, job.output):
+        trainer.fit(job.module, datamodule=job.data, ckpt_path=resume, weights_only=True)
+        seen = images_seen(job.data, job.module.batches)
+        return _test(job, trainer, runs.checkpoint(job.output, None), throughput, seen)
 
 
 def evaluate(job: Job, checkpoint: Path) -> Results:
@@ -79,15 +99,23 @@ def evaluate(job: Job, checkpoint: Path) -> Results:
         DataError: see the data set.
     """
     throughput = Throughput()
-    return _test(job, _trainer(job, throughput, []), checkpoint, throughput)
+    with explained(job.data, job.output):
+        return _test(job, _trainer(job, throughput, []), checkpoint, throughput, {})
 
 
-def _test(job: Job, trainer: pl.Trainer, checkpoint: Path, throughput: Throughput) -> Results:
-    checkpoints.restore(job.module, checkpoint)
-    (metrics,) = trainer.test(job.module, datamodule=job.data, verbose=False)
+def _test(
+    job: Job, trainer: pl.Trainer, checkpoint: Path, throughput: Throughput, training: Mapping[str, float]
+) -> Results:
+    """The results of a checkpoint; `training` are figures of the training that go into them."""
     module = job.module
+    checkpoints.restore(module, checkpoint)
+    start = time.perf_counter()
+    (metrics,) = trainer.test(module, datamodule=job.data, verbose=False)
+    seconds = time.perf_counter() - start
+    batch = next(iter(job.data.test_dataloader()), None)
+    module.to(trainer.strategy.root_device).eval()
     results = Results(
-        metrics={name: float(value) for name, value in metrics.items()},
+        metrics={name: float(value) for name, value in metrics.items()} | dict(training),
         per_class=name_per_class(
             "test",
             {t: {m: v.tolist() for m, v in values.items()} for t, values in module.per_class.items()},
@@ -108,10 +136,18 @@ def _test(job: Job, trainer: pl.Trainer, checkpoint: Path, throughput: Throughpu
         wall_seconds=throughput.wall_seconds,
         images_per_second=throughput.run.images_per_second,
         data_wait=throughput.run.data_wait,
+        parameters=sum(p.numel() for p in (*module.sharing.parameters(), *module.heads.parameters())),
+        test_seconds=seconds,
+        inference_images_per_second=math.nan if batch is None else inference_speed(module, batch),
+        skipped=job.data.skipped,
     )
     if trainer.is_global_zero:
+        # The results last: a run that has them is finished.
+        if module.records:
+            write_atomically(job.output / records.FILE, records.to_bytes(module.records))
+        if batch is not None:
+            _draw(job, batch)
         write_results(job.output / "results.json", results)
-        _draw(job, trainer)
         console = Console()
         console.print(per_class_table(results.per_class, width=console.width))
         console.print(metrics_table(results.metrics, results.monitors))
@@ -129,6 +165,7 @@ def _trainer(job: Job, throughput: Throughput, callbacks: list[Callback]) -> pl.
     # The plan goes on at the batch where the checkpoint stopped.
     warnings.filterwarnings("ignore", message=r"You're resuming from a checkpoint that ended before the epoch ended")
     several = settings.devices * settings.num_nodes > 1
+    shown = [Progress(job.module.weighting.tasks, throughput)] if settings.progress else []
     return pl.Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
@@ -142,8 +179,9 @@ def _trainer(job: Job, throughput: Throughput, callbacks: list[Callback]) -> pl.
         check_val_every_n_epoch=settings.check_val_every_n_epoch,
         log_every_n_steps=settings.log_every_n_steps,
         deterministic=settings.deterministic,
+        plugins=[checkpoints.DurableIO()],
         logger=job.loggers or False,
-        callbacks=[throughput, *callbacks, *([Progress(job.module.tasks, throughput)] if settings.progress else [])],
+        callbacks=[throughput, *callbacks, *shown],
         enable_progress_bar=settings.progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -162,11 +200,18 @@ def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
                 f"trainer.{key} needs a validation split: set dataset.val_split, or dataset.val_fraction above 0."
             )
     monitor = settings.monitor or "val/monitor"
-    callbacks: list[Callback] = [History(job.output / "metrics.csv", throughput)]
+    callbacks: list[Callback] = [
+        # What they log stands in the history's row.
+        ImagesSeen(job.data),
+        History(job.output / "metrics.csv", throughput),
+        ImageWeights(job.output / "image_weights.csv"),
+    ]
+    if settings.drawn_images and validated:
+        callbacks.append(ValidationPictures(job.output, job.data.classes, settings.drawn_images))
     if settings.ema is not None:
         callbacks.append(EMAWeightAveraging(decay=settings.ema))
     if settings.early_stopping is not None:
-        callbacks.append(EarlyStopping(monitor, patience=settings.early_stopping, mode="max"))
+        callbacks.append(Patience(monitor, settings.early_stopping))
     # After the average, so that what it saves holds the average of all steps so far.
     callbacks.append(Interruption(job.output / checkpoints.FOLDER / "last.ckpt"))
     return [*callbacks, *job.callbacks, *checkpoints.callbacks(job.output, monitor if validated else None)]
@@ -176,16 +221,11 @@ def _validated(job: Job) -> bool:
     return job.data.val_split is not None or job.data.val_fraction > 0
 
 
-def _draw(job: Job, trainer: pl.Trainer) -> None:
+def _draw(job: Job, batch: Batch) -> None:
     """`predictions.png`: the first images of the test, with what the network says of them and what is true."""
-    module = job.module.to(trainer.strategy.root_device).eval()
-    batch = next(iter(job.data.test_dataloader()), None)
-    if batch is None:
-        return
     with torch.no_grad():
-        found = module.predict(batch.to(module.device))
-    predictions = {task: [prediction.to("cpu") for prediction in known] for task, known in found.items()}
-    draw_batch(batch, predictions, job.data.classes).save(job.output / "predictions.png")
+        found = job.module.predict(batch.to(job.module.device))
+    draw(batch, found, job.data.classes).save(job.output / "predictions.png")
 
 
 def _relative(path: Path, folder: Path) -> str:

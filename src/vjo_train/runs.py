@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from vjo_train.errors import CheckpointError, ConfigError
+from vjo_train.signatures import nearest
 
 CONFIG = Path(".hydra") / "config.yaml"
 """A run's own config, in its folder."""
+HARD = "vjo_train.sharing.hard.HardSharing"
+"""The `_target_` of hard sharing: what a single task's network is."""
+RESULTS = "results.json"
+"""The file in a run's folder that says that it is finished."""
 
 
-def load_config(run: Path) -> DictConfig:
+def last_checkpoints(run: Path) -> tuple[Path, Path]:
+    """Where a run's newest checkpoint lies, and the one before it."""
+    return run / "checkpoints" / "last.ckpt", run / "checkpoints" / "last-previous.ckpt"
+
+
+def stopped(run: Path) -> bool:
+    """Whether a run has left a checkpoint to go on from, but did not finish."""
+    return any(path.is_file() for path in last_checkpoints(run)) and not (run / RESULTS).exists()
+
+
+def load_config(run: Path, key: str = "run") -> DictConfig:
     """The config that a run was started with.
 
     Raises:
-        ConfigError: `run` is no run's folder; the message names those nearby.
+        ConfigError: `run`, found at `key`, is no run's folder; the message names those nearby.
     """
     if not (run / CONFIG).is_file():
         what = "holds no .hydra/config.yaml" if run.is_dir() else "does not exist" if not run.exists() else "is a file"
         near = nearby(run)
         shown = f" Runs nearby: {', '.join(map(str, near))}." if near else ""
-        raise ConfigError(f"run: found '{run}', which {what}; it must be the folder of a run.{shown}")
+        raise ConfigError(f"{key}: found '{run}', which {what}; it must be the folder of a run.{shown}")
     cfg = OmegaConf.load(run / CONFIG)
     assert isinstance(cfg, DictConfig)
     return cfg
@@ -46,10 +62,43 @@ def unfinished(folder: Path, cfg: DictConfig) -> Path | None:
     """The newest run in `folder` that stopped before its end and has the config `cfg`, `trainer.resume` aside."""
     wanted = _comparable(cfg)
     for run in _newest_first(folder.glob("*")):
-        stopped = (run / "checkpoints" / "last.ckpt").is_file() and not (run / "results.json").exists()
-        if stopped and (run / CONFIG).is_file() and _comparable(load_config(run)) == wanted:
+        if stopped(run) and (run / CONFIG).is_file() and _comparable(load_config(run)) == wanted:
             return run
     return None
+
+
+def difference(run: Path, cfg: DictConfig) -> str | None:
+    """The first key in which a run's config differs from `cfg`, with both values; None where they agree.
+
+    `trainer.resume` and `compare` do not count.
+
+    Raises:
+        ConfigError: `run` is no run's folder.
+    """
+    return first_difference(_comparable(load_config(run)), _comparable(cfg))
+
+
+def first_difference(there: Mapping[str, Any], here: Mapping[str, Any], path: str = "") -> str | None:
+    """The first key in which two configs differ, such as `trainer.max_epochs: 10 there, 20 here`."""
+    for key in dict.fromkeys([*there, *here]):
+        one, two = there.get(key), here.get(key)
+        if isinstance(one, Mapping) and isinstance(two, Mapping):
+            if found := first_difference(one, two, f"{path}{key}."):
+                return found
+        elif one != two or (key in there) != (key in here):
+            return f"{path}{key}: {one} there, {two} here"
+    return None
+
+
+def case_name(method: str) -> str:
+    """The name of a compared method, part of its runs' folders: its overrides without special characters."""
+    return re.sub(r"[^\w.]+", "-", method).strip("-")
+
+
+def split_overrides(overrides: Sequence[str]) -> dict[str, str]:
+    """`["seed=1", "+a.b=c"]` -> `{"seed": "1", "a.b": "c"}`; a deletion `~a` has the value `deleted`."""
+    pairs = (override.partition("=") for override in overrides)
+    return {key.lstrip("+~"): value if equals else "deleted" for key, equals, value in pairs}
 
 
 def checkpoint(run: Path, which: str | None, key: str = "checkpoint") -> Path:
@@ -71,6 +120,32 @@ def checkpoint(run: Path, which: str | None, key: str = "checkpoint") -> Path:
     return path
 
 
+def column(run: Path, task: str, cfg: DictConfig) -> Path:
+    """The checkpoint of a run that `sharing.columns_from` names: its best one, else its last.
+
+    Raises:
+        ConfigError: `cfg` has no such task, or `run` is no run, or did not train it alone on this backbone and classes.
+        CheckpointError: it has left no checkpoint.
+    """
+    key = f"sharing.columns_from.{task}"
+    if task not in cfg.heads:
+        hint = nearest(task, cfg.heads) or f"; the heads are {', '.join(cfg.heads)}."
+        raise ConfigError(f"{key}: there is no such head{hint}")
+    found = _column_facts(load_config(run, key))
+    for name, wanted in {**_column_facts(cfg), "heads": [task], "sharing": HARD}.items():
+        if found.get(name) != wanted:
+            raise ConfigError(f"{key}: '{run}' was trained with {name}={found.get(name)}; must be {wanted}.")
+    return checkpoint(run, None, key)
+
+
+def _column_facts(cfg: DictConfig) -> dict[str, Any]:
+    """What a run must agree in so that its network fits into another's column; its parameters' shapes do not say it."""
+    plain = _comparable(cfg)
+    backbone = {f"backbone.{k}": v for k, v in plain["backbone"].items() if k not in ("weights", "frozen_stages")}
+    facts = {"heads": list(plain["heads"]), "sharing": plain["sharing"]["_target_"]}
+    return {**facts, **backbone, "dataset.classes": plain["dataset"]["classes"]}
+
+
 def _newest_first(runs: Iterable[Path]) -> list[Path]:
     return sorted(runs, key=lambda run: (run.stat().st_mtime, run.name), reverse=True)
 
@@ -81,5 +156,6 @@ def _comparable(cfg: DictConfig) -> dict[str, Any]:
     trainer = plain.get("trainer")
     if isinstance(trainer, dict):
         trainer.pop("resume", None)
-    plain.pop("hydra", None)
+    for name in ("hydra", "compare"):
+        plain.pop(name, None)
     return {str(key): value for key, value in plain.items()}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Interval, MinLen
+from annotated_types import Ge, Gt, Interval, Len, MinLen
 from omegaconf import DictConfig
 
 from vjo_train.errors import ConfigError
@@ -32,6 +32,7 @@ class TrainerConfig:
         ema: decay of the averaged weights that are validated and tested; None: no averaging.
         resume: `auto`, a run's folder, a checkpoint, or None.
         check_val_every_n_epoch: epochs between validations.
+        drawn_images: validation images whose predictions are drawn at each validation; 0: none.
         channels_last: memory layout of images and convolutions.
         deterministic: refuse operations whose result differs from run to run.
         progress: show the progress bar.
@@ -51,6 +52,7 @@ class TrainerConfig:
     ema: Annotated[float, Interval(gt=0, lt=1)] | None = None
     resume: str | None = None
     check_val_every_n_epoch: Annotated[int, Ge(1)] = 1
+    drawn_images: Annotated[int, Ge(0)] = 4
     channels_last: bool = True
     deterministic: bool = False
     progress: bool = True
@@ -58,8 +60,23 @@ class TrainerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """What is compared with the single-task runs: the group `compare`.
+
+    Attributes:
+        methods: each a choice of `weighting`, or overrides with blanks between them, such as
+            `weighting=dwa weighting.temperature=1`; a word without `=` is a weighting.
+    """
+
+    methods: Annotated[Sequence[str], Len(1)] = ("equal", "dwa", "uncertainty", "pcgrad")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The keys at the root of `vjo-train`'s config: one node per group, a seed and a name."""
+    """The keys at the root of `vjo-train`'s config: one node per group, a seed and a name.
+
+    `single` names a head that is trained alone, on the images that it would see among all the heads.
+    """
 
     dataset: Node
     backbone: Node
@@ -74,6 +91,8 @@ class TrainConfig:
     logger: Mapping[str, Any]
     seed: Annotated[int, Interval(ge=0, lt=2**32)]
     name: Annotated[str, MinLen(1)]
+    single: str | None = None
+    compare: Node | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,18 +104,75 @@ class EvalConfig(TrainConfig):
     split: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig(TrainConfig):
+    """The keys at the root of `vjo-predict`'s config."""
+
+    run: str | None
+    model: str | None
+    source: Annotated[str, MinLen(1)]
+    output: Annotated[str, MinLen(1)]
+    checkpoint: str | None
+    batch_size: Annotated[int, Ge(1)] | None
+    accelerator: Literal["auto", "cpu", "gpu"] | None
+    threshold: Annotated[float, Interval(ge=0, le=1)]
+    pictures: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(TrainConfig):
+    """The keys at the root of `vjo-export`'s config."""
+
+    run: str
+    checkpoint: str | None
+    format: Literal["onnx"]
+    output: Annotated[str, MinLen(1)]
+    tasks: Annotated[Sequence[str], MinLen(1)] | None
+    tolerance: Annotated[float, Gt(0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """The keys at the root of `vjo-data`'s config."""
+
+    dataset: Node
+    output: Annotated[str, MinLen(1)]
+    seed: Annotated[int, Interval(ge=0, lt=2**32)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """The keys of `vjo-report`.
+
+    Attributes:
+        runs: glob patterns of run folders, or of folders above them.
+        output: where the report is written; None: the folder that holds all runs.
+        metrics: task -> the metric that stands for it in delta_m; None: the heads' own.
+        interval: what intervals are over; `auto` takes seeds where there are several, else images.
+        level: how often intervals hold the truth.
+        resamples: samples of the test images in a bootstrap.
+    """
+
+    runs: str | Annotated[Sequence[str], Len(1)]
+    output: str | None = None
+    metrics: Mapping[str, str] | None = None
+    interval: Literal["auto", "seeds", "images"] = "auto"
+    level: Annotated[float, Interval(gt=0, lt=1)] = 0.95
+    resamples: Annotated[int, Interval(ge=100, le=100_000)] = 2000
+
+
 GIVEN = {
     "dataset": {"seed"},
     "neck": {"in_channels"},
     "heads": {"channels", "num_classes"},
     "sharing": {"backbone", "neck", "levels"},
-    "weighting": {"tasks"},
+    "weighting": {"tasks", "channels"},
     "schedule": {"tasks"},
 }
 """Group -> the arguments that `build.py` supplies: no keys."""
 
 
-def check(cfg: DictConfig, root: type[TrainConfig] = TrainConfig) -> None:
+def check(cfg: DictConfig, root: type[TrainConfig] | type[DataConfig] | type[ReportConfig] = TrainConfig) -> None:
     """Checks a composed config against the constructors that it names, without importing them.
 
     Values that refer to the run itself (`${hydra:...}`) are not known before it starts and pass. A node whose
@@ -128,7 +204,8 @@ def _check_value(value: Any, kind: Any, path: str) -> None:
         raise ConfigError(f"{path}: found {found(value)}; must be {describe(kind)}{choice_hint(value, kind) or '.'}")
     if isinstance(value, Mapping):
         if kind is Node and "_target_" not in value:
-            raise ConfigError(f"{path}: has no _target_, so nothing says what it is.")
+            chosen = f" Choose it among heads=[...], or drop it by ~{path}." if path.startswith("heads.") else ""
+            raise ConfigError(f"{path}: has no _target_, so nothing says what it is.{chosen}")
         if "_target_" in value:
             _check_target(value, path)
         else:

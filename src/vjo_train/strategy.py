@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+
 import torch
 from pytorch_lightning.strategies import DDPStrategy
 
@@ -20,3 +22,17 @@ class SummedGradients(DDPStrategy):
         with torch.no_grad():
             for tensor in [*self.model.parameters(), *self.model.buffers()]:
                 torch.distributed.broadcast(tensor, src=0)
+
+    def setup_environment(self) -> None:
+        """Joins the ranks, and sees that this process leaves them before the interpreter ends.
+
+        Gloo's threads abort a process that ends while they run, and Lightning closes NCCL only.
+        """
+        super().setup_environment()
+        atexit.register(leave)
+
+
+def leave() -> None:
+    """Leaves the ranks, if this process is still one of them."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

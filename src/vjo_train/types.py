@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Features: TypeAlias = dict[str, Tensor]
 """A pyramid: `c2`..`c5` from the backbone (strides 4..32), `p3`..`p7` from the neck; each [B, C, h, w]."""
@@ -67,6 +67,18 @@ class Target(_Movable):
     masks: Tensor | None = None
     """[N, H, W] bool: the pixels of each object."""
 
+    @classmethod
+    def unlabelled(cls, size: tuple[int, int], num_classes: int) -> Target:
+        """An image of which nothing is known but its size."""
+        return cls(
+            size=size,
+            labelled=frozenset(),
+            classes=torch.zeros(num_classes, dtype=torch.int8),
+            boxes=torch.empty(0, 4),
+            labels=torch.empty(0, dtype=torch.int64),
+            difficult=torch.empty(0, dtype=torch.bool),
+        )
+
 
 @dataclass
 class Batch(_Movable):
@@ -85,6 +97,8 @@ class Batch(_Movable):
     """In the image file's pixels, for evaluation; empty in training."""
     step: int = -1
     """The number of the batch since the start of training; -1 in evaluation."""
+    meta: Batch | None = None
+    """Held-out images that never train the network, for a weighting that learns from them; None in most steps."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -112,5 +126,24 @@ class SharedFeatures:
     """The pyramid that each task's head sees."""
     representation: list[Tensor]
     """The tensors at which the shared part ends (where `weighting.at=features` takes gradients)."""
+    behind: list[nn.Parameter] = field(default_factory=list)
+    """Shared parameters that lie between the representation and the heads."""
     auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
-    """Losses of the sharing itself, scalars, by name."""
+    """Losses of the sharing itself, scalars, by name: means over this rank's images, labelled or not."""
+    figures: Mapping[str, Tensor] = field(default_factory=dict)
+    """What else the log should show of the sharing: scalars without graph, by name, and means in the same way."""
+    summary: Tensor | None = None
+    """[B, C] float32 without graph: what kind of image each one is, the backbone's `c5` averaged over space."""
+
+
+def summary(c5: Tensor) -> Tensor:
+    """[B, C, h, w] -> `SharedFeatures.summary`."""
+    return c5.detach().float().mean((2, 3))
+
+
+@runtime_checkable
+class OwnRate(Protocol):
+    """A module whose own parameters, those of its children left out, learn at a rate of their own, never decayed."""
+
+    lr_factor: float
+    """The learning rate relative to the optimizer's."""

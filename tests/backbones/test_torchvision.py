@@ -82,8 +82,6 @@ def test_the_neck_gives_equal_channels_down_to_its_finest_level(finest: str) -> 
 def test_mistakes_about_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"backbone.weights: found 'nowhere.pth'"):
         TorchvisionBackbone(name="resnet18", weights="nowhere.pth")
-    with pytest.raises(ConfigError, match=r"norm=frozen needs backbone.weights"):
-        TorchvisionBackbone(name="resnet18", norm="frozen")
     broken = tmp_path / "broken.pth"
     broken.write_bytes(b"not weights")
     with pytest.raises(CheckpointError, match=r"broken.pth is no file of weights"):

@@ -12,8 +12,11 @@ from vjo_train.data.datamodule import DataModule
 from vjo_train.data.shapes import CLASSES, Shapes
 from vjo_train.data.transforms import Augment
 from vjo_train.errors import ConfigError, DataError
+from vjo_train.heads.instance.mask_rcnn import MaskRCNN
+from vjo_train.heads.semantic import SemanticFPN
 from vjo_train.schedules.alternating import Alternating
 from vjo_train.schedules.joint import Joint
+from vjo_train.schedules.proportional import Proportional
 from vjo_train.types import Batch
 
 NEEDS = {
@@ -30,6 +33,7 @@ def make(where, cache, needs=NEEDS, **changed) -> DataModule:
         "split": "train",
         "val_split": "val",
         "val_fraction": 0.0,
+        "meta_fraction": 0.0,
         "test_split": "test",
         "size": 64,
         "batch_size": 8,
@@ -134,6 +138,56 @@ def test_masks_are_read_only_for_tasks_that_are_on(shapes_root, tmp_path):
     assert all(target.semantic is None and target.masks is not None for target in third.targets)
 
 
+@pytest.fixture
+def partly_masked(devkit):
+    """Ten images with an object each: `c*` have a class mask, `o*` an object mask too, the others neither."""
+    names = ["c0", "c1", "c2", "o0", *(f"x{i}" for i in range(6))]
+    for name in names:
+        devkit.image(name, objects=[("cat", (5, 5, 20, 20), 0)])
+        indices = np.zeros((30, 40))
+        indices[4:20, 4:20] = 1
+        for folder in ["SegmentationClass"] * (name[0] in "co") + ["SegmentationObject"] * (name[0] == "o"):
+            devkit.mask(folder, name, indices)
+    devkit.split("train", names)
+    return devkit.root
+
+
+def test_class_masks_alone_train_semantic_and_not_instance(partly_masked, tmp_path):
+    data = make(partly_masked, tmp_path / "c", classes=["cat"], val_split=None, batch_size=6, labelled_per_batch=2)
+    assert data.plan.labelled == {"classification": 10, "semantic": 4, "instance": 1}
+    heads = {"semantic": SemanticFPN, "instance": MaskRCNN}
+    assert {name: head.needs for name, head in heads.items()} == {name: NEEDS[name] for name in heads}
+    for batch in (*data.train_dataloader(), *data.train_dataloader()):
+        known = {
+            task: [name for name, t in zip(batch.ids, batch.targets, strict=True) if needs <= t.labelled]
+            for task, needs in NEEDS.items()
+        }
+        assert len(known["classification"]) == 6
+        assert len(known["semantic"]) >= 2
+        assert {name[0] for name in known["semantic"]} <= {"c", "o"}
+        assert len(known["instance"]) >= 2
+        assert set(known["instance"]) == {"o0"}
+
+
+def test_in_turns_a_task_draws_only_from_its_own_images(partly_masked, tmp_path):
+    data = make(partly_masked, tmp_path / "c", classes=["cat"], val_split=None, batch_size=2)
+    data.bind(NEEDS, Alternating(tasks=tuple(NEEDS)))
+    batches = [*data.train_dataloader(), *data.train_dataloader()]
+    drawn = {task: {name for b in batches if b.tasks == (task,) for name in b.ids} for task in NEEDS}
+    assert drawn["semantic"] == {"c0", "c1", "c2", "o0"}
+    assert drawn["instance"] == {"o0"}
+    assert len(drawn["classification"]) > 4
+
+
+def test_proportional_goes_by_the_images_that_are_trained_on(shapes_root, tmp_path):
+    """24 images, of which every second has masks; the data are not read before the plan is asked for."""
+    data, schedule = make(shapes_root, tmp_path), Proportional(tasks=tuple(NEEDS), seed=1)
+    data.bind(NEEDS, schedule)
+    expected = Proportional(tasks=tuple(NEEDS), seed=1)
+    expected.bind({"classification": 24, "semantic": 12, "instance": 12})
+    assert [data.plan.tasks(step) for step in range(40)] == [expected.tasks(step, 0) for step in range(40)]
+
+
 def test_evaluation_keeps_the_originals(devkit, tmp_path):
     indices = np.zeros((30, 40))
     indices[2:12, 4:24] = 1
@@ -164,11 +218,12 @@ def test_evaluation_keeps_the_originals(devkit, tmp_path):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_broken_file_is_told_in_one_line(devkit, tmp_path, workers):
+def test_a_file_broken_while_training_is_told_in_one_line(devkit, tmp_path, workers):
     path = devkit.image("a", width=400, height=300)
-    path.write_bytes(path.read_bytes()[:9000])
     devkit.split("train", ["a"])
     data = make(devkit.root, tmp_path / "c", classes=["cat"], val_split=None, workers=workers, needs={"x": frozenset()})
+    data.setup()
+    path.write_bytes(path.read_bytes()[:9000])
     # [^\n]: no traceback of a worker in front of it. (Not `as error`: that would keep the worker for seconds.)
     with pytest.raises(
         DataError, match=r"\A[^\n]*a\.jpg: damaged or no picture \([^\n]*\); must be a whole image file\.\Z"
@@ -195,7 +250,7 @@ def test_files_that_do_not_fit_each_other(devkit, tmp_path):
     devkit.mask("SegmentationObject", "a", np.full((30, 40), 1))
     assert load()
     Image.new("RGB", (40, 31)).save(path)
-    with pytest.raises(DataError, match=r"a\.jpg: found 40 x 31 pixels; Annotations/a\.xml says 40 x 30"):
+    with pytest.raises(DataError, match=r"a\.jpg: found 40 x 31 pixels; its annotation says 40 x 30"):
         load()
 
 
@@ -220,7 +275,7 @@ def test_the_cut_is_disjoint_and_by_seed(shapes_root, tmp_path):
         ),
         ({"val_split": "train"}, ConfigError, r"dataset\.val_split: found 'train', which is trained on"),
         ({"val_fraction": 0.5}, ConfigError, r"dataset\.val_fraction: found 0\.5 next to dataset\.val_split=val"),
-        ({"val_split": None, "val_fraction": 0.99}, ConfigError, "leaves none to train on"),
+        ({"val_split": None, "val_fraction": 0.99}, ConfigError, r"val_fraction: 0\.99 of .* leaves none of 24 images"),
         ({"root": None}, ConfigError, r"dataset\.root: is null"),
         ({"root": "/nowhere/at/all"}, DataError, r"dataset\.root: found no folder /nowhere/at/all"),
         ({"classes": ["circle", "circle"]}, ConfigError, r"dataset\.classes: found circle twice"),
@@ -308,3 +363,47 @@ def test_real_pictures(shared, tmp_path, kind, root):
             assert (target.boxes[:, 2] <= width).all()
             assert (target.boxes[:, 3] <= height).all()
     assert len(next(iter(data.test_dataloader()))) == 16
+
+
+def test_the_meta_split_never_trains_and_its_batches_depend_on_the_step_alone(shapes_root, tmp_path):
+    keys = {"meta_fraction": 0.25, "split": "trainval", "val_split": None, "val_fraction": 0.2}
+    data = make(shapes_root, tmp_path, **keys)
+    assert [len(rows) for rows in (data.train_rows, data.val_rows, data.meta_rows)] == [16, 6, 8]
+    assert len(np.union1d(data.train_rows, np.union1d(data.val_rows, data.meta_rows))) == 30
+    plain = [*data.train_dataloader()]
+    assert all(batch.meta is None for batch in plain)
+    other = make(shapes_root, tmp_path, **keys, seed=2)
+    assert other.meta_rows.tolist() != data.meta_rows.tolist()
+
+    def batches(start=0, **changed):
+        data = make(shapes_root, tmp_path, **keys, **changed)
+        data.bind(NEEDS, Alternating(tasks=tuple(NEEDS)), meta_tasks=["semantic", "classification"], meta_every=2)
+        data.start_step = start
+        loader = data.train_dataloader()
+        return [*loader, *loader]
+
+    held_out = set(data.index.ids[data.meta_rows])
+    seen = [batch.meta for batch in batches()]
+    assert [meta is None for meta in seen] == [False, True, False, True]
+    for step, meta in ((0, seen[0]), (2, seen[2])):
+        assert (meta.step, meta.tasks, len(meta)) == (step, ("semantic", "classification"), 8)
+        assert set(meta.ids) == held_out  # a round is 8 images, a batch too
+        assert any("semantic" in target.labelled for target in meta.targets)
+    assert not same(seen[0], seen[2])
+    again = batches(start=2, workers=1)
+    assert same(again[0].meta, seen[2])
+
+
+def test_a_meta_split_that_is_missing_or_serves_no_task_is_refused(shapes_root, tmp_path):
+    with pytest.raises(ConfigError, match=r"dataset\.meta_fraction: found 0, but this weighting learns"):
+        make(shapes_root, tmp_path).bind(NEEDS, Joint(tasks=tuple(NEEDS)), meta_tasks=["semantic"])
+    data = make(shapes_root, tmp_path, meta_fraction=0.99)
+    with pytest.raises(ConfigError, match=r"meta_fraction: 0\.99 of 'train' leaves none of 24 images to train on"):
+        data.setup()
+    for seed in range(1, 20):
+        data = make(shapes_root, tmp_path, meta_fraction=0.01, seed=seed)
+        data.bind(NEEDS, Joint(tasks=tuple(NEEDS)), meta_tasks=["semantic"])
+        if not data.index.has_semantic[data.meta_rows].any():
+            break
+    with pytest.raises(DataError, match=r"meta_fraction: none of the 1 images .* is labelled for semantic"):
+        data.turn(0)

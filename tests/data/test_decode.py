@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from vjo_train.data.decode import read_image, read_mask
+from vjo_train.data.decode import check_image, read_image, read_mask
 from vjo_train.errors import DataError
 
 
@@ -49,6 +51,55 @@ def test_broken_files_are_named(tmp_path):
     (tmp_path / "x.png").write_bytes(content[:45] + b"\x00" + content[46:])
     with pytest.raises(DataError, match=r"x\.png: damaged"):
         read_mask(tmp_path / "x.png", (60, 50), 3, "classes")
+
+
+def test_a_picture_that_claims_too_many_pixels_is_not_decoded(tmp_path):
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.jpg", format="PNG")
+    assert (tmp_path / "bomb.jpg").stat().st_size < 100_000
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "large.jpg", format="PNG")
+    with pytest.raises(DataError, match=r"bomb\.jpg: too large .*at most 89478485 pixels are read"):
+        read_image(tmp_path / "bomb.jpg")
+    with pytest.raises(DataError, match=r"large\.jpg: found 10000 x 10000 pixels; must be at most 89478485"):
+        read_image(tmp_path / "large.jpg")
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG"])
+def test_an_animation_is_no_picture(tmp_path, kind):
+    frames = [Image.new("L", (8, 8), level) for level in (0, 100, 200)]
+    frames[0].save(tmp_path / "x.jpg", format=kind, save_all=True, append_images=frames[1:])
+    with pytest.raises(DataError, match=r"x\.jpg: found 3 frames; must be a still picture"):
+        read_image(tmp_path / "x.jpg")
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    for name, message in (("pipe", "no regular file"), ("loop", "symbolic links"), ("folder", "no regular file")):
+        with pytest.raises(DataError, match=rf"{name}\.jpg: .*{message}"):
+            read_image(tmp_path / f"{name}.jpg")
+
+
+def test_the_quick_check_finds_what_reading_finds(tmp_path):
+    """Cut at every length: both refuse the file, or both take it."""
+    path = tmp_path / "x.jpg"
+    for options in ({}, {"progressive": True}, {"optimize": True}):
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)).save(path, **options)
+        whole = path.read_bytes()
+        for length in range(0, len(whole) + 1, 7):
+            path.write_bytes(whole[:length])
+            assert fails(read_image, path) == fails(check_image, path, (24, 40)), length
+        path.write_bytes(whole)
+        with pytest.raises(DataError, match=r"found 40 x 24 pixels; its annotation says 24 x 40"):
+            check_image(path, (40, 24))
+
+
+def fails(function, *arguments) -> bool:
+    try:
+        function(*arguments)
+    except DataError:
+        return True
+    return False
 
 
 def test_masks(devkit):

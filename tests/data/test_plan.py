@@ -11,6 +11,7 @@ from vjo_train.data.plan import Plan
 from vjo_train.errors import ConfigError, DataError
 from vjo_train.schedules.alternating import Alternating
 from vjo_train.schedules.joint import Joint
+from vjo_train.schedules.proportional import Proportional
 
 TASKS = ("a", "b", "c")
 
@@ -25,13 +26,15 @@ def cases(draw):
     }
     least = draw(st.integers(1, 4))
     batch = draw(st.integers(least * len(tasks), 24))
-    schedule = draw(st.sampled_from(["joint", "step", "epoch", "rounds"]))
+    schedule = draw(st.sampled_from(["joint", "step", "epoch", "rounds", "proportional"]))
     made = {
         "joint": lambda: Joint(tasks=tasks),
         "step": lambda: Alternating(tasks=tasks),
         "epoch": lambda: Alternating(tasks=tasks, by="epoch"),
+        "proportional": lambda: Proportional(tasks=tasks, seed=1),
         "rounds": lambda: Alternating(tasks=tasks, rounds={task: 1 + i for i, task in enumerate(tasks)}),
     }[schedule]()
+    made.bind({task: len(images) for task, images in labelled.items()})
     return {
         "labelled": labelled,
         "schedule": made,
@@ -137,3 +140,44 @@ def test_what_cannot_be_planned():
         ConfigError, match=r"dataset\.labelled_per_batch: found 3 for 2 tasks .* is 4; must be at most 2"
     ):
         Plan(labelled=labelled, labelled_per_batch=3, **rest)
+
+
+@settings(deadline=None, max_examples=30)
+@given(cases(), st.lists(st.integers(0, 20), min_size=1, max_size=4))
+def test_what_each_task_has_seen_is_told_for_any_step(case, steps):
+    plan = Plan(**case)
+    for number in steps:
+        expected = dict.fromkeys(case["labelled"], 0)
+        for step in range(number):
+            for task in plan.tasks(step):
+                expected[task] += sum(draw.image in case["labelled"][task] for draw in plan.batch(step))
+        assert plan.seen(number) == expected
+
+
+@settings(deadline=None, max_examples=40)
+@given(cases(), st.booleans())
+def test_a_single_task_gets_the_images_that_it_gets_among_the_others(case, whole):
+    if not isinstance(case["schedule"], Joint):
+        return
+    together = Plan(**case)
+    everything = together.seen(20)
+    for task, images in case["labelled"].items():
+        alone = Plan(**case, served=[task], whole_batches=whole)
+        for step in range(20):
+            turn = alone.turn(step)
+            assert turn.tasks == (task,)
+            of_task = [draw for draw in turn.draws if draw.image in images]
+            assert of_task == [draw for draw in together.batch(step) if draw.image in images]
+            assert len(turn.draws) == (case["batch_size"] if whole else len(of_task))
+        assert alone.seen(20) == {task: everything[task]}
+
+
+def test_a_single_task_and_its_ranks_need_images_at_every_step():
+    case = {"batch_size": 4, "labelled_per_batch": 1, "seed": 0, "num_images": 8, "whole_batches": False}
+    labelled = {"a": np.arange(8), "b": np.array([3])}
+    plan = Plan(labelled=labelled, schedule=Joint(tasks=("a", "b")), served=["b"], **case)
+    with pytest.raises(ConfigError, match=r"labelled_per_batch: batch \d holds 1 images for 2 ranks"):
+        [plan.turn(step, 0, 2) for step in range(4)]
+    plan = Plan(labelled=labelled, schedule=Alternating(tasks=("a", "b")), served=["b"], **case)
+    with pytest.raises(ConfigError, match="a single task needs schedule=joint"):
+        plan.turn(0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,10 @@ OTHER_FILE = b"""<!DOCTYPE annotation [<!ENTITY x SYSTEM "file:///etc/passwd">]>
         ([("cat", (0, 1, 4, 2), 0)], r"leaves the image of 40 x 30 pixels; x must be in 1\.\.40"),
         ([("cat", (1, 1, 41, 2), 0)], "leaves the image"),
         ([("cat", (1, 1, 4, 31), 0)], r"and y in 1\.\.30"),
+        ("<annotation><size><width>9e9</width><height>3</height></size></annotation>", "found '9e9' for size/width"),
+        (f"<annotation><size><width>{10**12}</width><height>3</height></size></annotation>", r"both must be in 1\.\."),
+        ("<annotation>".encode("utf-16") + b"x", "well-formed XML"),
+        ("<a>" * 100_000, "unclosed token|no element found"),
         ([("cat", ("nan", 1, 4, 3), 0)], r"found 'nan' for bndbox/xmin; must be a number"),
         ([("cat", ("x", 1, 4, 3), 0)], r"found 'x' for bndbox/xmin"),
     ],
@@ -90,6 +95,16 @@ def test_a_missing_box_and_a_missing_file(tmp_path):
         parse(tmp_path, f"<annotation>{size}<object><name>cat</name></object></annotation>")
     with pytest.raises(DataError, match=r"b\.xml: the annotation is missing"):
         voc.parse(tmp_path / "b.xml", CLASSES)
+
+
+def test_what_is_no_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.xml")
+    (tmp_path / "loop.xml").symlink_to("loop.xml")
+    with (tmp_path / "huge.xml").open("wb") as file:
+        file.truncate(voc.MOST_BYTES + 1)
+    for name, message in (("pipe", "no regular file"), ("loop", "symbolic links"), ("huge", "found 16777217 bytes")):
+        with pytest.raises(DataError, match=rf"{name}\.xml: .*{message}"):
+            voc.parse(tmp_path / f"{name}.xml", CLASSES)
 
 
 def test_root_is_the_folder_or_the_devkit_above(tmp_path):
@@ -120,6 +135,12 @@ def test_splits(devkit):
     devkit.split("twice", ["a", "b", "a"])
     with pytest.raises(DataError, match="image 'a' is listed twice"):
         voc.read_split(devkit.root, "twice")
+    devkit.root.joinpath("ImageSets/Main/bom.txt").write_bytes(b"\xef\xbb\xbfa\r\nb\r\n")
+    assert voc.read_split(devkit.root, "bom") == ["a", "b"]
+    for name in ("../../etc/passwd", "sub/a", "..", "a\\b"):
+        devkit.split("paths", ["a", name])
+        with pytest.raises(DataError, match=r"found the image id '.*'; must be the name of a file, without a folder"):
+            voc.read_split(devkit.root, "paths")
     devkit.root.joinpath("ImageSets/Main/odd.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="not UTF-8 text"):
         voc.read_split(devkit.root, "odd")

@@ -75,6 +75,7 @@ def main(rank, rendezvous, output):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=RANKS)
     torch.save([evaluate(images, rank) for images in IMAGES], output)
+    torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -67,6 +67,19 @@ def test_detections_below_the_threshold_are_left_out():
     assert not has_colour(picture, 1)
 
 
+def test_boxes_beside_boxes_with_masks_are_drawn_once():
+    """Masks of the one, frames and tags of the other; frames of both only where nothing else has boxes."""
+    image, mask = torch.zeros(3, 64, 64, dtype=torch.uint8), torch.zeros(1, 64, 64, dtype=torch.bool)
+    mask[:, 30:50, 30:50] = True
+    masked, plain = detections([[4, 4, 60, 60]], [0.9], [0], mask), detections([[8, 8, 52, 52]], [0.9], [1])
+    alone = np.asarray(draw_prediction(image, {"instance": masked}, CLASSES))
+    both = np.asarray(draw_prediction(image, {"instance": masked, "detection": plain}, CLASSES))
+    assert tuple(alone[30, 40]) == tuple(both[30, 40]) == class_colour(0)  # the mask's outline
+    assert tuple(alone[40, 4]) == class_colour(0)
+    assert tuple(both[40, 4]) == (0, 0, 0)
+    assert tuple(both[40, 8]) == class_colour(1)
+
+
 def test_nothing_found_and_boxes_off_the_image_can_be_drawn():
     image = torch.zeros(3, 30, 50, dtype=torch.uint8)
     nothing = draw_prediction(image, {"detection": detections([], [], [])}, CLASSES)

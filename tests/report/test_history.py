@@ -14,6 +14,7 @@ from vjo_train.errors import CheckpointError
 from vjo_train.report.history import LAST, History, columns, read_history, rows_before
 from vjo_train.report.progress import Progress, clock_text
 from vjo_train.report.throughput import Throughput
+from vjo_train.step_log import StepLog
 from vjo_train.types import Batch
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -30,7 +31,7 @@ class Clock:
         return self.now
 
 
-class Net(pl.LightningModule):
+class Net(StepLog):
     """Two tasks; task b is on in even epochs only."""
 
     def __init__(self):

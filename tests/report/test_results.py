@@ -28,6 +28,9 @@ RESULTS = Results(
     wall_seconds=3.5,
     images_per_second=100.0,
     data_wait=math.nan,
+    parameters=12,
+    test_seconds=0.5,
+    inference_images_per_second=80.0,
 )
 
 
@@ -42,6 +45,15 @@ def test_round_trip_keeps_everything_and_nan(tmp_path):
     assert math.isnan(back.per_class["test/detection/ap_voc07"]["cat"])
     assert back.config["trainer"] == {"max_epochs": 2, "early_stopping": None, "x": None}
     assert back.to_json() == RESULTS.to_json()
+
+
+def test_a_file_of_before_the_budgets_is_read():
+    content = json.loads(RESULTS.to_json())
+    for name in ("parameters", "test_seconds", "inference_images_per_second"):
+        del content[name]
+    old = Results.from_json(json.dumps(content))
+    assert (old.parameters, old.metrics["test/detection/map_voc07"]) == (0, 0.5)
+    assert math.isnan(old.test_seconds)
 
 
 def test_file_is_strict_json_with_sorted_keys_and_readable_by_others(tmp_path):

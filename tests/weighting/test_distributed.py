@@ -9,6 +9,8 @@ from torch import distributed
 from .tiny import METHODS, TASKS, Net, gradients, images, is_gradient, make
 
 VARIANTS = [(name, {}) for name in METHODS]
+JOINT = [("pcgrad", {"at": at}) for at in ("parameters", "features")] + [("upgrad", {"every": 2}), ("graddrop", {})]
+"""Run on a net where two tasks are the losses of one head."""
 VARIANTS += [("pcgrad", {"at": at}) for at in ("features", "last_shared")]
 VARIANTS += [("upgrad", {"every": 2}), ("mgda", {"at": "features", "every": 2}), ("equal", {"diagnose_every": 1})]
 
@@ -17,9 +19,9 @@ MASKS = [torch.ones(3, 4), torch.tensor([[1, 0, 1, 1], [1, 1, 0, 1], [0, 1, 0, 1
 PRESENT = [TASKS, TASKS, ("a", "c"), TASKS]
 
 
-def run(name, options, rank=None):
+def run(name, options, rank=None, joint=False):
     """Weights and gradients of four batches; rank r of two has the images [r::2]."""
-    net, weighting = Net(), make(name, **options)
+    net, weighting = Net(joint=joint), make(name, **options)
     history = []
     for number, tasks in enumerate(PRESENT):
         for p in (*net.parameters(), *weighting.parameters()):
@@ -40,7 +42,8 @@ def run(name, options, rank=None):
 def worker(rank, folder):
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/init", rank=rank, world_size=2)
-    torch.save([run(name, options, rank) for name, options in VARIANTS], f"{folder}/{rank}.pt")
+    runs = [run(name, options, rank) for name, options in VARIANTS]
+    torch.save(runs + [run(name, options, rank, joint=True) for name, options in JOINT], f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
 
 
@@ -51,10 +54,13 @@ def both(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 
-@pytest.mark.parametrize("case", range(len(VARIANTS)), ids=["-".join([n, *map(str, o.values())]) for n, o in VARIANTS])
+IDS = ["-".join([n, *map(str, o.values())]) for n, o in VARIANTS + JOINT]
+
+
+@pytest.mark.parametrize("case", range(len(IDS)), ids=IDS)
 def test_two_processes_equal_one(both, case):
-    name, options = VARIANTS[case]
-    expected = run(name, options)
+    name, options = (VARIANTS + JOINT)[case]
+    expected = run(name, options, joint=case >= len(VARIANTS))
     for found in (history[case] for history in both):
         for (w1, g1, o1, d1), (w2, g2, o2, d2) in zip(found, expected, strict=True):
             assert w1 == pytest.approx(w2, rel=1e-5, abs=1e-5)

@@ -18,5 +18,5 @@ def test_impossible_weight_is_refused(value):
 
 
 def test_unknown_task_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match="no head is called `detecton`; the heads are a, detection"):
+    with pytest.raises(ConfigError, match="no task is called `detecton`; the tasks are a, detection"):
         FixedWeighting(tasks=["a", "detection"], lambdas={"detecton": 1})

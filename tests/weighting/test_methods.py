@@ -113,7 +113,6 @@ class TestAgainstTorchJD:
         torch.testing.assert_close((w + 0.3 / k) / 1.3, expected, rtol=1e-4, atol=1e-6)
 
     def test_upgrad_and_dualproj(self, kind, k):
-        pytest.importorskip("quadprog")
         from torchjd.linalg import QuadprogProjector
 
         rows, exact = jacobian(kind, k), QuadprogProjector(norm_eps=1e-300, reg_eps=1e-12)
@@ -123,7 +122,6 @@ class TestAgainstTorchJD:
         close(rows, dualproj_weights(rows @ rows.T), k * jd.DualProjWeighting(projector=exact)(rows @ rows.T))
 
     def test_cagrad(self, kind, k):
-        pytest.importorskip("clarabel")
         if kind == "zero":
             pytest.skip("TorchJD answers zero at Pareto-stationary points; the authors' code, and ours, the mean")
         rows = jacobian(kind, k)
@@ -154,7 +152,6 @@ def test_dualproj_projects_badly_scaled_gradients_exactly(k):
 
 @pytest.mark.parametrize("k", SIZES)
 def test_fairgrad_is_torchjd_s_up_to_scale(k):
-    pytest.importorskip("scipy")
     rows = jacobian("random", k)
     expected = jd.FairGradWeighting(alpha=2.0)(rows @ rows.T)
     torch.testing.assert_close(

@@ -6,8 +6,9 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
+import torch.nn.functional as F
 from annotated_types import Ge
-from torch import nn
+from torch import Tensor, nn
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelP6P7
 
 from vjo_train.types import Features
@@ -32,7 +33,7 @@ class FPN(nn.Module):
         super().__init__()
         self._inputs = [level for level in sorted(in_channels) if level[1:] >= finest[1:]]
         self.fpn = FeaturePyramidNetwork(
-            [in_channels[level] for level in self._inputs], channels, extra_blocks=LastLevelP6P7(channels, channels)
+            [in_channels[level] for level in self._inputs], channels, extra_blocks=_P6P7(channels, channels)
         )
         self.channels = {f"p{level[1:]}": channels for level in [*self._inputs, "c6", "c7"]}
 
@@ -40,3 +41,19 @@ class FPN(nn.Module):
         """`c2`..`c5` -> `p2` or `p3` .. `p7`, each [B, channels, h, w] at stride 2 ** level."""
         outputs = self.fpn(OrderedDict((level, pyramid[level]) for level in self._inputs))
         return {f"p{level[1:]}": feature for level, feature in outputs.items()}
+
+
+class _P6P7(LastLevelP6P7):  # type: ignore[misc]
+    def forward(self, p: list[Tensor], c: list[Tensor], names: list[str]) -> tuple[list[Tensor], list[str]]:
+        p6 = _halved(p[-1], self.p6)
+        return [*p, p6, _halved(F.relu(p6), self.p7)], [*names, "p6", "p7"]
+
+
+def _halved(feature: Tensor, layer: nn.Conv2d) -> Tensor:
+    """The output of a 3x3 convolution of stride 2.
+
+    On one cell the stride makes no difference, but with it torch 2.14's bfloat16 gradient of the weight on a CPU holds
+    memory that nobody has written.
+    """
+    stride = 1 if feature.shape[2:] == (1, 1) else layer.stride
+    return F.conv2d(feature, layer.weight, layer.bias, stride, layer.padding)

@@ -36,7 +36,7 @@ class TorchvisionBackbone(Backbone):
             batch, for small batches from random weights.
 
     Raises:
-        ConfigError: `norm=frozen` without weights, or `norm=group` with weights (they are made for BatchNorm).
+        ConfigError: `norm=group` with weights (they are made for BatchNorm).
     """
 
     def __init__(
@@ -49,8 +49,6 @@ class TorchvisionBackbone(Backbone):
         frozen_stages: Annotated[int, Interval(ge=0, le=4)] = 0,
         norm: Literal["batch", "frozen", "group"] = "batch",
     ) -> None:
-        if norm == "frozen" and weights is None:
-            raise ConfigError("backbone.norm=frozen needs backbone.weights: untrained statistics mean nothing.")
         if norm == "group" and weights is not None:
             raise ConfigError("backbone.norm=group: backbone.weights are made for BatchNorm; use null or norm=frozen.")
         layer = {"batch": nn.BatchNorm2d, "frozen": FrozenBatchNorm2d, "group": _group_norm}[norm]

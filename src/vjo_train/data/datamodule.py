@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +18,17 @@ from torch.utils.data import Sampler
 
 from vjo_train.data import download as archives
 from vjo_train.data import index as indices
-from vjo_train.data import voc
+from vjo_train.data import verdicts, voc
 from vjo_train.data.cache import cache_folder
 from vjo_train.data.loading import ALWAYS, BatchLoader, Rows, TurnDataset
-from vjo_train.data.plan import Plan, TaskSchedule, Turn
+from vjo_train.data.plan import Constant, CountedSchedule, Plan, Turn
 from vjo_train.data.shapes import Shapes
 from vjo_train.data.transforms import Augment
-from vjo_train.errors import ConfigError
+from vjo_train.data.watch import Watch
+from vjo_train.errors import ConfigError, DataError
+from vjo_train.files import locked
+
+log = logging.getLogger("vjo_train")
 
 
 class DataModule(pl.LightningDataModule):
@@ -47,6 +53,10 @@ class DataModule(pl.LightningDataModule):
         augment: random changes of training images.
         download: fetch PASCAL VOC 2007 if it is not there.
         generate: draws the data set if it is not there; None for data that exists.
+        meta_fraction: share of `split` that is cut off, drawn by `seed`, for weightings that learn from images which do
+            not train the network; it is cut off whether the weighting asks or not, so that others can be compared.
+        on_bad_image: what to do with an image whose files are broken: `error` stops before training with one report
+            of all of them, `skip` leaves them out.
         seed: of the cut, the order and the augmentation.
 
     Raises:
@@ -71,20 +81,33 @@ class DataModule(pl.LightningDataModule):
         augment: Augment,
         download: bool = False,
         generate: Shapes | None = None,
+        meta_fraction: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
+        on_bad_image: Literal["error", "skip"] = "error",
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.classes = tuple(classes)
         self.root_key, self.split, self.val_split, self.test_split = root, split, val_split, test_split
-        self.val_fraction, self.size, self.workers = val_fraction, size, workers
+        self.val_fraction, self.meta_fraction = val_fraction, meta_fraction
+        self.size, self.workers = size, workers
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
         self.labelled_per_batch, self.cache = labelled_per_batch, cache_folder(cache_dir)
         self.augment, self.download, self.generate, self.seed = augment, download, generate, seed
+        self.on_bad_image = on_bad_image
+        self.skipped: dict[str, int] = {}
+        """Split -> images that were left out."""
         self.needs: dict[str, frozenset[str]] = {}
-        self.schedule: TaskSchedule | None = None
+        self.planned: dict[str, frozenset[str]] = {}
+        self.whole_batches = True
+        self.schedule: CountedSchedule | None = None
+        self.meta_tasks: tuple[str, ...] = ()
+        self.meta_every = 1
         self.start_step = 0
         """The number of the batch at which the next training epoch begins (or goes on); set it to resume."""
         self._plan: Plan | None = None
+        self._meta_plan: Plan | None = None
+        self._watches: list[Watch] = []
+        self._verdicts: dict[str, str] = {}
         self._check_keys()
 
     def _check_keys(self) -> None:
@@ -122,11 +145,47 @@ class DataModule(pl.LightningDataModule):
         if self.generate is not None:
             self.generate.write(self.folder)
         elif self.download:
-            archives.fetch(self.folder)
+            with locked(self.cache / "download.lock", wait=True):
+                archives.fetch(self.folder)
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads the index and checks the splits; `stage` makes no difference. A second call does nothing."""
-        _ = self.index, self.train_rows, self.val_rows
+        """Reads the index and looks into every file in use; a second call does next to nothing.
+
+        Args:
+            stage: `test` for the images of `test_split`, `fit` for all, None for all but those.
+
+        Raises:
+            DataError: faulty images, in one report, unless `on_bad_image` is `skip`; a split without sound images.
+        """
+        splits = [] if stage == "test" else [self.split, *([self.val_split] if self.val_split else [])]
+        splits += [self.test_split] if stage in ("fit", "test") else []
+        self._judge(splits)
+        for split in splits:
+            self.rows(split)
+        if stage != "test":
+            _ = self.meta_rows
+
+    def take_as_sound(self) -> None:
+        """Takes all images with an annotation for sound, for those who look into the files themselves."""
+        self._verdicts = {str(name): "" for name in self.index.ids}
+
+    def _judge(self, splits: Sequence[str]) -> None:
+        """Looks into the files of the images of some lists that were not looked into yet."""
+        lists = dict.fromkeys(self.split if self._is_cut_off(split) else split for split in splits)
+        named = {name: voc.list_path(self.root, split) for split in lists for name in voc.read_split(self.root, split)}
+        new = {name: source for name, source in named.items() if name not in self._verdicts}
+        masks = frozenset[str]().union(*self.needs.values()) - ALWAYS
+        found = verdicts.faults(self.root, self.index, new, masks, self.cache) if new else {}
+        self._verdicts |= {name: found.get(name, "") for name in new}
+        if found:
+            report = verdicts.report(found, len(new), self.cache)
+            if self.on_bad_image == "error":
+                raise DataError(f"{report}\nMend them, or set dataset.on_bad_image=skip to leave these images out.")
+            log.warning("%s\nThey are left out (dataset.on_bad_image=skip).", report)
+
+    def _is_cut_off(self, split: str) -> bool:
+        """Whether `split` is the part that was cut off for validation, for want of a list of that name."""
+        return split == "val" and self.val_fraction > 0 and split not in voc.split_names(self.root)
 
     @cached_property
     def root(self) -> Path:
@@ -144,12 +203,23 @@ class DataModule(pl.LightningDataModule):
         return len(self.classes)
 
     def split_rows(self, split: str) -> npt.NDArray[np.int64]:
-        """The images of a list in `ImageSets/Main`, as rows of the index, in the list's order."""
-        return self.index.rows(voc.read_split(self.root, split), self.root / voc.SPLITS / f"{split}.txt")
+        """The sound images of a list in `ImageSets/Main`, as rows of the index, in the list's order.
+
+        Raises:
+            DataError: some are not sound, unless `on_bad_image` is `skip`; none is.
+        """
+        self._judge([split])
+        ids = voc.read_split(self.root, split)
+        sound = [name for name in ids if not self._verdicts[name]]
+        if len(sound) < len(ids):
+            self.skipped[split] = len(ids) - len(sound)
+        if not sound:
+            raise DataError(f"{voc.list_path(self.root, split)}: none of its {len(ids)} images is sound.")
+        return self.index.rows(sound)
 
     @cached_property
     def _cut(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The rows for training and for validation."""
+        """The rows of `split`, and those for validation, with none in common."""
         rows = self.split_rows(self.split)
         if self.val_split is not None:
             val = self.split_rows(self.val_split)
@@ -162,21 +232,39 @@ class DataModule(pl.LightningDataModule):
             return rows, val
         if self.val_fraction == 0:
             return rows, rows[:0]
-        number = max(1, round(len(rows) * self.val_fraction))
+        number = round(len(rows) * self.val_fraction)
+        return self._cut_off(rows, number, b"validation", f"dataset.val_fraction: {self.val_fraction}")
+
+    @cached_property
+    def _held_out(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The rows that train the network, and those of the meta split."""
+        rows = self._cut[0]
+        if self.meta_fraction == 0:
+            return rows, rows[:0]
+        number = round(len(self.split_rows(self.split)) * self.meta_fraction)
+        return self._cut_off(rows, number, b"meta", f"dataset.meta_fraction: {self.meta_fraction}")
+
+    def _cut_off(
+        self, rows: npt.NDArray[np.int64], number: int, stream: bytes, found: str
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """What is left of `rows`, and `number` of them (at least one), drawn by the seed; both in their order."""
+        number = max(1, number)
         if number >= len(rows):
-            raise ConfigError(
-                f"dataset.val_fraction: {self.val_fraction} of the {len(rows)} images of '{self.split}' leaves none "
-                "to train on; must be less."
-            )
-        chosen = np.random.default_rng([self.seed, *b"validation"]).permutation(len(rows))[:number]
-        is_val = np.zeros(len(rows), np.bool_)
-        is_val[chosen] = True
-        return rows[~is_val], rows[is_val]
+            raise ConfigError(f"{found} of '{self.split}' leaves none of {len(rows)} images to train on; must be less.")
+        chosen = np.random.default_rng([self.seed, *stream]).permutation(len(rows))[:number]
+        is_cut = np.zeros(len(rows), np.bool_)
+        is_cut[chosen] = True
+        return rows[~is_cut], rows[is_cut]
 
     @property
     def train_rows(self) -> npt.NDArray[np.int64]:
         """The images that are trained on."""
-        return self._cut[0]
+        return self._held_out[0]
+
+    @property
+    def meta_rows(self) -> npt.NDArray[np.int64]:
+        """The images of the meta split, which never train the network; may be none."""
+        return self._held_out[1]
 
     @property
     def val_rows(self) -> npt.NDArray[np.int64]:
@@ -185,7 +273,7 @@ class DataModule(pl.LightningDataModule):
 
     def rows(self, split: str) -> npt.NDArray[np.int64]:
         """The images of any split; `val` is the part that was cut off where there is no such list."""
-        if split == "val" and self.val_fraction > 0 and split not in voc.split_names(self.root):
+        if self._is_cut_off(split):
             return self.val_rows
         return self.split_rows(split)
 
@@ -224,15 +312,40 @@ class DataModule(pl.LightningDataModule):
 
     # What is served
 
-    def bind(self, needs: Mapping[str, frozenset[str]], schedule: TaskSchedule) -> None:
+    def bind(
+        self,
+        needs: Mapping[str, frozenset[str]],
+        schedule: CountedSchedule,
+        *,
+        planned: Mapping[str, frozenset[str]] | None = None,
+        whole_batches: bool = True,
+        meta_tasks: Sequence[str] = (),
+        meta_every: int = 1,
+    ) -> None:
         """Says for which tasks to load.
 
         Args:
             needs: task -> the fields of `Target.labelled` that make an image labelled for it.
             schedule: which tasks are on at a step.
+            planned: the same for all tasks that the batches are made for; None: those of `needs`.
+            whole_batches: see `Plan`.
+            meta_tasks: the tasks that batches of the meta split are labelled for; empty for no such batches.
+            meta_every: steps from one of them to the next.
+
+        Raises:
+            ConfigError: batches of the meta split are asked for, and there is none.
         """
+        if meta_tasks and self.meta_fraction == 0:
+            raise ConfigError(
+                "dataset.meta_fraction: found 0, but this weighting learns from images that do not train the network;"
+                " must be above 0, such as 0.1."
+            )
         self.needs, self.schedule = dict(needs), schedule
-        self._plan = None
+        self.planned = dict(needs if planned is None else planned)
+        self.whole_batches = whole_batches
+        self.meta_tasks, self.meta_every = tuple(meta_tasks), meta_every
+        self._plan = self._meta_plan = None
+        self._verdicts = {}  # other tasks may need other files
 
     @property
     def plan(self) -> Plan:
@@ -245,15 +358,54 @@ class DataModule(pl.LightningDataModule):
         if self._plan is None:
             if self.schedule is None:
                 raise RuntimeError("DataModule.bind must be called before training data is asked for.")
+            labelled = {task: self.labelled_rows(self.train_rows, needs) for task, needs in self.planned.items()}
+            self.schedule.bind({task: len(rows) for task, rows in labelled.items()})
             self._plan = Plan(
-                labelled={task: self.labelled_rows(self.train_rows, needs) for task, needs in self.needs.items()},
+                labelled=labelled,
                 schedule=self.schedule,
                 batch_size=self.batch_size,
                 labelled_per_batch=self.labelled_per_batch,
                 seed=self.seed,
                 num_images=len(self.train_rows),
+                served=tuple(self.needs),
+                whole_batches=self.whole_batches,
             )
         return self._plan
+
+    def turn(self, step: int, rank: int = 0, world: int = 1) -> Turn:
+        """The share of `rank` in the training batch of `step`, and in the batch of the meta split that goes with it.
+
+        The n-th batch of the meta split goes with step n * `meta_every`; it is as large as a training batch.
+        """
+        turn = self.plan.turn(step, rank, world)
+        if not self.meta_tasks or step % self.meta_every:
+            return turn
+        return replace(turn, meta=replace(self.meta_plan.turn(step // self.meta_every, rank, world), step=step))
+
+    @property
+    def meta_plan(self) -> Plan:
+        """Which images of the meta split go with a step.
+
+        Raises:
+            DataError: none of them is labelled for one of the tasks.
+        """
+        if self._meta_plan is None:
+            labelled = {task: self.labelled_rows(self.meta_rows, self.needs[task]) for task in self.meta_tasks}
+            for task, rows in labelled.items():
+                if not len(rows):
+                    raise DataError(
+                        f"dataset.meta_fraction: none of the {len(self.meta_rows)} images that {self.meta_fraction} of"
+                        f" '{self.split}' gives is labelled for {task}; must be more."
+                    )
+            self._meta_plan = Plan(
+                labelled=labelled,
+                schedule=Constant(self.meta_tasks),
+                batch_size=self.batch_size,
+                labelled_per_batch=self.labelled_per_batch,
+                seed=self.seed,
+                num_images=len(self.meta_rows),
+            )
+        return self._meta_plan
 
     def train_dataloader(self) -> BatchLoader:
         """One epoch of the plan per iteration, from `start_step` on; this rank's share of every batch."""
@@ -278,14 +430,27 @@ class DataModule(pl.LightningDataModule):
         sampler = Rows(rows, tuple(self.needs), self.eval_batch_size, *self._place)
         return self._loader(sampler, None)
 
+    def under_way(self, pid: int) -> Path | None:
+        """The last image that the loading process `pid` took up, where that is known."""
+        rows = [row for watch in self._watches if (row := watch.image_of(pid)) is not None]
+        return self.root / voc.IMAGES / f"{self.index.ids[rows[0]]}.jpg" if rows else None
+
     @property
     def _place(self) -> tuple[int, int]:
         """This process's rank, and the number of ranks."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
     def _loader(self, sampler: Sampler[Turn], augment: Augment | None) -> BatchLoader:
+        watch = Watch(self.workers)
+        self._watches.append(watch)
         dataset = TurnDataset(
-            root=self.root, index=self.index, needs=self.needs, size=self.size, augment=augment, seed=self.seed
+            root=self.root,
+            index=self.index,
+            needs=self.needs,
+            size=self.size,
+            augment=augment,
+            seed=self.seed,
+            watch=watch,
         )
         gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return BatchLoader(dataset, sampler, workers=self.workers, pin_memory=gpu)
@@ -303,7 +468,7 @@ class _Epochs(Sampler[Turn]):
         end = (first // plan.steps_per_epoch + 1) * plan.steps_per_epoch
         self._data.start_step = end
         for step in range(first, end):
-            yield plan.turn(step, self._rank, self._world)
+            yield self._data.turn(step, self._rank, self._world)
 
     def __len__(self) -> int:
         return self._data.plan.steps_per_epoch

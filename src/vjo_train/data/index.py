@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -17,10 +16,11 @@ import numpy.typing as npt
 
 from vjo_train.data import voc
 from vjo_train.errors import DataError
+from vjo_train.files import replacing
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the cache file or the meaning of its arrays changes."""
 
 
@@ -51,26 +51,19 @@ class Index:
     """[I]: the image has an object mask."""
     image_bytes: npt.NDArray[np.int64]
     """[I]: the size of the image file, -1 where it is missing."""
+    faulty: npt.NDArray[np.int64]
+    """[F] rows whose annotation is broken; what else the index says of them means nothing."""
+    faults: npt.NDArray[np.str_]
+    """[F]: what is wrong with it."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def rows(self, ids: Sequence[str], source: Path) -> npt.NDArray[np.int64]:
-        """The places of `ids`; `source` is the list that names them.
-
-        Raises:
-            DataError: an image of the list has no annotation or no image file.
-        """
+    def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """The places of `ids`, -1 for those that have no annotation."""
         wanted = np.asarray(ids, dtype=np.str_)
         places = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1).astype(np.int64)
-        for file, absent in (
-            (f"{voc.ANNOTATIONS}/{{}}.xml", self.ids[places] != wanted),
-            (f"{voc.IMAGES}/{{}}.jpg", self.image_bytes[places] < 0),
-        ):
-            if absent.any():
-                first = file.format(wanted[absent][0])
-                raise DataError(f"{source}: lists an image without {first} ({absent.sum()} such of {len(wanted)}).")
-        return places
+        return np.where(self.ids[places] == wanted, places, -1)
 
     def annotation(self, row: int) -> voc.Annotation:
         """What is known of image `row`."""
@@ -104,7 +97,7 @@ def load(root: Path, classes: Sequence[str], cache: Path) -> Index:
         cache: folder for the cache file; made if missing.
 
     Raises:
-        DataError: an annotation is broken (see `voc.parse`), or there is none.
+        DataError: there is no annotation.
     """
     root = root.resolve()
     listed = _scan(root)
@@ -131,8 +124,12 @@ def _scan(root: Path) -> _Listing:
         if (root / folder).is_dir():
             with os.scandir(root / folder) as entries:
                 for entry in entries:
-                    stat = entry.stat()
-                    files[entry.name] = (stat.st_size, stat.st_mtime_ns)
+                    try:
+                        stat = entry.stat()
+                    except OSError:  # a link to nowhere or to itself: what reads it says so
+                        files[entry.name] = (-1, 0)
+                    else:
+                        files[entry.name] = (stat.st_size, stat.st_mtime_ns)
         listed[folder] = files
     return listed
 
@@ -146,12 +143,22 @@ def _stamp(listed: _Listing) -> str:
     return digest.hexdigest()
 
 
+_NOTHING = voc.Annotation((1, 1), np.empty((0, 4), np.float32), np.empty(0, np.int64), np.empty(0, np.bool_))
+"""Holds the place of a broken annotation."""
+
+
 def _build(root: Path, classes: Sequence[str], listed: _Listing) -> Index:
     ids = sorted(name[:-4] for name in listed[voc.ANNOTATIONS] if name.endswith(".xml"))
     if not ids:
         raise DataError(f"{root / voc.ANNOTATIONS}: found no *.xml; there must be one per image.")
     numbers = {name: number for number, name in enumerate(classes)}
-    parsed = [voc.parse(root / voc.ANNOTATIONS / f"{name}.xml", numbers) for name in ids]
+    parsed, faults = [], {}
+    for row, name in enumerate(ids):
+        try:
+            parsed.append(voc.parse(root / voc.ANNOTATIONS / f"{name}.xml", numbers))
+        except DataError as error:
+            parsed.append(_NOTHING)
+            faults[row] = str(error)
     images = listed[voc.IMAGES]
     return Index(
         classes=np.asarray(list(classes), np.str_),
@@ -164,6 +171,8 @@ def _build(root: Path, classes: Sequence[str], listed: _Listing) -> Index:
         has_semantic=np.asarray([f"{name}.png" in listed[voc.CLASS_MASKS] for name in ids]),
         has_masks=np.asarray([f"{name}.png" in listed[voc.OBJECT_MASKS] for name in ids]),
         image_bytes=np.asarray([images.get(f"{name}.jpg", (-1, 0))[0] for name in ids], np.int64),
+        faulty=np.asarray(list(faults), np.int64),
+        faults=np.asarray(list(faults.values()), np.str_),
     )
 
 
@@ -183,14 +192,6 @@ def _read(path: Path, stamp: str) -> Index | None:
 
 
 def _write(path: Path, index: Index, stamp: str) -> None:
-    """Writes beside and renames, so that a reader sees the old file or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {field.name: getattr(index, field.name) for field in fields(Index)}
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem, suffix=".tmp", delete=False) as file:
-        try:
-            np.savez(file, stamp=np.asarray(stamp), **arrays)
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    with replacing(path) as file:
+        np.savez(file, stamp=np.asarray(stamp), **arrays)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vjo_train.data import voc
-from vjo_train.data.decode import read_image, read_mask
+from vjo_train.data.decode import check_size, read_image, read_mask
 from vjo_train.data.index import Index
 from vjo_train.data.plan import Draw, Turn
 from vjo_train.data.transforms import Augment, Picture, letterbox, seeded
+from vjo_train.data.watch import Watch
 from vjo_train.errors import DataError
 from vjo_train.types import Batch, Target
 
@@ -39,6 +40,7 @@ class TurnDataset(Dataset[Any]):
         size: side of the canvas.
         augment: None in evaluation, where `Batch.originals` is filled too.
         seed: of the augmentation.
+        watch: is told which image is taken up.
     """
 
     def __init__(
@@ -50,16 +52,21 @@ class TurnDataset(Dataset[Any]):
         size: int,
         augment: Augment | None,
         seed: int,
+        watch: Watch,
     ) -> None:
+        self.watch = watch
         self.root, self.index, self.needs, self.size = root, index, needs, size
         self.augment, self.seed = augment, seed
 
     def __getitem__(self, turn: Turn) -> Batch | DataError:
-        fields = frozenset[str]().union(*(self.needs[task] for task in turn.tasks))
         try:
-            samples = [self._load(draw, fields) for draw in turn.draws]
+            return self._batch(turn)
         except DataError as error:
             return error
+
+    def _batch(self, turn: Turn) -> Batch:
+        fields = frozenset[str]().union(*(self.needs[task] for task in turn.tasks))
+        samples = [self._load(draw, fields) for draw in turn.draws]
         images = (
             torch.stack([image for image, _, _, _ in samples])
             if samples
@@ -73,28 +80,26 @@ class TurnDataset(Dataset[Any]):
             tasks=turn.tasks,
             originals=[original for _, _, _, original in samples if original is not None],
             step=turn.step,
+            meta=None if turn.meta is None else self._batch(turn.meta),
         )
 
     def _load(self, draw: Draw, fields: frozenset[str]) -> tuple[Tensor, Target, float, Target | None]:
+        self.watch.note(draw.image)
         annotation = self.index.annotation(draw.image)
         name = str(self.index.ids[draw.image])
         path = self.root / voc.IMAGES / f"{name}.jpg"
         image = read_image(path)
         height, width = annotation.size
-        if tuple(image.shape[-2:]) != annotation.size:
-            raise DataError(
-                f"{path}: found {image.shape[-1]} x {image.shape[-2]} pixels; "
-                f"{voc.ANNOTATIONS}/{name}.xml says {width} x {height}, and both must agree."
-            )
+        check_size(path, (image.shape[-2], image.shape[-1]), annotation.size)
         semantic = "semantic" in fields and bool(self.index.has_semantic[draw.image])
         masks = "masks" in fields and bool(self.index.has_masks[draw.image])
         maps = []
         if semantic:
             mask = self.root / voc.CLASS_MASKS / f"{name}.png"
-            maps.append(read_mask(mask, annotation.size, len(self.index.classes), "background and dataset.classes"))
+            maps.append(read_mask(mask, annotation.size, len(self.index.classes), voc.INDICES[voc.CLASS_MASKS]))
         if masks:
             mask = self.root / voc.OBJECT_MASKS / f"{name}.png"
-            maps.append(read_mask(mask, annotation.size, len(annotation.labels), "background and objects of the XML"))
+            maps.append(read_mask(mask, annotation.size, len(annotation.labels), voc.INDICES[voc.OBJECT_MASKS]))
         before = Picture(
             image=image,
             boxes=torch.from_numpy(annotation.boxes.copy()),
@@ -133,11 +138,11 @@ class TurnDataset(Dataset[Any]):
 
 
 class BatchLoader(DataLoader[Any]):
-    """Batches in the order of a sampler of turns, the same ones with any number of workers.
+    """Batches in the order of a sampler, the same ones with any number of workers.
 
     Args:
-        dataset: loads a turn.
-        sampler: the turns of an epoch.
+        dataset: loads a whole batch, such as a turn of the plan.
+        sampler: what to ask it for.
         workers: processes; 0 loads in this one.
         pin_memory: put the batches in memory that a GPU copies from quickly.
 
@@ -145,7 +150,7 @@ class BatchLoader(DataLoader[Any]):
         DataError: while iterating, where a file is broken.
     """
 
-    def __init__(self, dataset: TurnDataset, sampler: Sampler[Turn], *, workers: int, pin_memory: bool) -> None:
+    def __init__(self, dataset: Dataset[Any], sampler: Iterable[Any], *, workers: int, pin_memory: bool) -> None:
         super().__init__(
             dataset,
             batch_size=None,
@@ -165,13 +170,13 @@ class BatchLoader(DataLoader[Any]):
 class _Raising:
     """Raises the errors among the batches."""
 
-    def __init__(self, batches: Iterator[Batch | DataError]) -> None:
+    def __init__(self, batches: Iterator[Any]) -> None:
         self._batches = batches
 
     def __iter__(self) -> _Raising:
         return self
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> Any:
         batch = next(self._batches)
         if isinstance(batch, DataError):
             # A new one: raising `batch` itself would tie it to this frame in a cycle, which keeps the workers alive.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -18,6 +18,14 @@ class TaskSchedule(Protocol):
 
     def tasks(self, step: int, epoch: int) -> tuple[str, ...]:
         """The tasks that are on at a step; a pure function."""
+        ...
+
+
+class CountedSchedule(TaskSchedule, Protocol):
+    """A schedule that may go by how many images there are."""
+
+    def bind(self, labelled: Mapping[str, int]) -> None:
+        """Tells, before the first step, how many images of the training split are labelled for each task."""
         ...
 
 
@@ -39,6 +47,19 @@ class Turn:
     """The number of the batch since the start of training; -1 in evaluation."""
     tasks: tuple[str, ...]
     draws: tuple[Draw, ...]
+    meta: Turn | None = None
+    """The held-out images that go with it."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The schedule of a plan whose tasks are always on."""
+
+    always: tuple[str, ...]
+
+    def tasks(self, step: int, epoch: int) -> tuple[str, ...]:
+        """The same ones at any step."""
+        return self.always
 
 
 class _Stream:
@@ -71,6 +92,10 @@ class Plan:
         labelled_per_batch: at least so many images of a batch are labelled for each task that is on.
         seed: of all shuffling.
         num_images: images of the training split, which gives the length of an epoch.
+        served: the tasks that are trained; None: all of `labelled`. The batches are still those of all tasks: a task
+            alone gets the images that it gets among the others.
+        whole_batches: whether images that no served task is labelled for stay in their batch. They change nothing but
+            the statistics of batch norm, and the time it takes.
 
     Raises:
         DataError: a task has no labelled image.
@@ -86,6 +111,8 @@ class Plan:
         labelled_per_batch: int,
         seed: int,
         num_images: int,
+        served: Sequence[str] | None = None,
+        whole_batches: bool = True,
     ) -> None:
         for task, images in labelled.items():
             if not len(images):
@@ -95,6 +122,7 @@ class Plan:
                 )
         self.schedule, self.batch_size, self.labelled_per_batch = schedule, batch_size, labelled_per_batch
         self.steps_per_epoch = max(1, math.ceil(num_images / batch_size))
+        self.served, self.whole_batches = tuple(labelled if served is None else served), whole_batches
         self._seed = seed
         self._images = {task: np.unique(images) for task, images in labelled.items()}
         highest = max(int(images[-1]) for images in self._images.values())
@@ -104,6 +132,7 @@ class Plan:
         self._turns: dict[tuple[str, ...], int] = {}
         self._used = dict.fromkeys(self._images, 0)
         self._before: list[tuple[int, dict[str, int]]] = []
+        self._seen = (0, dict.fromkeys(self.served, 0))
         self.tasks_checked(0)
 
     def tasks(self, step: int) -> tuple[str, ...]:
@@ -118,9 +147,40 @@ class Plan:
         turn, used = self._before[step]
         return self._compose(tasks, turn, used)[0]
 
+    @property
+    def labelled(self) -> dict[str, int]:
+        """Task -> how many images are labelled for it."""
+        return {task: len(images) for task, images in self._images.items()}
+
+    def seen(self, steps: int) -> dict[str, int]:
+        """Served task -> labelled images in the first `steps` batches, where it was on, each as often as it comes."""
+        done, counts = self._seen if self._seen[0] <= steps else (0, dict.fromkeys(self.served, 0))
+        for step in range(done, steps):
+            images = [draw.image for draw in self.batch(step)]
+            on = [task for task in self.tasks(step) if task in self.served]
+            counts = counts | {task: counts[task] + int(self._is_labelled[task][images].sum()) for task in on}
+        self._seen = (steps, counts)
+        return dict(counts)
+
     def turn(self, step: int, rank: int = 0, world: int = 1) -> Turn:
-        """The share of `rank` in the batch of `step`."""
-        return Turn(step, self.tasks(step), tuple(self.batch(step)[rank::world]))
+        """The share of `rank` in what the served tasks get of the batch of `step`.
+
+        Raises:
+            ConfigError: no served task is on, or there are fewer images than ranks.
+        """
+        tasks = tuple(task for task in self.tasks(step) if task in self.served)
+        if not tasks:
+            raise ConfigError(f"single: {self.served[0]} is not on at every step; a single task needs schedule=joint.")
+        draws = [draw for draw in self.batch(step) if self.whole_batches or self._serves(draw, tasks)]
+        if len(draws) < world:
+            raise ConfigError(
+                f"dataset.labelled_per_batch: batch {step} holds {len(draws)} images for {world} ranks; must be at "
+                f"least {world}."
+            )
+        return Turn(step, tasks, tuple(draws[rank::world]))
+
+    def _serves(self, draw: Draw, tasks: Sequence[str]) -> bool:
+        return any(bool(self._is_labelled[task][draw.image]) for task in tasks)
 
     def tasks_checked(self, step: int) -> tuple[str, ...]:
         """The tasks that are on, after the check that a batch can hold their images.

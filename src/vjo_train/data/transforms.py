@@ -45,6 +45,12 @@ class Picture:
         """Height and width."""
         return int(self.image.shape[-2]), int(self.image.shape[-1])
 
+    @classmethod
+    def bare(cls, image: Tensor) -> Picture:
+        """An image with nothing drawn on it."""
+        height, width = image.shape[-2:]
+        return cls(image, torch.empty(0, 4), torch.empty(0, dtype=torch.int64), image.new_empty((0, height, width)))
+
 
 class Augment:
     """Random changes of training pictures. A probability of 0 turns a change off.

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from xml.etree import ElementTree
 from xml.parsers import expat
 
@@ -25,6 +26,15 @@ ANNOTATIONS = "Annotations"
 CLASS_MASKS = "SegmentationClass"
 OBJECT_MASKS = "SegmentationObject"
 SPLITS = "ImageSets/Main"
+
+INDICES = {CLASS_MASKS: "background and dataset.classes", OBJECT_MASKS: "background and objects of the XML"}
+"""What the indices of the masks in a folder mean."""
+
+
+MOST_BYTES = 1 << 24
+"""Of an annotation file: a thousand times what a crowded image needs."""
+LONGEST_SIDE = 65_535
+"""Of an image, in pixels: what a JPEG can have."""
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -72,22 +82,32 @@ def split_names(root: Path) -> list[str]:
     return sorted(name for name in names if not any(name.endswith(f"_{other}") for other in names))
 
 
+def list_path(root: Path, split: str) -> Path:
+    """The file that lists the images of a split."""
+    return root / SPLITS / f"{split}.txt"
+
+
 def read_split(root: Path, split: str) -> list[str]:
     """The image ids of `split`, in the order of its list.
 
     Raises:
-        DataError: the list is missing, empty, not text, or names an image twice.
+        DataError: the list is missing, empty, not text, names an image twice, or a path in the place of an id.
     """
-    path = root / SPLITS / f"{split}.txt"
+    path = list_path(root, split)
     names = split_names(root)
     if split not in names and not path.is_file():
         found = ", ".join(names) or "none"
         raise DataError(f"{path}: there is no split '{split}'{nearest(split, names)}; found {found}.")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text ({error.reason}); must hold one image id per line.") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); must be a text file.") from error
     ids = [line.split()[0] for line in lines if line.strip()]
+    for name in ids:
+        if name in (".", "..") or not {"/", "\\", "\0"}.isdisjoint(name):
+            raise DataError(f"{path}: found the image id {_shown(name)}; must be the name of a file, without a folder.")
     if not ids:
         raise DataError(f"{path}: the split '{split}' is empty; it must list at least one image id.")
     if len(set(ids)) < len(ids):
@@ -112,10 +132,10 @@ def parse(path: Path, classes: Mapping[str, int]) -> Annotation:
     """
     root = _read_xml(path)
     if root.tag != "annotation":
-        raise DataError(f"{path}: found the root element <{root.tag}>; must be <annotation>.")
+        raise DataError(f"{path}: found the root element <{root.tag[:60]}>; must be <annotation>.")
     width, height = (_integer(root, f"size/{side}", path) for side in ("width", "height"))
-    if width < 1 or height < 1:
-        raise DataError(f"{path}: found an image size of {width} x {height}; both must be at least 1.")
+    if not (1 <= width <= LONGEST_SIDE and 1 <= height <= LONGEST_SIDE):
+        raise DataError(f"{path}: found an image size of {width} x {height}; both must be in 1..{LONGEST_SIDE}.")
     objects = root.findall("object")
     boxes = np.empty((len(objects), 4), np.float32)
     labels = np.empty(len(objects), np.int64)
@@ -124,11 +144,13 @@ def parse(path: Path, classes: Mapping[str, int]) -> Annotation:
         where = f"{path}: object {number + 1}"
         name = (element.findtext("name") or "").strip()
         if name not in classes:
-            raise DataError(f"{where}: unknown class '{name}'{nearest(name, classes)}; allowed are {listing(classes)}.")
+            raise DataError(
+                f"{where}: unknown class {_shown(name)}{nearest(name[:60], classes)}; allowed are {listing(classes)}."
+            )
         labels[number] = classes[name]
         flag = (element.findtext("difficult") or "0").strip()
         if flag not in ("0", "1"):
-            raise DataError(f"{where} ({name}): found difficult '{flag}'; must be 0 or 1.")
+            raise DataError(f"{where} ({name}): found difficult {_shown(flag)}; must be 0 or 1.")
         difficult[number] = flag == "1"
         boxes[number] = _box(element, f"{where} ({name})", width, height)
     return Annotation((height, width), from_devkit(boxes), labels, difficult)
@@ -156,7 +178,7 @@ def _box(element: ElementTree.Element, where: str, width: int, height: int) -> t
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            found = "none" if text is None else f"'{text.strip()}'"
+            found = "none" if text is None else _shown(text)
             raise DataError(f"{where}: found {found} for bndbox/{corner}; must be a number.")
         values.append(value)
     x1, y1, x2, y2 = values
@@ -171,12 +193,17 @@ def _box(element: ElementTree.Element, where: str, width: int, height: int) -> t
     return x1, y1, x2, y2
 
 
+def _shown(text: str) -> str:
+    """A file's own text in quotes, cut and without what would confuse a terminal."""
+    return repr(text.strip()[:60])
+
+
 def _integer(root: ElementTree.Element, tag: str, path: Path) -> int:
     text = root.findtext(tag)
     try:
         return int(text or "")
     except ValueError:
-        found = "none" if text is None else f"'{text.strip()}'"
+        found = "none" if text is None else _shown(text)
         raise DataError(f"{path}: found {found} for {tag}; must be a whole number.") from None
 
 
@@ -194,12 +221,24 @@ def _read_xml(path: Path) -> ElementTree.Element:
 
     parser.StartDoctypeDeclHandler = refuse
     try:
-        parser.Parse(path.read_bytes(), True)
+        parser.Parse(_content(path), True)
     except expat.ExpatError as error:
         where = f"{expat.ErrorString(error.code)} in line {error.lineno}, column {error.offset}"
         raise DataError(f"{path}: found {where}; must be well-formed XML.") from error
     except (ValueError, LookupError) as error:
         raise DataError(f"{path}: no readable XML ({error}); must be UTF-8 or of a declared encoding.") from error
+    return builder.close()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        stat = path.stat()
+        if not S_ISREG(stat.st_mode):
+            raise DataError(f"{path}: is no regular file; must be an XML file.")
+        if stat.st_size > MOST_BYTES:
+            raise DataError(f"{path}: found {stat.st_size} bytes; an annotation may have {MOST_BYTES}.")
+        return path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path}: the annotation is missing; every image of a split must have one.") from None
-    return builder.close()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from vjo_train.errors import ConfigError
+from vjo_train.records import Records
 from vjo_train.types import Batch, Features, Target
 
 
@@ -29,6 +30,13 @@ class TaskMetrics(nn.Module):
     @abstractmethod
     def reset(self) -> None:
         """Forgets everything collected so far."""
+
+    def records(self) -> Records | None:
+        """What the figures can be computed from again on a sample of the images; None where nothing is kept.
+
+        Images number as they were given to `update`, those left out that are not labelled for the task.
+        """
+        return None
 
 
 class Head(nn.Module):
@@ -59,6 +67,17 @@ class Head(nn.Module):
     @abstractmethod
     def metrics(self) -> TaskMetrics:
         """A fresh collector for a validation or test pass."""
+
+    def part_losses(self, outputs: Any, targets: list[Target]) -> dict[str, Tensor]:
+        """The losses that the weighting sees as tasks of their own: part -> [B], as `loss`, which is their sum.
+
+        A head whose loss is one has one part, whose name is empty.
+        """
+        return {"": self.loss(outputs, targets)}
+
+    def part_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """Part -> the parameters that its loss alone trains; those that several parts train are left out."""
+        return {"": list(self.parameters())}
 
     def labelled(self, target: Target) -> bool:
         """Whether the image carries this task's annotation."""

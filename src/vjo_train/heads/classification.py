@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vjo_train.heads.base import Head, TaskMetrics, check_levels
 from vjo_train.metrics import VOCClassificationAP
+from vjo_train.records import Scores
 from vjo_train.types import Batch, Features, Target
 
 
@@ -116,3 +117,6 @@ class ClassificationMetrics(TaskMetrics):
     def reset(self) -> None:
         self.voc07.reset()
         self.area.reset()
+
+    def records(self) -> Scores:
+        return self.area.records()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vjo_train.heads.base import Head, TaskMetrics, check_levels
 from vjo_train.heads.detection.dense import common_channels, group_norm, stride, tower
 from vjo_train.metrics import SegmentationIoU
+from vjo_train.records import Pixels
 from vjo_train.types import IGNORE, Batch, Features, Target
 
 
@@ -257,6 +258,9 @@ class SemanticMetrics(TaskMetrics):
 
     def reset(self) -> None:
         self.iou.reset()
+
+    def records(self) -> Pixels:
+        return self.iou.records()
 
 
 def _semantic(target: Target) -> Tensor:

@@ -14,7 +14,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval import mask as rle
 from torch import Tensor
 
-from vjo_train.metrics.average_precision import mean_over_defined
+from vjo_train.average_precision import mean_over_defined
 from vjo_train.metrics.collect import DetectionMetric
 
 _log = logging.getLogger(__name__)

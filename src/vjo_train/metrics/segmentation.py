@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from vjo_train.metrics.collect import INTEGERS, check_classes
+from vjo_train.metrics.collect import INTEGERS, RowMetric, check_classes
+from vjo_train.records import Pixels
 from vjo_train.types import IGNORE
 
 
-class SegmentationIoU(Metric):
+class SegmentationIoU(RowMetric):
     """Intersection over union by class, and the share of right pixels, over the pixels of all images together.
 
     After the VOC development kit (VOCevalseg): pixels whose ground truth is 255 count neither way; the IoU of a class
@@ -20,16 +21,17 @@ class SegmentationIoU(Metric):
         num_classes: C; the maps hold 0 for background and k + 1 for class k.
     """
 
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
     confusion: Tensor
+    cells: list[Tensor]
+    numbers: list[Tensor]
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.num_classes = check_classes(num_classes)
         counts = torch.zeros(num_classes + 1, num_classes + 1, dtype=torch.int64)
         self.add_state("confusion", default=counts, dist_reduce_fx="sum")
+        self.add_rows("cells", 2, torch.int64)  # each image's matrix: a place that is not 0, pixels
+        self.add_rows("numbers", 2, torch.int64)  # each image's number on this rank, its cells
 
     def update(self, prediction: Tensor, truth: Tensor) -> None:
         """Takes one image.
@@ -56,6 +58,9 @@ class SegmentationIoU(Metric):
         size = self.num_classes + 1
         counts = torch.bincount(rows * size + columns, minlength=size * size).view(size, size)
         self.confusion += counts.to(self.confusion.device)
+        places = counts.flatten().nonzero()
+        self.append("cells", torch.cat([places, counts.flatten()[places]], dim=1))
+        self.append("numbers", torch.tensor([[len(self.numbers), len(places)]]))
 
     def compute(self) -> dict[str, Tensor]:
         """`miou`, `pixel_accuracy`, `iou_background` (scalars) and `iou` [C], float64 (float32 where there is none).
@@ -72,3 +77,18 @@ class SegmentationIoU(Metric):
             "iou_background": iou[0],
             "iou": iou[1:],
         }
+
+    def records(self) -> Pixels:
+        """The confusion matrix of every image of all ranks; images number as they arrived."""
+        with self.sync_context():
+            cells, numbers = self.rows("cells"), self.rows("numbers")
+            place = np.empty(len(numbers), dtype=np.int32)
+            place[np.argsort(numbers[:, 0], kind="stable")] = np.arange(len(numbers))
+            truth, found = np.divmod(cells[:, 0], self.num_classes + 1)
+            return Pixels(
+                image=np.repeat(place, numbers[:, 1]),
+                truth=truth.astype(np.uint8),
+                found=found.astype(np.uint8),
+                count=cells[:, 1],
+                shape=np.array([len(numbers), self.num_classes + 1]),
+            )

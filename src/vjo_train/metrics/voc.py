@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vjo_train.metrics.average_precision import (
+from vjo_train.average_precision import (
     Interpolation,
     average_precision,
     check_interpolation,
@@ -22,6 +22,7 @@ from vjo_train.metrics.average_precision import (
 )
 from vjo_train.metrics.collect import FLOATS, INTEGERS, DetectionMetric, RowMetric, check_classes
 from vjo_train.metrics.matching import Floats, Integers, best_objects, judge
+from vjo_train.records import Matches, Scores
 
 
 class APSetting(NamedTuple):
@@ -72,25 +73,38 @@ class VOCDetectionAPs(DetectionMetric):
         return out
 
     def _aps(self) -> dict[str, npt.NDArray[np.float64]]:
+        known = self._matched()
+        aps = {}
+        for setting, (name, (_, interpolation)) in enumerate(self.settings.items()):
+            classes = [(known.ranked(c, setting)[0], known.positives(c)) for c in range(self.num_classes)]
+            aps[name] = np.array([average_precision(hits, number, interpolation) for hits, number in classes])
+        return aps
+
+    def records(self) -> Matches:
+        """The verdict on every detection of all ranks, from which the APs follow; images number as they arrived."""
+        with self.sync_context():
+            return self._matched()
+
+    def _matched(self) -> Matches:
         detections, objects = self.rows("detections"), self.rows("objects")
         image, object_image = self.image_places()
         labels, object_labels = detections[:, 5].astype(np.int64), objects[:, 5].astype(np.int64)
         difficult = objects[:, 4] > 0
         iou, best = self.matches(image, object_image)
         ranking = _ranking(image, detections[:, 4], labels)
-        bounds = np.searchsorted(labels[ranking], np.arange(self.num_classes + 1))
-        positives = np.bincount(object_labels[~difficult], minlength=self.num_classes)
-        aps = {}
-        for name, (threshold, interpolation) in self.settings.items():
-            hits, counted = judge(iou[ranking], best[ranking], difficult, threshold)
-            classes = [slice(*bounds[c : c + 2]) for c in range(self.num_classes)]
-            aps[name] = np.array(
-                [
-                    average_precision(hits[rows][counted[rows]], int(number), interpolation)
-                    for rows, number in zip(classes, positives, strict=True)
-                ]
-            )
-        return aps
+        verdicts = [judge(iou[ranking], best[ranking], difficult, setting[0]) for setting in self.settings.values()]
+        images = len(self.rows("images"))
+        cell = object_image[~difficult] * self.num_classes + object_labels[~difficult]
+        return Matches(
+            image=image[ranking].astype(np.int32),
+            label=labels[ranking].astype(np.int16),
+            score=detections[ranking, 4].astype(np.float32),
+            hits=np.stack([hits for hits, _ in verdicts]),
+            counted=np.stack([counted for _, counted in verdicts]),
+            objects=np.bincount(cell, minlength=images * self.num_classes).reshape(images, self.num_classes),
+            metrics=[f"map_{name}" for name in self.settings],
+            interpolations=[setting.interpolation for setting in self.settings.values()],
+        )
 
     def matches(self, image: Integers, object_image: Integers) -> tuple[Floats, Integers]:
         """For each row of `detections` the greatest IoU with an object of its image and class, and that object's row.
@@ -192,13 +206,23 @@ class VOCClassificationAP(RowMetric):
 
         Both are float64 (float32 where the device has no float64).
         """
-        arrival = np.argsort(self.rows("numbers"), kind="stable")
-        scores, labels = self.rows("scores")[arrival], self.rows("labels")[arrival]
-        ap = np.empty(self.num_classes)
-        for c in range(self.num_classes):
-            ranked = labels[np.argsort(-scores[:, c], kind="stable"), c]
-            ap[c] = average_precision(ranked[ranked != 0] > 0, int((ranked > 0).sum()), self.interpolation)
+        known = self._scored()
+        ap = np.array(
+            [
+                average_precision(known.ranked(c)[0], known.positives(c), self.interpolation)
+                for c in range(self.num_classes)
+            ]
+        )
         return {"map": _tensor(mean_over_defined(ap), self.device), "ap": _tensor(ap, self.device)}
+
+    def records(self) -> Scores:
+        """The scores and labels of the images of all ranks, as they arrived."""
+        with self.sync_context():
+            return self._scored()
+
+    def _scored(self) -> Scores:
+        arrival = np.argsort(self.rows("numbers"), kind="stable")
+        return Scores(self.rows("scores")[arrival], self.rows("labels")[arrival])
 
 
 def _ranking(

@@ -37,7 +37,9 @@ def draw_prediction(
     Args:
         image: uint8 [3, H, W].
         predictions: task -> `Detections` (boxes, and masks if any), class scores [C] (0..1; the best go into the
-            caption), or a semantic map [h, w] of 0 background, k + 1 for class k.
+            caption), or a semantic map [h, w] of 0 background, k + 1 for class k. Where one task finds boxes and
+            another boxes with masks, the masks of the one lie below the boxes of the other: two frames and tags around
+            each object could not be read.
         classes: the names of the C classes.
         size: (height, width) of the image file, in whose pixels the predictions are; the image's by default.
         side: the longest side of the drawn image in pixels; the image's by default. Small images are easier to
@@ -61,7 +63,9 @@ def draw_prediction(
         else:
             raise TypeError(f"predictions[{task!r}]: found {type(value).__name__}; cannot be drawn.")
     for detections in found:
-        picture = _draw_detections(picture, detections, classes, factor, threshold)
+        picture = _overlay_detections(picture, detections, threshold)
+    for detections in [one for one in found if one.masks is None] or found:
+        _draw_detections(picture, detections, classes, factor, threshold)
     chips = [] if scores is None else _best(scores, classes)
     return _captioned(picture, caption, chips)
 
@@ -173,18 +177,26 @@ def overlay_masks(picture: Image.Image, masks: Tensor, labels: Sequence[int], op
     return picture
 
 
+def _shown(detections: Detections, threshold: float) -> Detections:
+    """Those with at least this score, on the CPU; the best last, so that it lies on top."""
+    known = detections.to("cpu")
+    keep = torch.nonzero(known.scores >= threshold).flatten().flip(0)
+    masks = None if known.masks is None else known.masks[keep]
+    return Detections(known.boxes[keep], known.scores[keep], known.labels[keep], masks)
+
+
+def _overlay_detections(picture: Image.Image, detections: Detections, threshold: float) -> Image.Image:
+    shown = _shown(detections, threshold)
+    return picture if shown.masks is None else overlay_masks(picture, shown.masks, shown.labels.tolist())
+
+
 def _draw_detections(
     picture: Image.Image, detections: Detections, classes: Sequence[str], factor: tuple[float, float], threshold: float
-) -> Image.Image:
-    # The best last, so that it lies on top.
-    keep = torch.nonzero(detections.scores.detach().cpu() >= threshold).flatten().flip(0)
-    labels = detections.labels.detach().cpu()[keep].tolist()
-    scores = detections.scores.detach().cpu()[keep].tolist()
-    if detections.masks is not None:
-        picture = overlay_masks(picture, detections.masks.detach().cpu()[keep], labels)
-    names = [f"{classes[label]} {score:.2f}" for label, score in zip(labels, scores, strict=True)]
-    _draw_boxes(picture, _scaled(detections.boxes.detach().cpu()[keep], factor), labels, names)
-    return picture
+) -> None:
+    shown = _shown(detections, threshold)
+    labels = shown.labels.tolist()
+    names = [f"{classes[label]} {score:.2f}" for label, score in zip(labels, shown.scores.tolist(), strict=True)]
+    _draw_boxes(picture, _scaled(shown.boxes, factor), labels, names)
 
 
 def _draw_boxes(picture: Image.Image, boxes: Sequence[Box], labels: Sequence[int], names: Sequence[str]) -> None:

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes `text` (UTF-8) beside `path` and then moves it into place, so that no reader meets half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are private
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+from vjo_train.files import replacing
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes beside `path` (text as UTF-8) and then moves it into place, so that no reader meets half a file."""
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 
 from vjo_train.errors import CheckpointError
 from vjo_train.report.files import write_atomically
 from vjo_train.report.throughput import Throughput, learning_rate
+from vjo_train.step_log import StepLog
 
 FIRST = ("epoch", "step", "train/lr")
 LAST = ("images_per_second", "data_wait", "seconds")
@@ -26,9 +28,8 @@ class History(pl.Callback):
     """Writes a row after each epoch: means of what was logged in training, validation figures, speed.
 
     A cell is empty where an epoch has no such figure: a task that was off, or an epoch without validation. On a
-    resume, rows of the epochs that are run again are dropped, so that the file ends as if nothing had been
-    stopped (apart from the time columns). A fresh run starts a fresh file. After a resume in the middle of an
-    epoch, that epoch's training means cover the rest of it.
+    resume, rows of the epochs that are run again are dropped, and the means of a begun epoch go on, so that the file
+    ends as if nothing had been stopped (apart from the time columns). A fresh run starts a fresh file.
 
     Args:
         path: the file.
@@ -43,6 +44,14 @@ class History(pl.Callback):
         self.throughput = throughput
         self._rows: list[Row] = []
         self._before: dict[str, Tensor] = {}
+        self._sums: dict[str, tuple[Tensor, int]] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums of the running epoch: name -> (sum, count)."""
+        return {"sums": dict(self._sums)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._sums = dict(state_dict["sums"])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         resumed = trainer.global_step > 0 and self.path.is_file()
@@ -51,11 +60,22 @@ class History(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # A figure that this epoch does not compute anew keeps its tensor: that is how old ones are told apart.
         self._before = dict(trainer.callback_metrics)
+        self._sums = {}
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, StepLog)
+        for name, (value, size) in pl_module.logged.items():
+            total, count = self._sums.get(name, (0.0, 0))
+            self._sums[name] = (total + size * torch.as_tensor(value, device=pl_module.device).float(), count + size)
+        pl_module.logged.clear()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Reading may reduce over the ranks, so all of them read.
         metrics = dict(trainer.callback_metrics)
         fresh = {name: value for name, value in metrics.items() if value is not self._before.get(name)}
+        fresh |= {name: total / count for name, (total, count) in self._sums.items()}
         speed = self.throughput.epoch
         # A checkpoint of an epoch's end makes Lightning end that epoch once more, without a step.
         if not trainer.is_global_zero or speed.images == 0:

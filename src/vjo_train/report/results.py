@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,10 @@ class Results:
         wall_seconds: time spent fitting, validation included.
         images_per_second: over all training steps, validation left out.
         data_wait: the share (0..1) of those steps' time spent waiting for data.
+        parameters: of the whole network.
+        test_seconds: time spent testing.
+        inference_images_per_second: forward and decoding of one test batch, without loading.
+        skipped: split -> faulty images that were left out; empty where there were none.
     """
 
     metrics: dict[str, float]
@@ -56,7 +60,17 @@ class Results:
     steps: int
     wall_seconds: float
     images_per_second: float
-    data_wait: float = field(default=float("nan"))
+    data_wait: float = math.nan
+    parameters: int = 0
+    test_seconds: float = math.nan
+    inference_images_per_second: float = math.nan
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def images_seen(self) -> dict[str, int]:
+        """Task -> labelled images that training has seen, repetitions included; empty after `vjo-eval`."""
+        names = [name.split("/") for name in self.metrics]
+        return {n[1]: int(self.metrics["/".join(n)]) for n in names if (n[0], n[-1]) == ("train", "images")}
 
     def to_json(self) -> str:
         """Keys sorted at every level, so that two files can be compared line by line."""
@@ -73,12 +87,13 @@ class Results:
         content = json.loads(text)
         if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
             raise ValueError(f"not a results file of format {FORMAT}")
-        if missing := {f.name for f in fields(cls)} ^ set(content):
-            raise ValueError(f"missing or unknown: {', '.join(sorted(missing))}")
+        required = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
+        if wrong := (required - set(content)) | (set(content) - {f.name for f in fields(cls)}):
+            raise ValueError(f"missing or unknown: {', '.join(sorted(wrong))}")
         content["metrics"] = _with_nan(content["metrics"])
         content["per_class"] = {name: _with_nan(values) for name, values in content["per_class"].items()}
-        for name in ("wall_seconds", "images_per_second", "data_wait"):
-            content[name] = _number(content[name])
+        for name in ("wall_seconds", "images_per_second", "data_wait", "test_seconds", "inference_images_per_second"):
+            content[name] = _number(content.get(name))
         return cls(**content)
 
 

@@ -6,7 +6,6 @@ import csv
 import io
 import math
 import re
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,9 @@ from rich.table import Table
 
 from vjo_train.report.files import write_atomically
 from vjo_train.report.results import read_results
-from vjo_train.report.tables import figure, note
+from vjo_train.report.tables import note
+from vjo_train.report.text import figure, markdown, spread
+from vjo_train.runs import split_overrides
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Sweep:
         if "seed" not in self.keys or not any(len(group) > 1 for group in groups.values()):
             return header, []
         return header, [
-            [*values, str(len(group)), *(_spread([_value(run, name) for run in group]) for name in self.metrics)]
+            [*values, str(len(group)), *(spread([_value(run, name) for run in group]) for name in self.metrics)]
             for values, group in groups.items()
         ]
 
@@ -124,10 +125,10 @@ def sweep_table(runs: Sequence[Path]) -> RenderableType:
 def write_sweep(folder: Path, runs: Sequence[Path]) -> None:
     """Writes `summary.md` and `summary.csv` (full precision, every scalar metric) into `folder`."""
     sweep = read_sweep(runs)
-    text = _markdown(sweep.header(), sweep.rows())
+    text = markdown(sweep.header(), sweep.rows())
     header, rows = sweep.over_seeds()
     if rows:
-        text += "\nMean ± sample deviation over seeds:\n\n" + _markdown(header, rows)
+        text += "\nMean ± sample deviation over seeds:\n\n" + markdown(header, rows)
     if sweep.unfinished:
         text += f"\nNot finished: {', '.join(sweep.unfinished)}\n"
     write_atomically(folder / "summary.md", text)
@@ -150,12 +151,6 @@ def _read_run(path: Path) -> Run:
     )
 
 
-def split_overrides(overrides: Sequence[str]) -> dict[str, str]:
-    """`["seed=1", "+a.b=c"]` -> `{"seed": "1", "a.b": "c"}`; a deletion `~a` has the value `deleted`."""
-    pairs = (override.partition("=") for override in overrides)
-    return {key.lstrip("+~"): value if equals else "deleted" for key, equals, value in pairs}
-
-
 def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> Table:
     """The first `left` columns are names, the others figures. Long metric names break at their slashes."""
     table = Table(title=title, title_justify="left", title_style="bold")
@@ -165,11 +160,6 @@ def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], lef
     for row in rows:
         table.add_row(*row)
     return table
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
 def _csv(sweep: Sweep) -> str:
@@ -191,14 +181,6 @@ def _csv(sweep: Sweep) -> str:
 
 def _value(run: Run, name: str) -> float:
     return (run.metrics or {}).get(name, math.nan)
-
-
-def _spread(values: Sequence[float]) -> str:
-    """`0.8123 ± 0.0045`; no deviation of a single value, a dash where one is undefined."""
-    if not all(math.isfinite(value) for value in values):
-        return "-"
-    mean = figure(statistics.fmean(values), 4)
-    return f"{mean} ± {figure(statistics.stdev(values), 4)}" if len(values) > 1 else mean
 
 
 def _natural(text: str) -> list[tuple[int, str]]:

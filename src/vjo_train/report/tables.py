@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 from torch import nn
 
+from vjo_train.report.text import count_text, figure, nanmean
+
 STAGES = ("train", "val", "test")
 
 
@@ -125,25 +127,6 @@ def _natural_width(figures: Mapping[str, Mapping[str, float]]) -> int:
     labels = max((len(label) for values in figures.values() for label in values), default=0)
     cells = [max(labels, len("class")), *(max(len(part) for part in n.split("/")[1:]) for n in figures)]
     return sum(cells) + 3 * len(cells) + 1
-
-
-def figure(value: float, digits: int) -> str:
-    """A number of fixed digits; a dash where it is undefined."""
-    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
-
-
-def nanmean(values: Iterable[float]) -> float:
-    """The mean of what is defined; NaN if nothing is."""
-    finite = [v for v in values if math.isfinite(v)]
-    return sum(finite) / len(finite) if finite else math.nan
-
-
-def count_text(number: int) -> str:
-    """`0`, `812`, `4.61 k`, `11.18 M`."""
-    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if number >= size:
-            return f"{number / size:.2f} {unit}"
-    return str(number)
 
 
 def note(text: str) -> Text:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
+from vjo_train.module import MultiTaskModule
 from vjo_train.types import Batch
 
 RECENT = 50
@@ -143,6 +145,20 @@ class Throughput(pl.Callback):
     def _stop(self) -> None:
         self._earlier_wall = self.wall_seconds
         self._fitting = False
+
+
+def inference_speed(module: MultiTaskModule, batch: Batch, repeats: int = 5) -> float:
+    """Images per second of forward and decoding, from the quickest of `repeats` passes after one to warm up."""
+    batch = batch.to(module.device)
+    times = []
+    with torch.no_grad():
+        for _ in range(repeats + 1):
+            start = time.perf_counter()
+            module.predict(batch)
+            if module.device.type == "cuda":
+                torch.cuda.synchronize(module.device)
+            times.append(time.perf_counter() - start)
+    return len(batch) / min(times[1:])
 
 
 def learning_rate(trainer: pl.Trainer) -> float:

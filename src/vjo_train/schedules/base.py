@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class Schedule(ABC):
@@ -15,6 +15,9 @@ class Schedule(ABC):
 
     def __init__(self, *, tasks: Sequence[str]) -> None:
         self.all_tasks = tuple(tasks)
+
+    def bind(self, labelled: Mapping[str, int]) -> None:  # noqa: B027 (most schedules do not ask)
+        """Tells, before the first step, how many images of the training split are labelled for each task."""
 
     @abstractmethod
     def tasks(self, step: int, epoch: int) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -11,11 +12,24 @@ from vjo_train.types import SharedFeatures
 
 
 class Sharing(nn.Module):
-    """Owns backbone and neck, and decides which features each task's head sees."""
+    """Owns backbone and neck, and decides which features each task's head sees.
+
+    Attributes:
+        tasks_meet: whether the gradients of several tasks meet at `SharedFeatures.representation`. Where each task has
+            tensors of its own there, `weighting.at=features` has nothing to compare, and is refused.
+    """
+
+    tasks_meet: ClassVar[bool] = True
 
     @abstractmethod
     def forward(self, images: Tensor, tasks: Sequence[str]) -> SharedFeatures:
         """Normalised images [B, 3, S, S] -> the features of each of `tasks`."""
+
+    def start_step(self, progress: float) -> None:
+        """Called before each training batch with the share of training done, 0 <= progress <= 1; does nothing here.
+
+        What depends on it must depend on nothing else that changes, so that a resumed run is exact.
+        """
 
     @abstractmethod
     def shared_parameters(self) -> list[nn.Parameter]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from vjo_train.sharing.base import Sharing
-from vjo_train.types import SharedFeatures
+from vjo_train.sharing.pyramid import channels, pyramid, read_by, trainable, views
+from vjo_train.types import SharedFeatures, summary
 
 
 class HardSharing(Sharing):
@@ -26,14 +27,26 @@ class HardSharing(Sharing):
         self.levels = {task: tuple(names) for task, names in levels.items()}
 
     def forward(self, images: Tensor, tasks: Sequence[str]) -> SharedFeatures:
-        features = self.backbone(images)
-        read = {level for task in tasks for level in self.levels[task]}
-        if not read <= features.keys():
-            features = features | self.neck(features)
-        # Views, so that c5 beside the levels built from it ends the shared part as a tensor of its own.
-        features = {level: feature.view_as(feature) for level, feature in features.items()}
-        representation = [features[level] for level in sorted(read)]
-        return SharedFeatures(tasks={task: features for task in tasks}, representation=representation)
+        read = read_by(self.levels[task] for task in tasks)
+        if {level in channels(self.backbone) for level in read} == {True, False}:
+            return self._cut_before_the_neck(images, tasks)
+        features = pyramid(self.backbone, self.neck, images, read)
+        return SharedFeatures(
+            tasks={task: features for task in tasks},
+            representation=[features[level] for level in read],
+            summary=summary(features["c5"]),
+        )
+
+    def _cut_before_the_neck(self, images: Tensor, tasks: Sequence[str]) -> SharedFeatures:
+        """Where one task reads the backbone and another the neck, their gradients first meet at the backbone's end."""
+        ends = views(self.backbone(images))
+        features = ends | self.neck(ends)
+        return SharedFeatures(
+            tasks={task: features for task in tasks},
+            representation=list(ends.values()),
+            behind=trainable(self.neck),
+            summary=summary(ends["c5"]),
+        )
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        return [p for p in self.parameters() if p.requires_grad]
+        return trainable(self.backbone, self.neck)

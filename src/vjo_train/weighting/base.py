@@ -12,9 +12,31 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from vjo_train.errors import ConfigError, NumericsError
+from vjo_train.errors import ConfigError, not_finite
 from vjo_train.weighting.diagnostics import diagnose
 from vjo_train.weighting.rows import Row, add_to_grad, distributed, fresh_row, gramian, loss_rows, packed
+
+
+@dataclass
+class ImageLosses:
+    """This rank's b images one by one, for weightings that look at each; of the present tasks."""
+
+    losses: dict[str, Tensor]
+    """Task -> [b] float32 with graph; 0 where the image is not labelled."""
+    labelled: dict[str, Tensor]
+    """Task -> [b] bool."""
+    counts: dict[str, int]
+    """Task -> the labelled images of the GLOBAL batch."""
+    summary: Tensor | None
+    """[b, C] without graph: what kind of image each one is. None where the way of sharing does not say."""
+    again: Callable[[], Mapping[str, Tensor]]
+    """-> `losses` at what the parameters hold now, with the same random draws in every call. Must leave running
+    statistics as they are."""
+
+    @property
+    def shares(self) -> Tensor:
+        """[b, k] float32: 1 / the labelled images of the global batch, 0 where the image is not labelled."""
+        return torch.stack([flags.float() / self.counts[task] for task, flags in self.labelled.items()], dim=1)
 
 
 @dataclass
@@ -31,21 +53,31 @@ class TaskLosses:
     shared: list[nn.Parameter]
     """What more than one task trains."""
     own: dict[str, list[nn.Parameter]]
-    """Task -> the parameters of its head (and whatever only this task trains)."""
+    """Task -> the parameters that it alone trains: those of its head, where the head's loss is one."""
     representation: list[Tensor]
-    """The tensors at which the shared part ends."""
+    """The tensors at which the features that tasks share end."""
     auxiliary: Tensor | None = None
     """A scalar that is added to the weighted sum as it is (losses of the sharing itself); this rank's share too."""
     step: int = 0
     epoch: int = 0
+    ids: Sequence[str] = ()
+    """This rank's images, for messages."""
     others: list[nn.Parameter] = field(default_factory=list)
     """Trainable parameters that are neither shared nor a present task's own (the weighting's own ones left out)."""
+    behind: list[nn.Parameter] = field(default_factory=list)
+    """Those of `shared` that lie behind the representation, in heads whose loss is several tasks or in a neck that only
+    some tasks read; last in `shared`."""
     scaled: bool = True
     """Whether a loss scaler is at work, so that a gradient may overflow without ending the run; then the weighting
     looks at every gradient and keeps its state when one is not finite."""
     resample: Callable[[float], Mapping[str, Tensor]] | None = None
     """Share of the images in 0..1 -> a second forward on that many of them: the losses of the tasks labelled there,
     like `losses` (summed over ranks: the task loss of the sample). Must leave running statistics as they are."""
+    images: ImageLosses | None = None
+    """The images one by one; None where a caller cannot tell them."""
+    meta: Callable[[], Mapping[str, Tensor]] | None = None
+    """-> losses of `Weighting.meta_tasks` on a batch of held-out images, like `losses`, at what the parameters hold
+    now. Must leave running statistics as they are. None where no such batch goes with the step."""
 
     @property
     def trained(self) -> list[nn.Parameter]:
@@ -68,15 +100,21 @@ class Weighting(nn.Module):
     """Turns K task losses into the gradients of one update. All state is in buffers or parameters.
 
     Args:
-        tasks: the names of all heads; K is their number.
+        tasks: the names of all heads, or of the parts of its loss where a head has several (`instance/box`); K of them.
         diagnose_every: look at the task gradients every so many batches (see `diagnostics`); 0 for never.
 
     Attributes:
         diagnostics: figures on the task gradients of the last batch, by name; empty where it was not looked at.
         calls: how many batches were seen.
         unsolved: how often a solver did not reach its tolerance (each time is logged with its residual).
+        meta_tasks: the tasks that batches of held-out images must be labelled for; empty where none are needed.
+        meta_every: steps from one such batch to the next.
+        image_weights: task -> [b] on the CPU, the weights of this rank's images in the last batch, NaN where one is not
+            labelled; empty for a weighting that does not tell images apart.
     """
 
+    meta_tasks: tuple[str, ...] = ()
+    meta_every: int = 1
     calls: Tensor
     unsolved: Tensor
 
@@ -85,6 +123,7 @@ class Weighting(nn.Module):
         self.tasks = tuple(tasks)
         self.diagnose_every = diagnose_every
         self.diagnostics: dict[str, float] = {}
+        self.image_weights: dict[str, Tensor] = {}
         self.register_buffer("calls", torch.tensor(0))
         self.register_buffer("unsolved", torch.tensor(0))
 
@@ -219,7 +258,7 @@ def finite(matrix: Tensor, step: TaskLosses) -> bool:
     if step.scaled:
         return False
     task = next((t for t, ok in zip(step.tasks, matrix.diagonal().isfinite().tolist(), strict=True) if not ok), "?")
-    raise NumericsError(f"The gradient of {task} is not finite at batch {step.step}.")
+    raise not_finite(f"the gradient of {task}", step.step, step.ids)
 
 
 def refuse(key: str, found: object, allowed: str) -> ConfigError:

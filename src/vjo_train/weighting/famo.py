@@ -9,6 +9,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from vjo_train.weighting.adam import adam
 from vjo_train.weighting.base import LossWeighting, Options
 
 
@@ -73,8 +74,7 @@ class FAMO(LossWeighting):
 
     def _adam(self, places: list[int], slope: Tensor) -> None:
         self.count[places] += 1
-        self.mean[places] = 0.9 * self.mean[places] + 0.1 * slope
-        self.square[places] = 0.999 * self.square[places] + 0.001 * slope**2
-        count = self.count[places]
-        mean, square = self.mean[places] / (1 - 0.9**count), self.square[places] / (1 - 0.999**count)
-        self.logits[places] -= self.lr * mean / (square.sqrt() + 1e-8)
+        direction, self.mean[places], self.square[places] = adam(
+            slope, self.mean[places], self.square[places], self.count[places]
+        )
+        self.logits[places] -= self.lr * direction

@@ -21,11 +21,12 @@ class FixedWeighting(LossWeighting):
 
     Args:
         tasks: the names of all heads.
-        lambdas: task -> weight >= 0; tasks left out weigh 1, null means all of them.
+        lambdas: task -> weight >= 0; tasks left out weigh 1, null means all of them. Where a head has
+            `split_losses`, its parts are tasks: `{classification: 1, instance/box: 2}`.
         options: see `Weighting`.
 
     Raises:
-        ConfigError: for a task that has no head, or a weight that is negative or not finite.
+        ConfigError: for an unknown task, or a weight that is negative or not finite.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class FixedWeighting(LossWeighting):
         given, known = dict(lambdas or {}), ", ".join(self.tasks)
         for task, value in given.items():
             if task not in self.tasks:
-                raise ConfigError(f"weighting.lambdas: no head is called `{task}`; the heads are {known}.")
+                raise ConfigError(f"weighting.lambdas: no task is called `{task}`; the tasks are {known}.")
             if not (math.isfinite(value) and value >= 0):
                 raise ConfigError(f"weighting.lambdas.{task} should be a finite number >= 0. Found {value}.")
         self.lambdas = [float(given.get(task, 1.0)) for task in self.tasks]

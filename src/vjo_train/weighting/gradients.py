@@ -48,15 +48,19 @@ class GradientWeighting(Weighting):
     from G_ij = <g_i, g_j>. Everything that only one task trains gets the plain gradient of its loss (times the inner
     loss weighting's weight, if there is one), so a head learns at the same rate as under `equal`.
 
+    A head whose loss is split has parameters that several tasks train. They are shared parameters like the others, with
+    `at=features` beside the features.
+
     A task that is absent from a batch has no row in G. Loss scaling is divided out of G; where it overflows, the
     shared gradients are made NaN (so that the scaler skips the step), no state changes and the weights are logged as 1.
 
     Args:
         tasks: the names of all heads.
         at: where the gradients are compared and combined. `parameters`: the exact method. `features`: gradients at the
-            tensors where the shared part ends, then one backward from their combination: about the price of `equal`,
-            and another method, which does not see how the backbone maps features to parameters. `last_shared`: only G
-            is taken, from the last weight that all present tasks train; then one weighted backward.
+            tensors where the shared features end, then one backward from their combination: about the price of
+            `equal`, and another method, which does not see how the backbone maps features to parameters.
+            `last_shared`: only G is taken, from the last weight that all present tasks train; then one weighted
+            backward.
         every: compute the weights on every so many batches and reuse them in between, at the price of `equal`. Which
             batches depends on the number of batches since the start alone, unless a task turns up that has no weight
             yet: then they are computed at once.
@@ -146,23 +150,28 @@ class GradientWeighting(Weighting):
         """Down the heads to the representation, task by task; then once through the shared part."""
         ends = [tensor for tensor in step.representation if tensor.requires_grad]
         self._check(step, losses, ends)
-        rows, own = feature_rows(losses, ends, step.trained, retain_graph=True)
+        rows, others = feature_rows(losses, ends, [*step.behind, *step.trained], retain_graph=True)
+        count = len(step.behind)
+        behind, own = [row.cut(slice(count)) for row in others], [row.cut(slice(count, None)) for row in others]
         if update:
-            weights, applied = self._updated(step, values, inner, rows, ends)
-            self._down(step, rows, own, ends, applied)
+            weights, applied = self._updated(step, values, inner, rows, behind, ends)
+            self._down(step, rows, behind, own, ends, applied)
             return weights
         with self.transaction(step):
             weights = self.reused[self.index(step.tasks)]
-            self._down(step, rows, own, ends, weights.tolist())
+            self._down(step, rows, behind, own, ends, weights.tolist())
             self.calls += 1
         return weights
 
     def _updated(
-        self, step: TaskLosses, values: Tensor, inner: Tensor, rows: list[Row], ends: list[Tensor]
+        self, step: TaskLosses, values: Tensor, inner: Tensor, rows: list[Row], behind: list[Row], ends: list[Tensor]
     ) -> tuple[Tensor, list[float]]:
         square = float(step.factor) ** 2
         if self.at == "features":
-            return self._decide(_summed(gramian(rows), step) / square, values, step)
+            matrix = _summed(gramian(rows), step)
+            if step.behind:
+                matrix = matrix + reduced_gramian(behind, step.behind)
+            return self._decide(matrix / square, values, step)
         if self.at == "last_shared":
             return self._decide(_last_gramian(rows, ends, step) / square, values, step)
         return self._from_sample(step, values, inner)
@@ -194,7 +203,13 @@ class GradientWeighting(Weighting):
         return weights, weights.tolist()
 
     def _down(
-        self, step: TaskLosses, rows: list[Row], own: list[Row], ends: list[Tensor], applied: list[float]
+        self,
+        step: TaskLosses,
+        rows: list[Row],
+        behind: list[Row],
+        own: list[Row],
+        ends: list[Tensor],
+        applied: list[float],
     ) -> None:
         pairs = [(e, g) for e, g in zip(ends, combine_kept(rows, applied).tensors, strict=True) if g is not None]
         tensors: list[Tensor] = [e for e, _ in pairs]
@@ -207,6 +222,7 @@ class GradientWeighting(Weighting):
             add_reduced(parameters, fresh_row(parameters, tensors, gradients))
         elif tensors:
             torch.autograd.backward(tensors, gradients)
+        add_reduced(step.behind, combine(behind, applied))
         add_reduced(step.trained, combine(own, applied if self.weights_heads else [1.0] * len(own)))
 
     def _check(self, step: TaskLosses, losses: list[Tensor], ends: list[Tensor]) -> None:
@@ -214,7 +230,8 @@ class GradientWeighting(Weighting):
         if step.tasks in self._checked:
             return
         try:
-            check_cut(dict(zip(step.tasks, losses, strict=True)), ends, step.shared)
+            shared = step.shared[: len(step.shared) - len(step.behind)]
+            check_cut(dict(zip(step.tasks, losses, strict=True)), ends, shared)
         except ValueError as error:
             raise ConfigError(
                 f"weighting: at={self.at}, every={self.every}, sample={self.sample} takes gradients at the shared"

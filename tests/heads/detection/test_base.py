@@ -27,7 +27,7 @@ class GivenBoxes(DetectionHead):
 
     def __init__(self, **options: Any) -> None:
         defaults = {"score_threshold": 0.1, "nms_threshold": 0.5, "candidates": 100, "detections_per_image": 100}
-        super().__init__(2, **(defaults | options))
+        super().__init__(num_classes=2, **(defaults | options))
 
     def forward(self, features: Features) -> Any:
         raise NotImplementedError

@@ -19,7 +19,7 @@ def one_thread() -> None:
 
 
 def mnc(stages: int) -> MNC:
-    head = cases.head(f"mnc{stages}")
+    head = cases.head(f"mnc{stages}", split_losses=True)
     assert isinstance(head, MNC)
     return head
 
@@ -33,7 +33,7 @@ def test_the_three_losses_make_up_the_heads(stages: int) -> None:
     head, maps, targets = mnc(stages), detection.features(6), cases.mixed()
     outputs = head(maps)
     parts = head.part_losses(outputs, targets)
-    assert tuple(parts) == head.parts == ("box", "mask", "category")
+    assert tuple(parts) == tuple(head.part_parameters()) == ("box", "mask", "category")
     torch.testing.assert_close(sum(parts.values()), head.loss(outputs, targets))
     assert all(loss.shape == (6,) and loss[4] == 0 for loss in parts.values())
     assert parts["mask"][2] == 0  # an image without objects has no mask to learn

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 from torchvision.ops import batched_nms
 
@@ -32,11 +33,12 @@ class DetectionHead(Head):
 
     def __init__(
         self,
+        *,
         num_classes: int,
-        score_threshold: float,
-        nms_threshold: float,
-        candidates: int,
-        detections_per_image: int,
+        score_threshold: Annotated[float, Interval(ge=0, lt=1)] = 0.05,
+        nms_threshold: Annotated[float, Interval(ge=0, le=1)] = 0.5,
+        candidates: Annotated[int, Ge(1)] = 1000,
+        detections_per_image: Annotated[int, Ge(1)] = 100,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -54,10 +56,14 @@ class DetectionHead(Head):
         """Scores [B, R, C] and boxes [B, R, 4] or [B, R, C, 4] in canvas pixels; `sizes` [B, 2] as in `Objects`."""
 
     def loss(self, outputs: Any, targets: list[Target]) -> Tensor:
-        objects = Objects.of(targets, [self.labelled(target) for target in targets])
+        objects = self.objects(targets)
         with torch.autocast(objects.boxes.device.type, enabled=False):
             losses = self.losses(outputs, objects)
         return torch.where(objects.labelled, losses, 0.0)
+
+    def objects(self, targets: list[Target]) -> Objects:
+        """What a batch holds, for the losses."""
+        return Objects.of(targets, [self.labelled(target) for target in targets])
 
     @torch.no_grad()
     def decode(self, outputs: Any, batch: Batch) -> list[Detections]:

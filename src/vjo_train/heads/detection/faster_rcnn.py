@@ -29,7 +29,8 @@ class FasterRCNN(RegionHead):
 
     The loss of an image is that of its proposals (`proposal_loss`) + cross-entropy + smooth L1 (beta 1/9) of the
     offsets, the last two divided by the number of its sampled regions. Proposals and pooled regions pass no gradient
-    to the boxes (the paper's approximate joint training).
+    to the boxes (the paper's approximate joint training). Parts for `split_losses`: `box` (proposals and offsets) and
+    `category`.
     Under autocast the second stage runs in the type of its features.
 
     Args:
@@ -49,14 +50,20 @@ class FasterRCNN(RegionHead):
             nn.init.normal_(layer.weight, std=spread)
             nn.init.zeros_(layer.bias)
 
-    def losses(self, outputs: RegionOutputs, objects: Objects) -> Tensor:
-        first = proposal_loss(outputs.proposals, objects, self.anchors_per_image)
-        return first + self.second_loss(outputs, self.sample_regions(outputs, objects), objects)
+    def losses_by_part(self, outputs: RegionOutputs, objects: Objects) -> dict[str, Tensor]:
+        return self.box_losses(outputs, self.sample_regions(outputs, objects), objects)
 
-    def second_loss(self, outputs: RegionOutputs, regions: Regions, objects: Objects) -> Tensor:
-        """[B]: what classes and boxes of the regions cost."""
+    def box_losses(self, outputs: RegionOutputs, regions: Regions, objects: Objects) -> dict[str, Tensor]:
+        """`box` and `category`, each [B]: what proposals, boxes and classes of the regions cost."""
+        first = proposal_loss(outputs.proposals, objects, self.anchors_per_image)
         logits, offsets = self._second_stage(outputs.features, regions.boxes, regions.image)
-        return class_loss(logits, regions, objects) + offset_loss(offsets, regions, objects)
+        return {
+            "box": first + offset_loss(offsets, regions, objects),
+            "category": class_loss(logits, regions, objects),
+        }
+
+    def modules_by_part(self) -> dict[str, list[nn.Module]]:
+        return {"box": [self.proposal_head, self.roi_offsets], "category": [self.roi_logits]}
 
     def scored_boxes(self, outputs: RegionOutputs, sizes: Tensor) -> tuple[Tensor, Tensor]:
         boxes, present = self.propose(outputs, sizes)

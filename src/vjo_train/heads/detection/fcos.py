@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -57,15 +57,11 @@ class FCOS(DetectionHead):
 
     Args:
         channels: of every level of the pyramid.
-        num_classes: C.
         levels: the features it reads, finest first.
         depth: 3x3 convolutions per tower; the towers are shared by all levels.
         width: channels of the towers; as the levels if None.
         centre_radius: positives lie in the object and less than this many strides from its centre, in x and in y.
-        score_threshold: detections of a lower score are dropped.
-        nms_threshold: of two boxes of a class with more IoU than this, the better one stays.
-        candidates: boxes per image that enter non-maximum suppression.
-        detections_per_image: boxes per image that leave it.
+        options: those of `DetectionHead`.
 
     Raises:
         ConfigError: levels that are not there or differ in channels.
@@ -75,17 +71,13 @@ class FCOS(DetectionHead):
         self,
         *,
         channels: Mapping[str, int],
-        num_classes: int,
         levels: Sequence[str] = ("p3", "p4", "p5", "p6", "p7"),
         depth: Annotated[int, Interval(ge=0, le=8)] = 4,
         width: Annotated[int, Ge(8)] | None = None,
         centre_radius: Annotated[float, Gt(0)] = 1.5,
-        score_threshold: Annotated[float, Interval(ge=0, lt=1)] = 0.05,
-        nms_threshold: Annotated[float, Interval(ge=0, le=1)] = 0.5,
-        candidates: Annotated[int, Ge(1)] = 1000,
-        detections_per_image: Annotated[int, Ge(1)] = 100,
+        **options: Any,
     ) -> None:
-        super().__init__(num_classes, score_threshold, nms_threshold, candidates, detections_per_image)
+        super().__init__(**options)
         inputs = common_channels("heads.detection.levels", levels, channels)
         width = width or inputs
         self.levels = tuple(levels)
@@ -93,7 +85,7 @@ class FCOS(DetectionHead):
         self.class_tower = tower(inputs, width, depth)
         self.box_tower = tower(inputs, width, depth)
         features = width if depth else inputs
-        self.class_logits = convolution(features, num_classes, bias=prior_bias())
+        self.class_logits = convolution(features, self.num_classes, bias=prior_bias())
         self.box_sides = convolution(features, 4)
         self.box_centreness = convolution(features, 1)
         self.scales = nn.Parameter(torch.ones(len(self.levels)))

@@ -11,6 +11,7 @@ from vjo_train.geometry import to_devkit
 from vjo_train.heads.base import TaskMetrics
 from vjo_train.metrics import COCODetectionAP, VOCDetectionAPs
 from vjo_train.metrics.voc import APSetting
+from vjo_train.records import Matches
 from vjo_train.types import Detections, Target
 
 
@@ -42,6 +43,9 @@ class DetectionMetrics(TaskMetrics):
     def reset(self) -> None:
         self.voc.reset()
         self.coco.reset()
+
+    def records(self) -> Matches:
+        return self.voc.records()
 
 
 def _prediction(detections: Detections) -> dict[str, Tensor]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
-from annotated_types import Ge, Gt, Interval
-from torch import Tensor
+from annotated_types import Ge, Gt
+from torch import Tensor, nn
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import roi_align
 
@@ -19,7 +20,7 @@ from vjo_train.heads.detection.dense import common_channels, rows, stride
 from vjo_train.heads.detection.objects import Objects
 from vjo_train.heads.detection.proposals import ProposalOutputs, propose
 from vjo_train.heads.detection.sampling import sample
-from vjo_train.types import Features
+from vjo_train.types import Features, Target
 
 RESOLUTION = 7
 """Cells per side that a region is pooled into for the choice of its class."""
@@ -79,7 +80,6 @@ class RegionHead(DetectionHead):
 
     Args:
         channels: of every level of the pyramid.
-        num_classes: C.
         levels: the features that give proposals, finest first.
         roi_levels: the features that regions are pooled from, finest first: a region of 224 pixels goes to level 4,
             one of half the side to level 3, and so on.
@@ -88,10 +88,8 @@ class RegionHead(DetectionHead):
         proposal_candidates: boxes per level that enter the proposals' non-maximum suppression.
         proposals: boxes per image that leave it.
         rois_per_image: proposals sampled for the later stages' losses.
-        score_threshold: detections of a lower score are dropped.
-        nms_threshold: of two boxes of a class with more IoU than this, the better one stays.
-        candidates: boxes per image that enter the last non-maximum suppression.
-        detections_per_image: boxes per image that leave it.
+        split_losses: the weighting sees the parts of the loss as tasks of their own.
+        options: those of `DetectionHead`.
 
     Raises:
         ConfigError: levels that are not there or differ in channels.
@@ -104,7 +102,6 @@ class RegionHead(DetectionHead):
         self,
         *,
         channels: Mapping[str, int],
-        num_classes: int,
         levels: Sequence[str] = ("p3", "p4", "p5", "p6", "p7"),
         roi_levels: Sequence[str] = ("p3", "p4", "p5"),
         anchor_scale: Annotated[float, Gt(0)] = 4.0,
@@ -112,12 +109,10 @@ class RegionHead(DetectionHead):
         proposal_candidates: Annotated[int, Ge(1)] = 1000,
         proposals: Annotated[int, Ge(1)] = 1000,
         rois_per_image: Annotated[int, Ge(4)] = 256,
-        score_threshold: Annotated[float, Interval(ge=0, lt=1)] = 0.05,
-        nms_threshold: Annotated[float, Interval(ge=0, le=1)] = 0.5,
-        candidates: Annotated[int, Ge(1)] = 1000,
-        detections_per_image: Annotated[int, Ge(1)] = 100,
+        split_losses: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(num_classes, score_threshold, nms_threshold, candidates, detections_per_image)
+        super().__init__(**options)
         inputs = common_channels(f"heads.{self.task}.levels", levels, channels)
         self.pooled_channels = common_channels(f"heads.{self.task}.roi_levels", roi_levels, channels)
         self.proposal_levels = tuple(levels)
@@ -128,7 +123,35 @@ class RegionHead(DetectionHead):
         self.proposal_candidates = proposal_candidates
         self.proposals = proposals
         self.rois_per_image = rois_per_image
+        self.split_losses = split_losses
         self.proposal_head = RPNHead(inputs, len(RATIOS))
+
+    @abstractmethod
+    def losses_by_part(self, outputs: RegionOutputs, objects: Objects) -> dict[str, Tensor]:
+        """Part -> [B] float32, of no meaning for images that are not labelled; called outside autocast."""
+
+    @abstractmethod
+    def modules_by_part(self) -> dict[str, list[nn.Module]]:
+        """Each part of the loss -> the modules that it alone trains."""
+
+    def losses(self, outputs: RegionOutputs, objects: Objects) -> Tensor:
+        return torch.stack(list(self.losses_by_part(outputs, objects).values())).sum(0)
+
+    def part_losses(self, outputs: RegionOutputs, targets: list[Target]) -> dict[str, Tensor]:
+        if not self.split_losses:
+            return super().part_losses(outputs, targets)
+        objects = self.objects(targets)
+        with torch.autocast(objects.boxes.device.type, enabled=False):
+            parts = self.losses_by_part(outputs, objects)
+        return {part: torch.where(objects.labelled, loss, 0.0) for part, loss in parts.items()}
+
+    def part_parameters(self) -> dict[str, list[nn.Parameter]]:
+        if not self.split_losses:
+            return super().part_parameters()
+        return {
+            part: [p for module in modules for p in module.parameters()]
+            for part, modules in self.modules_by_part().items()
+        }
 
     def forward(self, features: Features) -> RegionOutputs:
         maps = [features[level] for level in self.proposal_levels]

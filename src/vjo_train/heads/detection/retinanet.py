@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -45,17 +45,13 @@ class RetinaNet(DetectionHead):
 
     Args:
         channels: of every level of the pyramid.
-        num_classes: C.
         levels: the features it reads, finest first.
         depth: 3x3 convolutions per tower; the towers are shared by all levels.
         width: channels of the towers; as the levels if None.
         anchor_scale: side of the smallest square anchor of a level, in strides.
         foreground_iou: least IoU of an anchor with the object that it is trained to find.
         background_iou: anchors below this IoU are background; those between the two are ignored.
-        score_threshold: detections of a lower score are dropped.
-        nms_threshold: of two boxes of a class with more IoU than this, the better one stays.
-        candidates: boxes per image that enter non-maximum suppression.
-        detections_per_image: boxes per image that leave it.
+        options: those of `DetectionHead`.
 
     Raises:
         ConfigError: levels that are not there or differ in channels; `background_iou` above `foreground_iou`.
@@ -65,19 +61,15 @@ class RetinaNet(DetectionHead):
         self,
         *,
         channels: Mapping[str, int],
-        num_classes: int,
         levels: Sequence[str] = ("p3", "p4", "p5", "p6", "p7"),
         depth: Annotated[int, Interval(ge=0, le=8)] = 4,
         width: Annotated[int, Ge(8)] | None = None,
         anchor_scale: Annotated[float, Gt(0)] = 4.0,
         foreground_iou: Annotated[float, Interval(gt=0, le=1)] = 0.5,
         background_iou: Annotated[float, Interval(gt=0, le=1)] = 0.4,
-        score_threshold: Annotated[float, Interval(ge=0, lt=1)] = 0.05,
-        nms_threshold: Annotated[float, Interval(ge=0, le=1)] = 0.5,
-        candidates: Annotated[int, Ge(1)] = 1000,
-        detections_per_image: Annotated[int, Ge(1)] = 100,
+        **options: Any,
     ) -> None:
-        super().__init__(num_classes, score_threshold, nms_threshold, candidates, detections_per_image)
+        super().__init__(**options)
         if background_iou > foreground_iou:
             raise ConfigError(
                 f"heads.detection.background_iou: found {background_iou}; allowed is at most foreground_iou, "
@@ -93,7 +85,7 @@ class RetinaNet(DetectionHead):
         self.class_tower = tower(inputs, width, depth)
         self.box_tower = tower(inputs, width, depth)
         features = width if depth else inputs
-        self.class_logits = convolution(features, anchors * num_classes, bias=prior_bias())
+        self.class_logits = convolution(features, anchors * self.num_classes, bias=prior_bias())
         self.box_offsets = convolution(features, anchors * 4)
 
     def forward(self, features: Features) -> RetinaNetOutputs:

@@ -6,11 +6,10 @@ from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Interval
-from torch import Tensor
+from torch import Tensor, nn
 
 from vjo_train.heads.detection.faster_rcnn import FasterRCNN
 from vjo_train.heads.detection.objects import Objects
-from vjo_train.heads.detection.proposals import proposal_loss
 from vjo_train.heads.detection.regions import RegionOutputs, Regions, in_type_of
 from vjo_train.heads.instance.base import POOLED, InstanceHead, MaskBranch, regions_with_masks
 from vjo_train.heads.instance.masks import mask_loss
@@ -20,7 +19,8 @@ class MaskRCNN(InstanceHead, FasterRCNN):
     """Faster R-CNN, and beside its box branch one that gives each region a mask per class.
 
     The loss of an image is that of Faster R-CNN + `mask_loss` of the masks of the objects' own classes, on the
-    sampled regions that are matched with an object. In evaluation masks are made for the boxes that are left.
+    sampled regions that are matched with an object; it is the part `mask` for `split_losses`. In evaluation masks are
+    made for the boxes that are left.
 
     Args:
         mask_depth: 3x3 convolutions of the mask branch.
@@ -45,10 +45,12 @@ class MaskRCNN(InstanceHead, FasterRCNN):
         channels = self.pooled_channels
         self.mask_branch = MaskBranch(channels, self.num_classes, mask_depth, mask_width or channels)
 
-    def losses(self, outputs: RegionOutputs, objects: Objects) -> Tensor:
+    def losses_by_part(self, outputs: RegionOutputs, objects: Objects) -> dict[str, Tensor]:
         regions = self.sample_regions(outputs, objects)
-        first = proposal_loss(outputs.proposals, objects, self.anchors_per_image)
-        return first + self.second_loss(outputs, regions, objects) + self._mask_loss(outputs, regions, objects)
+        return self.box_losses(outputs, regions, objects) | {"mask": self._mask_loss(outputs, regions, objects)}
+
+    def modules_by_part(self) -> dict[str, list[nn.Module]]:
+        return super().modules_by_part() | {"mask": [self.mask_branch]}
 
     def _mask_loss(self, outputs: RegionOutputs, regions: Regions, objects: Objects) -> Tensor:
         trained = regions_with_masks(regions, objects)

@@ -10,6 +10,7 @@ from torch import Tensor
 from vjo_train.heads.base import TaskMetrics
 from vjo_train.metrics import COCODetectionAP, VOCMaskAPs
 from vjo_train.metrics.voc import APSetting
+from vjo_train.records import Matches
 from vjo_train.types import Detections, Target
 
 
@@ -43,6 +44,9 @@ class InstanceMetrics(TaskMetrics):
     def reset(self) -> None:
         self.voc.reset()
         self.coco.reset()
+
+    def records(self) -> Matches:
+        return self.voc.records()
 
 
 def _prediction(found: Detections) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,6 @@ from vjo_train.heads.detection.proposals import proposal_loss
 from vjo_train.heads.detection.regions import OFFSET_WEIGHTS, RESOLUTION, RegionOutputs, Regions, in_type_of
 from vjo_train.heads.instance.base import POOLED, InstanceHead, MaskBranch, regions_with_masks
 from vjo_train.heads.instance.masks import mask_loss
-from vjo_train.types import Target
 
 REGIONS_AT_ONCE = 1024
 """How many regions go through the later stages together in evaluation."""
@@ -35,9 +34,10 @@ class MNC(InstanceHead):
     boxes), and the second and third are run again on the moved boxes, with the same weights, in training as in
     evaluation. Five stages rank better; three are cheaper.
 
-    Three losses, whose sum is the head's (`part_losses`): `box` is that of the proposals, and with five stages of the
-    offsets too; `mask` that of `mask_loss`, and `category` the mean cross-entropy of the sampled regions, both added
-    up over the times that their stages run. Through the masks, the category loss trains the second stage too.
+    Three losses, whose sum is the head's (and which `split_losses` parts): `box` is that of the proposals, and with
+    five stages of the offsets too; `mask` that of `mask_loss`, and `category` the mean cross-entropy of the sampled
+    regions, both added up over the times that their stages run. Through the masks, the category loss trains the second
+    stage too.
 
     Deviations from the paper: RoIAlign in the place of RoI warping, which has no gradient to its boxes, so that the
     later losses do not train the boxes through the pooling (the shared features carry all that the stages learn from
@@ -58,8 +58,6 @@ class MNC(InstanceHead):
     Raises:
         ConfigError: levels that are not there or differ in channels.
     """
-
-    parts: ClassVar[tuple[str, ...]] = ("box", "mask", "category")
 
     def __init__(
         self,
@@ -89,17 +87,7 @@ class MNC(InstanceHead):
             nn.init.normal_(self.offsets.weight, std=0.001)
             nn.init.zeros_(self.offsets.bias)
 
-    def losses(self, outputs: RegionOutputs, objects: Objects) -> Tensor:
-        return torch.stack(list(self._parts(outputs, objects).values())).sum(0)
-
-    def part_losses(self, outputs: RegionOutputs, targets: list[Target]) -> dict[str, Tensor]:
-        """The loss by its `parts`: name -> [B] float32, 0 where the image is not labelled."""
-        objects = Objects.of(targets, [self.labelled(target) for target in targets])
-        with torch.autocast(objects.boxes.device.type, enabled=False):
-            parts = self._parts(outputs, objects)
-        return {name: torch.where(objects.labelled, loss, 0.0) for name, loss in parts.items()}
-
-    def _parts(self, outputs: RegionOutputs, objects: Objects) -> dict[str, Tensor]:
+    def losses_by_part(self, outputs: RegionOutputs, objects: Objects) -> dict[str, Tensor]:
         box = proposal_loss(outputs.proposals, objects, self.anchors_per_image)
         regions = self.sample_regions(outputs, objects)
         masks, logits, offsets = self._later_stages(outputs.features, regions.boxes, regions.image)
@@ -112,7 +100,12 @@ class MNC(InstanceHead):
             masks, logits, _ = self._later_stages(outputs.features, regions.boxes, regions.image)
             mask = mask + _mask_loss(masks, regions, objects)
             category = category + class_loss(logits, regions, objects)
-        return dict(zip(self.parts, (box, mask, category), strict=True))
+        return {"box": box, "mask": mask, "category": category}
+
+    def modules_by_part(self) -> dict[str, list[nn.Module]]:
+        if self.offsets is None:
+            return {"box": [self.proposal_head], "mask": [], "category": [self.box_path, self.mask_path, self.category]}
+        return {"box": [self.proposal_head, self.offsets], "mask": [], "category": [self.category]}
 
     def scored_boxes(self, outputs: RegionOutputs, sizes: Tensor) -> tuple[Tensor, Tensor]:
         boxes, present = self.propose(outputs, sizes)

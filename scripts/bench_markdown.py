@@ -1,0 +1,42 @@
+"""The figures of a benchmark as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def page(record: dict[str, Any]) -> str:
+    """The tables of all sections, with machine and versions; `record` as `benchmark.py --json` writes it."""
+    machine = record["machine"]
+    names = [machine["cpu"]["name"], f"{machine['threads']} threads", machine["device"]["name"]]
+    known = [f"{name} {version}" for name, version in record["versions"].items() if version]
+    words = [
+        f"Measured on: {', '.join(dict.fromkeys(names))}. Versions: {', '.join(known)}.",
+        f"Medians over {record['repeats']} turns; the load of the machine before the start was {machine['load']}.",
+    ]
+    return "\n".join([*words, *(line for item in record["sections"].items() for line in section(*item))]) + "\n"
+
+
+def section(name: str, figures: dict[str, Any]) -> list[str]:
+    """A table of the sides, and one of the aims."""
+    settings = ", ".join(f"{key} {_words(value)}" for key, value in figures["settings"].items())
+    lines = ["", f"## `{name}`", "", f"Milliseconds per {figures['unit']}; {settings}.", ""]
+    header = ("side", "median", f"ratio to {figures['reference']}")
+    rows = [(side, f"{1000 * row['median']:.1f}", f"{row['ratio']:.3f}") for side, row in figures["sides"].items()]
+    lines += table(header, rows)
+    aims = [
+        (f"{aim['side']} / {aim['against']}", aim["at_most"], f"{aim['measured']:.3f}", "yes" if aim["met"] else "no")
+        for aim in figures["aims"]
+    ]
+    return [*lines, "", *table(("aim: ratio of times", "at most", "measured", "met"), aims)] if aims else lines
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(map(str, cells)) + " |" for cells in (header, *rows)]
+    return [lines[0], "|" + " --- |" * len(header), *lines[1:]]
+
+
+def _words(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,1 @@
+"""Runs against runs: does joint training win? Imports no torch."""

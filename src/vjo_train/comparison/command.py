@@ -1,0 +1,45 @@
+"""`vjo-report`: from a config to files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from vjo_train.comparison import tables
+from vjo_train.comparison.reading import find_folders, read_run
+from vjo_train.comparison.summary import Comparison, compare
+from vjo_train.report.files import write_atomically
+
+
+def write_report(cfg: DictConfig) -> Comparison:
+    """Compares the runs of a checked config, prints the tables and writes the files.
+
+    Raises:
+        ConfigError: no runs, or runs that cannot be told apart.
+        DataError: runs that were tested on different images.
+        CheckpointError: a damaged file.
+    """
+    patterns = [cfg.runs] if isinstance(cfg.runs, str) else list(cfg.runs)
+    folders = find_folders(patterns)
+    metrics = {str(task): str(metric) for task, metric in (cfg.metrics or {}).items()}
+    comparison = compare([read_run(folder) for folder in folders], metrics, cfg.interval, cfg.level, cfg.resamples)
+    output = Path(cfg.output) if cfg.output is not None else common_folder(folders)
+    console = Console()
+    console.print(tables.terminal(comparison))
+    write_files(comparison, output)
+    console.print(f"Report: {output / 'report.md'}, report.csv", highlight=False, soft_wrap=True)
+    return comparison
+
+
+def write_files(comparison: Comparison, output: Path) -> None:
+    """`report.md` and `report.csv`."""
+    write_atomically(output / "report.md", tables.as_markdown(comparison))
+    write_atomically(output / "report.csv", tables.as_csv(comparison))
+
+
+def common_folder(folders: list[Path]) -> Path:
+    """The deepest folder that holds all of `folders`; a single run's folder is its own."""
+    return Path(os.path.commonpath(folders))

@@ -1,0 +1,111 @@
+"""The runs to compare, read from their folders."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from vjo_train import runs
+from vjo_train.errors import ConfigError
+from vjo_train.records import FILE, TaskRecords, read_records
+from vjo_train.report.results import Results, read_results
+from vjo_train.signatures import nearest
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder.
+
+    Attributes:
+        folder: where it lies.
+        seed: of the run.
+        tasks: the tasks that it trained, in the order of its heads.
+        overrides: what the command line changed, key by key.
+        results: None if it has not finished.
+    """
+
+    folder: Path
+    seed: int
+    tasks: tuple[str, ...]
+    overrides: dict[str, str] = field(repr=False)
+    config: dict[str, Any] = field(repr=False)
+    results: Results | None = field(repr=False)
+
+    @property
+    def single(self) -> str | None:
+        """The task of a single-task run, else None."""
+        return self.tasks[0] if len(self.tasks) == 1 else None
+
+    @cached_property
+    def records(self) -> dict[str, TaskRecords]:
+        """What the test kept of each image, by task; empty where it kept nothing."""
+        return read_records(self.folder / FILE)
+
+    def metric(self, name: str) -> float:
+        """A test figure such as `detection/map_area`; NaN where there is none."""
+        return float("nan") if self.results is None else self.results.metrics.get(f"test/{name}", float("nan"))
+
+
+def find_folders(patterns: Sequence[str]) -> list[Path]:
+    """The folders of runs that match glob patterns, or lie below folders that do; evaluations of runs are no runs.
+
+    Raises:
+        ConfigError: a pattern that leads to no run.
+    """
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        matches = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
+        below = [run for match in matches for run in _runs_below(match)]
+        if not below:
+            near = runs.nearby(Path(pattern))
+            shown = f" Runs nearby: {', '.join(map(str, near))}." if near else ""
+            what = "leads to no run" if matches else "matches nothing"
+            raise ConfigError(f"runs: found '{pattern}', which {what}.{_nearest_name(pattern) or shown}")
+        found.update(dict.fromkeys(below))
+    return list(found)
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    marks = [folder / runs.CONFIG] if (folder / runs.CONFIG).is_file() else sorted(folder.rglob(str(runs.CONFIG)))
+    places = [mark.parents[1] for mark in marks]
+    return [place for place in places if "eval" not in place.relative_to(folder).parts[:-1]]
+
+
+def _nearest_name(pattern: str) -> str:
+    parent = Path(pattern).parent
+    names = [child.name for child in parent.iterdir()] if parent.is_dir() else []
+    hint = nearest(Path(pattern).name, names)
+    return f" {hint[2:].capitalize()}" if hint else ""
+
+
+def read_run(folder: Path) -> Run:
+    """Reads a run's results, or, where it has not finished, its config alone.
+
+    Raises:
+        CheckpointError: a damaged results file.
+    """
+    results = read_results(folder / runs.RESULTS) if (folder / runs.RESULTS).is_file() else None
+    config = results.config if results is not None else _plain(runs.load_config(folder))
+    words = results.overrides if results is not None else list(_overrides(folder))
+    heads = tuple(config["heads"])
+    single = config.get("single")
+    tasks = (single,) if single else heads
+    return Run(folder, int(config["seed"]), tasks, runs.split_overrides(words), config, results)
+
+
+def _overrides(folder: Path) -> Iterator[str]:
+    file = folder / ".hydra" / "overrides.yaml"
+    if file.is_file():
+        yield from (str(word) for word in OmegaConf.load(file))
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}

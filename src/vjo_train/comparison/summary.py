@@ -1,0 +1,295 @@
+"""From runs to a comparison: methods, their gains over the single-task runs, intervals and costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from vjo_train import runs
+from vjo_train.comparison import checks
+from vjo_train.comparison.delta import Interval, draw_images, gain, percentile_interval, student_interval
+from vjo_train.comparison.reading import Run
+from vjo_train.errors import ConfigError
+from vjo_train.signatures import nearest
+
+SINGLE = "single-task"
+"""The label of the single-task runs, taken together."""
+Kind: TypeAlias = Literal["auto", "seeds", "images"]
+"""What an interval is over: `auto` takes seeds where there are several, else images."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one seed's network costs, or, for single-task runs, the networks of all tasks together.
+
+    Attributes:
+        parameters: of the network.
+        seconds: of training.
+        images_per_second: at inference, all tasks; of training where that is not known.
+        at_inference: which of the two it is.
+    """
+
+    parameters: float
+    seconds: float
+    images_per_second: float
+    at_inference: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs of several methods and of each task alone.
+
+    Attributes:
+        tasks: in the order of the heads.
+        metrics: task -> the metric that stands for it in delta_m.
+        methods: label -> seed -> run.
+        singles: task -> seed -> run.
+        interval: what the intervals are over.
+        level: how often they hold the truth.
+        resamples: of the images, in a bootstrap.
+        unfinished: folders without results.
+    """
+
+    tasks: tuple[str, ...]
+    metrics: dict[str, str]
+    methods: dict[str, dict[int, Run]]
+    singles: dict[str, dict[int, Run]]
+    interval: Kind = "auto"
+    level: float = 0.95
+    resamples: int = 2000
+    unfinished: list[Path] = field(default_factory=list)
+
+    @property
+    def seeds(self) -> list[int]:
+        """All seeds of finished runs."""
+        groups = [*self.methods.values(), *self.singles.values()]
+        return sorted({seed for group in groups for seed in group})
+
+    @cached_property
+    def budgets(self) -> dict[str, list[str]]:
+        """Method -> in what its runs' budgets differ from the single-task runs'; nothing where they are equal."""
+        return {label: checks.budget_differences(group, self.singles) for label, group in self.methods.items()}
+
+    def paired_seeds(self, label: str) -> list[int]:
+        """The seeds of which there are a run of the method and one of each task alone; none at unequal budgets."""
+        if self.budgets[label]:
+            return []
+        groups = [self.methods[label], *(self.singles.get(task, {}) for task in self.tasks)]
+        return sorted(set.intersection(*(set(group) for group in groups)))
+
+    def values(self, label: str, name: str) -> list[float]:
+        """A test figure such as `detection/map_area` of each seed of a method, or of `SINGLE`."""
+        task = name.partition("/")[0]
+        group = self.singles.get(task, {}) if label == SINGLE else self.methods[label]
+        return [group[seed].metric(name) for seed in sorted(group)]
+
+    def gain(self, label: str, name: str) -> Interval:
+        """The relative gain of one figure over the single-task run, in percent."""
+        return self._interval(label, [name])
+
+    def delta_m(self, label: str) -> Interval:
+        """The mean over tasks of the relative gains of their metrics, in percent."""
+        return self._interval(label, [f"{task}/{self.metrics[task]}" for task in self.tasks])
+
+    def basis(self, label: str) -> str:
+        """What the method's intervals are over, in words."""
+        seeds = self.paired_seeds(label)
+        if not seeds:
+            return "-"
+        if not self._over_images(seeds):
+            return f"{len(seeds)} seeds" if len(seeds) > 1 else "1 seed"
+        return f"{self.resamples} resamples of the test images" + (f", {len(seeds)} seeds" if len(seeds) > 1 else "")
+
+    def cost(self, label: str) -> Cost | None:
+        """The cost of a method, or of `SINGLE`, as a mean over its seeds; None where a run is missing."""
+        if label == SINGLE:
+            seeds = set.intersection(*(set(self.singles.get(task, {})) for task in self.tasks))
+            costs = [_together([_cost(self.singles[task][seed]) for task in self.tasks]) for seed in sorted(seeds)]
+        else:
+            costs = [_cost(run) for run in self.methods[label].values()]
+        return _mean_cost(costs) if costs else None
+
+    def names(self) -> list[str]:
+        """All scalar test figures, such as `detection/map_area`, task by task, those of `metrics` first."""
+        every = [run for group in (*self.methods.values(), *self.singles.values()) for run in group.values()]
+        full = {name for run in every if run.results for name in run.results.metrics if name.startswith("test/")}
+        found = {name.removeprefix("test/") for name in full}
+        main = [f"{task}/{self.metrics[task]}" for task in self.tasks]
+        return sorted(
+            (name for name in found if name.count("/") == 1 and name.partition("/")[0] in self.tasks),
+            key=lambda name: (self.tasks.index(name.partition("/")[0]), name not in main, name),
+        )
+
+    def _interval(self, label: str, names: Sequence[str]) -> Interval:
+        seeds = self.paired_seeds(label)
+        if not seeds:
+            return Interval(math.nan)
+        gains = [self._gain(label, seed, names) for seed in seeds]
+        if not self._over_images(seeds):
+            return student_interval(gains, self.level)
+        resampled = [self._resampled_gain(label, seed, names) for seed in seeds]
+        known = [values for values in resampled if values is not None]
+        if len(known) < len(seeds):
+            return Interval(fmean(gains))
+        return percentile_interval(fmean(gains), np.mean(known, axis=0), self.level)
+
+    def _over_images(self, seeds: Sequence[int]) -> bool:
+        return self.interval == "images" or (self.interval == "auto" and len(seeds) == 1)
+
+    def _gain(self, label: str, seed: int, names: Sequence[str]) -> float:
+        method = self.methods[label][seed]
+        pairs = [(method, self.singles[name.partition("/")[0]][seed], name) for name in names]
+        return fmean(gain(joint.metric(name), alone.metric(name), name) for joint, alone, name in pairs)
+
+    def _resampled_gain(self, label: str, seed: int, names: Sequence[str]) -> npt.NDArray[np.float64] | None:
+        """[R] the mean gain on samples of the test images, the same images for both runs and for all tasks."""
+        gains = []
+        for name in names:
+            task, _, metric = name.partition("/")
+            joint = self._figures[self.methods[label][seed].folder]
+            alone = self._figures[self.singles[task][seed].folder]
+            if name not in joint or name not in alone:
+                return None
+            pairs = zip(joint[name], alone[name], strict=True)
+            gains.append([gain(float(value), float(baseline), metric) for value, baseline in pairs])
+        mean: npt.NDArray[np.float64] = np.mean(gains, axis=0)
+        return mean
+
+    @cached_property
+    def _figures(self) -> dict[Path, dict[str, npt.NDArray[np.float64]]]:
+        """Folder -> figure -> [R], on the same samples of images for every run."""
+        every = [run for group in (*self.methods.values(), *self.singles.values()) for run in group.values()]
+        names = sorted({name for run in every for task in run.records.values() for name in task.ids})
+        place = {name: k for k, name in enumerate(names)}
+        draws = draw_images(len(names), self.resamples) if names else np.zeros((0, 0), np.int64)
+        figures: dict[Path, dict[str, npt.NDArray[np.float64]]] = {}
+        for run in every:
+            mine = figures[run.folder] = {}
+            for task, known in run.records.items():
+                own = draws[:, [place[name] for name in known.ids]]
+                mine |= {f"{task}/{metric}": values for metric, values in known.records.resampled(own).items()}
+        return figures
+
+
+def compare(
+    found: Sequence[Run],
+    metrics: Mapping[str, str],
+    interval: Kind = "auto",
+    level: float = 0.95,
+    resamples: int = 2000,
+) -> Comparison:
+    """Sorts runs into methods and single tasks.
+
+    Args:
+        found: the runs, finished or not.
+        metrics: task -> the metric that stands for it; the heads' own for tasks that are left out.
+        interval: what intervals are over.
+        level: how often they shall hold the truth (0..1).
+        resamples: of the images, in a bootstrap.
+
+    Raises:
+        ConfigError: no finished run, two runs of one method and seed, or a metric that no run has.
+        DataError: runs that were tested on different images.
+    """
+    finished = [run for run in found if run.results is not None]
+    if not finished:
+        raise ConfigError(f"runs: none of the {len(found)} runs has finished.")
+    checks.same_test_data(finished)
+    labels = _labels(finished)
+    finished.sort(key=lambda run: _place(run, labels.get(run.folder, "")))
+    methods: dict[str, dict[int, Run]] = {}
+    singles: dict[str, dict[int, Run]] = {}
+    for run in finished:
+        group = methods.setdefault(labels[run.folder], {}) if run.single is None else singles.setdefault(run.single, {})
+        if run.seed in group:
+            what = f"'{labels[run.folder]}'" if run.single is None else f"'{run.single}' alone"
+            raise ConfigError(
+                f"runs: {what} with seed {run.seed} is there twice: {group[run.seed].folder} and {run.folder}; "
+                "choose fewer runs."
+            )
+        group[run.seed] = run
+    widest_first = sorted(finished, key=lambda run: -len(run.tasks))
+    tasks = tuple(dict.fromkeys(task for run in widest_first for task in run.tasks))
+    chosen = _metrics(finished, tasks, metrics)
+    unfinished = [run.folder for run in found if run.results is None]
+    return Comparison(tasks, chosen, methods, singles, interval, level, resamples, unfinished)
+
+
+def _labels(finished: Sequence[Run]) -> dict[Path, str]:
+    """What tells the multi-task runs apart: their case in a comparison, else the overrides that differ."""
+    several = [run for run in finished if run.single is None]
+    keys = list(dict.fromkeys(key for run in several for key in run.overrides if not _says_nothing(key)))
+    differing = [key for key in keys if len({run.overrides.get(key) for run in several}) > 1]
+    if all("case" in run.overrides for run in several):
+        differing = ["case"]
+    labels = {}
+    for run in several:
+        words = {key: run.overrides[key] for key in differing if key in run.overrides}
+        short = list(words) in (["case"], ["weighting"])
+        labels[run.folder] = " ".join(words.values() if short else (f"{k}={v}" for k, v in words.items())) or "joint"
+    return labels
+
+
+def _says_nothing(key: str) -> bool:
+    """Whether an override of this key makes no other method."""
+    return key == "seed" or key.startswith(("hydra.", "compare.")) or key in checks.INDIFFERENT
+
+
+def _place(run: Run, label: str) -> tuple[int, str]:
+    """Methods in the order in which the config lists them; those that it does not list last, by name."""
+    listed = [runs.case_name(method) for method in (run.config.get("compare") or {}).get("methods", [])]
+    return (listed.index(label) if label in listed else len(listed), label)
+
+
+def _metrics(finished: Sequence[Run], tasks: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Task -> the metric that stands for it."""
+    for task in given:
+        if task not in tasks:
+            raise ConfigError(f"metrics.{task}: no run has this task; must be one of {', '.join(tasks)}.")
+    chosen = {}
+    for task in tasks:
+        results = [run.results for run in finished if run.results is not None and task in run.tasks]
+        own = [name.rpartition("/")[2] for r in results for name in r.monitors if name.split("/")[1] == task]
+        have = sorted({n.rpartition("/")[2] for r in results for n in r.metrics if n.startswith(f"test/{task}/")})
+        metric = given.get(task) or own[0]
+        if metric not in have:
+            hint = nearest(metric, have) or "."
+            raise ConfigError(f"metrics.{task}: found '{metric}'; must be one of {', '.join(have)}{hint}")
+        chosen[task] = metric
+    return chosen
+
+
+def _cost(run: Run) -> Cost:
+    results = run.results
+    assert results is not None
+    inference = results.inference_images_per_second
+    known = math.isfinite(inference)
+    return Cost(results.parameters, results.wall_seconds, inference if known else results.images_per_second, known)
+
+
+def _together(costs: Sequence[Cost]) -> Cost:
+    """The cost of several networks that run one after another on every image."""
+    per_image = sum(1 / cost.images_per_second for cost in costs)
+    return Cost(
+        sum(cost.parameters for cost in costs),
+        sum(cost.seconds for cost in costs),
+        1 / per_image,
+        all(cost.at_inference for cost in costs),
+    )
+
+
+def _mean_cost(costs: Sequence[Cost]) -> Cost:
+    return Cost(
+        fmean(cost.parameters for cost in costs),
+        fmean(cost.seconds for cost in costs),
+        fmean(cost.images_per_second for cost in costs),
+        all(cost.at_inference for cost in costs),
+    )

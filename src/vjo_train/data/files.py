@@ -1,0 +1,74 @@
+"""Plain image files, without annotations, as batches: the way of the evaluation's images from the file on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vjo_train.data.decode import read_image
+from vjo_train.data.loading import BatchLoader
+from vjo_train.data.transforms import Picture, letterbox
+from vjo_train.errors import DataError
+from vjo_train.types import Batch, Target
+
+
+@dataclass
+class Loaded:
+    """What became of some files."""
+
+    batch: Batch
+    """The readable ones, in their order; may be empty. `ids` are the files' paths."""
+    places: list[int]
+    """Which of all files they are."""
+    pictures: list[Tensor]
+    """uint8 [3, H, W] as in the files."""
+    unreadable: dict[int, str]
+    """Which files could not be read, and why."""
+
+
+class Files(Dataset[Loaded]):
+    """Loads whole batches: `files[places]` is what became of these files.
+
+    Args:
+        paths: of all files.
+        size: side of the canvas.
+        num_classes: C.
+        tasks: what `Batch.tasks` says.
+    """
+
+    def __init__(self, paths: Sequence[Path], *, size: int, num_classes: int, tasks: Sequence[str]) -> None:
+        self.paths, self.size, self.num_classes, self.tasks = list(paths), size, num_classes, tuple(tasks)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, places: Sequence[int]) -> Loaded:
+        pictures: dict[int, Picture] = {}
+        unreadable: dict[int, str] = {}
+        for place in places:
+            try:
+                pictures[place] = Picture.bare(read_image(self.paths[place]))
+            except DataError as error:
+                unreadable[place] = str(error)
+        canvases = [letterbox(picture, self.size) for picture in pictures.values()]
+        images = [canvas.image for canvas, _, _ in canvases]
+        batch = Batch(
+            images=torch.stack(images) if images else torch.empty((0, 3, self.size, self.size), dtype=torch.uint8),
+            targets=[Target.unlabelled(size, self.num_classes) for _, size, _ in canvases],
+            ids=[str(self.paths[place]) for place in pictures],
+            scales=torch.tensor([scale for _, _, scale in canvases], dtype=torch.float32),
+            tasks=self.tasks,
+            originals=[Target.unlabelled(picture.size, self.num_classes) for picture in pictures.values()],
+        )
+        return Loaded(batch, list(pictures), [picture.image for picture in pictures.values()], unreadable)
+
+    def loader(self, batch_size: int, workers: int) -> BatchLoader:
+        """All files in their order, `batch_size` at a time."""
+        places = range(len(self))
+        turns = [list(places[start : start + batch_size]) for start in range(0, len(self), batch_size)]
+        return BatchLoader(self, turns, workers=min(workers, len(turns)), pin_memory=False)

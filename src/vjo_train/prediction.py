@@ -1,0 +1,122 @@
+"""Prediction on plain image files: from a checkpoint or an ONNX file to the files that users want."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from rich.console import Console
+from rich.progress import track
+
+from vjo_train import checkpoints
+from vjo_train.data.files import Loaded
+from vjo_train.data.loading import BatchLoader
+from vjo_train.errors import CheckpointError, ConfigError, DataError
+from vjo_train.heads.outputs import from_named_tensors, output_kind
+from vjo_train.module import MultiTaskModule
+from vjo_train.onnxfile import open_session
+from vjo_train.precision import choose_precision
+from vjo_train.report.predictions import PredictionFiles
+from vjo_train.types import Batch
+
+log = logging.getLogger("vjo_train")
+
+Accelerator: TypeAlias = Literal["auto", "cpu", "gpu"]
+Network: TypeAlias = Callable[[Batch], Mapping[str, list[Any]]]
+"""A batch -> task -> one prediction per image, in the image files' pixels, on the CPU."""
+
+
+def predict(network: Network, loader: BatchLoader, writer: PredictionFiles, *, progress: bool) -> int:
+    """Writes the predictions for all files; those that cannot be read are named and left out.
+
+    Args:
+        network: what predicts.
+        loader: of `data.files.Files`.
+        writer: takes the predictions.
+        progress: show a bar in a terminal.
+
+    Returns:
+        How many files could not be read.
+
+    Raises:
+        DataError: none could be read.
+    """
+    unreadable: dict[int, str] = {}
+    images = 0
+    console = Console()
+    hidden = not (progress and console.is_terminal)
+    for loaded in track(loader, "predicting", console=console, transient=True, disable=hidden):
+        assert isinstance(loaded, Loaded)
+        unreadable |= loaded.unreadable
+        found = network(loaded.batch) if loaded.places else {}
+        for k, (place, picture) in enumerate(zip(loaded.places, loaded.pictures, strict=True)):
+            writer.add(place, picture, {task: predictions[k] for task, predictions in found.items()})
+        images += len(loaded.places)
+    if not images:
+        raise DataError(f"source: none of the {len(unreadable)} files could be read: {next(iter(unreadable.values()))}")
+    writer.finish(unreadable)
+    for why in unreadable.values():
+        log.warning("Skipped %s", why)
+    counts = "".join(f", {count} of {task}" for task, count in writer.counts.items())
+    log.info("Predictions for %d images%s: %s", images, counts, writer.layout.output)
+    return len(unreadable)
+
+
+def by_checkpoint(module: MultiTaskModule, checkpoint: Path, accelerator: Accelerator, precision: str) -> Network:
+    """The network with the weights of a checkpoint, in the arithmetic of an evaluation.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged or of another network.
+        ConfigError: there is no such accelerator.
+    """
+    checkpoints.restore(module, checkpoint)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    try:
+        trainer = pl.Trainer(
+            accelerator=accelerator,
+            devices=1,
+            precision=choose_precision(precision, accelerator),  # type: ignore[arg-type]
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+        )
+    except MisconfigurationException as error:
+        raise ConfigError(f"accelerator: found {accelerator}; {' '.join(str(error).split())}") from error
+    device, arithmetic = trainer.strategy.root_device, trainer.precision_plugin
+    module.to(device).eval()
+
+    def network(batch: Batch) -> dict[str, list[Any]]:
+        with torch.inference_mode(), arithmetic.forward_context():
+            found = module.predict(batch.to(device))
+        return {task: [prediction.to("cpu") for prediction in known] for task, known in found.items()}
+
+    return network
+
+
+def by_onnx(module: MultiTaskModule, path: Path, accelerator: Accelerator) -> Network:
+    """The network of an ONNX file; the heads of `module`, which has no part in it else, decode its outputs.
+
+    Raises:
+        CheckpointError: the file is damaged, or lacks an output.
+        ConfigError: onnxruntime is not installed or has no such accelerator.
+    """
+    session = open_session(path, accelerator)
+    (name,) = (given.name for given in session.get_inputs())
+    names = [given.name for given in session.get_outputs()]
+    heads = {task: module.head(task) for task in module.tasks}
+
+    def network(batch: Batch) -> dict[str, list[Any]]:
+        values = session.run(names, {name: batch.images.numpy()})
+        tensors = {name: torch.from_numpy(value) for name, value in zip(names, values, strict=True)}
+        try:
+            outputs = {task: from_named_tensors(task, output_kind(task, head), tensors) for task, head in heads.items()}
+        except KeyError as error:
+            raise CheckpointError(f"model: {path} has no output {error}; was it written by another version?") from error
+        return {task: head.decode(outputs[task], batch) for task, head in heads.items()}
+
+    return network

@@ -1,0 +1,84 @@
+"""What is in a data set: tables for the terminal, a grid of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PIL import Image
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from vjo_train.data.faults import Fault
+from vjo_train.report.drawing import draw_target, grid
+from vjo_train.report.tables import note
+from vjo_train.types import Batch
+
+NOTE = (
+    "Width and height: least/median/greatest in pixels. "
+    "Object side: square root of a box's area in pixels of the canvas, 5%/median/95%."
+)
+SHOWN = 3
+"""Examples of each kind of fault in the terminal; the JSON has all."""
+
+
+def summary_tables(splits: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+    """Counts by split, then images and objects by class; `splits` as `inspection.summarise` makes them."""
+    counts = Table(title="Splits", title_justify="left", title_style="bold")
+    counts.add_column("", style="cyan")
+    for name in splits:
+        counts.add_column(name, justify="right")
+    for key in ("images", "objects", "difficult", "without_objects"):
+        counts.add_row(key.replace("_", " "), *(str(split[key]) for split in splits.values()))
+    counts.add_section()
+    for field in ("classes", "boxes", "semantic", "masks"):
+        counts.add_row(f"with {field}", *(_share(split["labelled"][field], split) for split in splits.values()))
+    counts.add_section()
+    for key, text in (("width", "width"), ("height", "height"), ("object_side", "object side")):
+        counts.add_row(text, *(_range(split[key]) for split in splits.values()))
+    return Group(counts, note(NOTE), _classes(splits))
+
+
+def fault_table(faults: Sequence[Fault]) -> RenderableType:
+    """The faults by kind, fatal ones first, with a few examples of each."""
+    kinds = list(dict.fromkeys((not fault.fatal, fault.kind) for fault in faults))
+    table = Table(title="Faults", title_justify="left", title_style="bold", show_lines=True)
+    table.add_column("kind", style="cyan")
+    table.add_column("found", justify="right")
+    table.add_column("such as")
+    for harmless, kind in sorted(kinds):
+        own = [fault for fault in faults if fault.kind == kind]
+        examples = [escape(f"{fault.where}: {fault.what}") for fault in own[:SHOWN]]
+        table.add_row(kind, str(len(own)), "\n".join(examples), style=None if harmless else "bold red")
+    return table
+
+
+def picture_grid(batch: Batch, classes: Sequence[str], side: int = 240) -> Image.Image:
+    """The images of an evaluation batch with what is annotated on them."""
+    panels = []
+    for image, target, original, name in zip(batch.images, batch.targets, batch.originals, batch.ids, strict=True):
+        height, width = target.size
+        panels.append(draw_target(image[:, :height, :width], original, classes, side=side, caption=name))
+    return grid(panels)
+
+
+def _classes(splits: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table(title="Classes: images / objects", title_justify="left", title_style="bold")
+    table.add_column("class", style="cyan")
+    for name in splits:
+        table.add_column(name, justify="right")
+    for label in next(iter(splits.values()))["images_per_class"]:
+        table.add_row(
+            label,
+            *(f"{s['images_per_class'][label]} / {s['objects_per_class'][label]}" for s in splits.values()),
+        )
+    return table
+
+
+def _share(count: int, split: Mapping[str, Any]) -> str:
+    return f"{count} ({100 * count / split['images']:.0f}%)"
+
+
+def _range(figures: Mapping[str, float] | None) -> str:
+    return "-" if figures is None else "/".join(f"{value:g}" for value in figures.values())

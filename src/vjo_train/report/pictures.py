@@ -1,0 +1,69 @@
+"""Pictures of what the network says, drawn from batches: in the run's folder and to the loggers that take images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from PIL import Image
+from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+
+from vjo_train.report.drawing import draw_batch
+from vjo_train.types import Batch
+
+FOLDER = "val_predictions"
+
+
+class ValidationPictures(pl.Callback):
+    """Draws the first validation images, prediction beside truth, at each validation: `val_predictions/epoch=NN.png`.
+
+    With several ranks they are the first images of rank 0's share. Only the first batch is looked at.
+
+    Args:
+        output: the run's folder.
+        classes: the names of the classes.
+        limit: how many images at most.
+    """
+
+    def __init__(self, output: Path, classes: Sequence[str], limit: int) -> None:
+        self.folder = output / FOLDER
+        self.classes = tuple(classes)
+        self.limit = limit
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if batch_idx or not trainer.is_global_zero:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"epoch={trainer.current_epoch:02d}.png"
+        picture = draw(batch, outputs, self.classes, self.limit)
+        picture.save(path)
+        for logger in trainer.loggers:
+            log_picture(logger, picture, path, trainer.global_step)
+
+
+def draw(batch: Batch, predictions: Mapping[str, Sequence[Any]], classes: Sequence[str], limit: int = 8) -> Image.Image:
+    """The first `limit` images of an evaluation batch, with task -> predictions as they come from the module."""
+    found = {task: [prediction.to("cpu") for prediction in known[:limit]] for task, known in predictions.items()}
+    return draw_batch(batch.to("cpu"), found, classes, limit=limit)
+
+
+def log_picture(logger: Logger, picture: Image.Image, path: Path, step: int) -> None:
+    """Hands a picture, which also lies at `path`, to a logger; nothing where the logger takes no images."""
+    match logger:
+        case TensorBoardLogger():
+            logger.experiment.add_image("val/predictions", np.asarray(picture), step, dataformats="HWC")
+        case WandbLogger():
+            logger.log_image("val/predictions", [picture], step)
+        case MLFlowLogger():
+            logger.experiment.log_artifact(logger.run_id, str(path), FOLDER)

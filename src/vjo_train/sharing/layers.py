@@ -1,0 +1,30 @@
+"""The layers that ways of sharing put between the shared network and the heads."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from torch import nn
+
+
+def block(inputs: int, outputs: int, size: int, norm: Literal["batch", "group"] = "group") -> nn.Sequential:
+    """A convolution of `size` x `size` cells that keeps the resolution, norm, ReLU."""
+    convolution = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
+    return nn.Sequential(convolution, normalised(outputs, norm), nn.ReLU(inplace=True))
+
+
+def halving(inputs: int, outputs: int) -> nn.Sequential:
+    """[B, inputs, h, w] -> [B, outputs, h / 2, w / 2], rounded up, with few parameters.
+
+    A depthwise 3x3 convolution of stride 2, a 1x1 convolution, group norm, ReLU.
+    """
+    depthwise = nn.Conv2d(inputs, inputs, 3, stride=2, padding=1, groups=inputs, bias=False)
+    return nn.Sequential(depthwise, *block(inputs, outputs, 1))
+
+
+def normalised(width: int, norm: Literal["batch", "group"]) -> nn.Module:
+    """Batch norm, or group norm (Wu, He 2018) of up to 32 groups of at least 8 channels."""
+    if norm == "batch":
+        return nn.BatchNorm2d(width)
+    return nn.GroupNorm(math.gcd(32, width, max(1, width // 8)), width)

@@ -1,0 +1,37 @@
+"""The ways of sharing by the names of their YAML files, for the tiny network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from vjo_train.sharing.adversarial import AdversarialSharing
+from vjo_train.sharing.base import Sharing
+from vjo_train.sharing.cross_stitch import CrossStitch
+from vjo_train.sharing.hard import HardSharing
+from vjo_train.sharing.hierarchical import Hierarchical
+from vjo_train.sharing.mmoe import MMoE
+from vjo_train.sharing.mtan import MTAN
+
+BUILD: dict[str, Callable[..., Sharing]] = {
+    "hard": HardSharing,
+    "mtan": MTAN,
+    "mmoe": partial(MMoE, experts=3, reduction=2),
+    "cross_stitch": CrossStitch,
+    "hierarchical": Hierarchical,
+    "adversarial": partial(AdversarialSharing, width=16, strength=1.0, difference=0.5),
+}
+NO_BATCH_NORM = {**BUILD, "mtan": partial(MTAN, norm="group")}
+"""For comparisons in which an image's features must not depend on the others of its batch."""
+
+THREE = ("classification", "detection", "semantic")
+ALL = (*THREE, "instance")
+LABELLED = [frozenset({"classes", "boxes", "semantic", "masks"}), frozenset({"classes", "boxes"})] * 2
+"""Of four images, two have masks."""
+DENSE = [frozenset({"classes", "boxes", "semantic"})] * 4
+
+
+def parameters_of(task: str, names: Any) -> set[str]:
+    """Those of the names of parameters that belong to one task: its head, and its own part of the sharing."""
+    return {name for name in names if task in name.split(".")}

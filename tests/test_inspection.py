@@ -1,0 +1,74 @@
+"""`vjo-data`: its files, its exit status, what it says of mistakes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+Answer = tuple[int, str, str]
+Command = Callable[..., Answer]
+SMALL = [
+    "dataset.generate.train=9",
+    "dataset.generate.val=3",
+    "dataset.generate.test=5",
+    "dataset.generate.image_size=64",
+]
+
+
+def test_summary_counts_and_shows_pictures(command: Command) -> None:
+    status, out, _ = command("vjo-data", "summary", *SMALL, "output=seen")
+    assert status == 0
+    content = json.loads(Path("seen/summary.json").read_text())
+    assert {name: split["images"] for name, split in content["splits"].items()} == {"train": 9, "val": 3, "test": 5}
+    train = content["splits"]["train"]
+    assert sum(train["objects_per_class"].values()) == train["objects"] > 0
+    assert train["labelled"] == {"classes": 9, "boxes": 9, "semantic": 4, "masks": 4}
+    assert train["width"] == {"least": 64, "median": 64, "greatest": 64}
+    assert 5 < train["object_side"]["5%"] < train["object_side"]["95%"] < 128
+    assert "triangle" in out
+    for name in content["splits"]:
+        with Image.open(f"seen/{name}.png") as picture:
+            assert min(picture.size) >= 240
+    before = Path("seen/train.png").read_bytes()
+    assert command("vjo-data", "summary", *SMALL, "output=again")[0] == 0
+    assert Path("again/train.png").read_bytes() == before
+
+
+def test_check_tells_by_its_status_whether_a_run_would_stop(command: Command) -> None:
+    _, out, _ = command("vjo-data", "download", *SMALL, "dataset.root=drawn")
+    assert "The data set lies in drawn: 17 images." in out
+    assert command("vjo-data", "check", *SMALL, "dataset.root=drawn", "output=seen")[0] == 0
+    Path("drawn/JPEGImages/000000.jpg").write_bytes(b"no picture")
+    status, out, _ = command("vjo-data", "check", *SMALL, "dataset.root=drawn", "output=seen")
+    assert status == 3
+    assert "Images checked: 17. Faults that would stop a run: 1, " in out
+    content = json.loads(Path("seen/check.json").read_text())
+    assert content["counts"]["unreadable image"] == 1
+    assert [fault["where"] for fault in content["faults"] if fault["fatal"]] == ["000000.jpg"]
+
+
+MISTAKES = [
+    ("", "no action given. It must be summary, check, download, such as: vjo-data summary dataset=shapes"),
+    ("sumary", "found the action 'sumary'; did you mean 'summary'? It must be "),
+    ("check dataset=vok", "dataset=vok: no such choice; did you mean 'voc'?"),
+    ("check dataset.siz=3", "Key 'siz' is not in 'dataset'; did you mean 'size'?"),
+    ("check outptu=x", "Key 'outptu' is not in the config; did you mean 'output'?"),
+    ("check dataset=voc2007 dataset.root=nowhere", "dataset.root: found 'nowhere', which is no folder"),
+    ("summary dataset=voc2007", "dataset.root: is null; give the folder that holds JPEGImages/"),
+    ("download dataset=voc dataset.root=. dataset.classes=[a]", "download: this data set can be neither fetched nor"),
+    ("-m check seed=1,2", "-m: vjo-data looks at one data set at a time."),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), MISTAKES, ids=[words for words, _ in MISTAKES])
+def test_mistake(command: Command, words: str, message: str) -> None:
+    status, out, err = command("vjo-data", *words.split())
+    assert message in err
+    assert err.startswith("vjo-data: error: ")
+    assert len(err.splitlines()) == 1
+    assert "Traceback" not in out + err
+    assert status == 2
