@@ -77,3 +77,13 @@ def test_trains_an_epoch(name: str, miniature: Path, tmp_path: Path, tmp_path_fa
     assert {metric.split("/")[1] for metric in results.metrics} == set(cfg.heads)
     tested = [value for metric, value in results.metrics.items() if metric.startswith("test/")]
     assert all(0 <= value <= 1 or math.isnan(value) for value in tested)
+
+
+def test_four_tasks_are_trained_and_tested_in_bfloat16(miniature: Path, tmp_path: Path) -> None:
+    from vjo_train import build
+
+    cfg = small("shapes_all_tasks", miniature, tmp_path / "cache")
+    cfg.trainer.precision = "bf16-mixed"
+    # The least threshold, so that masks are compared although nothing is learnt yet.
+    cfg.heads.instance.score_threshold = 0.0
+    assert build.train(cfg, tmp_path / "run").steps == 1

@@ -143,6 +143,13 @@ def test_iou_of_masks():
     assert mask_iou(a, b[:0]).shape == (2, 0)
 
 
+def test_iou_of_large_masks_is_exact_under_autocast():
+    masks = torch.zeros(2, 40, 40, dtype=torch.bool)
+    masks[0, :, :33], masks[1, :, 1:] = True, True
+    with torch.autocast("cpu", torch.bfloat16):
+        assert mask_iou(masks[:1], masks).tolist() == [[1, 32 * 40 / 1600]]
+
+
 def test_many_pixels_in_several_parts(monkeypatch):
     masks = torch.rand(7, 9, 11, generator=torch.Generator().manual_seed(0)) < 0.5
     whole = mask_iou(masks, masks[:3])

@@ -66,7 +66,8 @@ def mask_iou(first: Tensor, second: Tensor) -> Floats:
     kind = torch.float32 if pixels <= 1 << 24 else torch.float64
     flat = second.flatten(1).to(kind)
     step = max(1, ELEMENTS_AT_ONCE // max(1, pixels))
-    parts = [part.to(kind) @ flat.T for part in torch.split(first.flatten(1), step)] if len(first) else []
+    with torch.autocast(first.device.type, enabled=False):  # the products would be rounded to 16 bits
+        parts = [part.to(kind) @ flat.T for part in torch.split(first.flatten(1), step)] if len(first) else []
     common = torch.cat(parts) if parts else flat.new_zeros(0, len(second))
     areas = (mask.flatten(1).sum(1).cpu().numpy() for mask in (first, second))
     both = common.cpu().numpy().astype(np.float64)
