@@ -10,6 +10,8 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 
 log = logging.getLogger("vjo_train")
 
@@ -80,8 +82,10 @@ class Interruption(pl.Callback):
         return trainer.strategy.reduce_boolean_decision(self._asked, all=False)
 
     def _stop(self) -> None:
-        folder = self.path.parent.parent
-        log.warning("Stopped; the same command with hydra.run.dir='%s' trainer.resume=auto goes on from here.", folder)
+        key, folder = "hydra.run.dir", str(self.path.parent.parent)
+        if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
+            key, folder = "hydra.sweep.dir", str(Path(HydraConfig.get().sweep.dir).absolute())
+        log.warning("Stopped; the same command with %s='%s' trainer.resume=auto goes on from here.", key, folder)
         raise Stopped(130)
 
     def _listen(self) -> None:

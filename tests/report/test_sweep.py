@@ -91,6 +91,12 @@ def test_an_unfinished_run_is_shown_as_such(tmp_path):
     assert "Not finished: 10" in (tmp_path / "summary.md").read_text()
 
 
+def test_runs_of_several_cases_are_told_apart_by_their_folders(tmp_path):
+    for case in ("equal", "single-detection"):
+        (tmp_path / case / "seed1" / ".hydra").mkdir(parents=True)
+    assert read_sweep(find_runs(tmp_path)).unfinished == ["equal/seed1", "single-detection/seed1"]
+
+
 def test_overrides_are_split_at_the_first_equals_sign():
     given = ["seed=1", "+a.b=c=d", "~logger", "++x=", "dataset.classes=[a,b]"]
     assert split_overrides(given) == {

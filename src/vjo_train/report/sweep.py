@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -94,12 +95,15 @@ def find_runs(folder: Path) -> list[Path]:
 def read_sweep(runs: Sequence[Path]) -> Sweep:
     """Reads `results.json` of each run folder; a run without one counts as unfinished.
 
+    Runs are named by their folders, from the innermost folder that holds them all.
+
     The metrics shown are the monitors of the runs, or all test metrics where no run names monitors.
 
     Raises:
         CheckpointError: a results file is damaged.
     """
-    read = [_read_run(path) for path in runs]
+    common = os.path.commonpath([path.parent for path in runs]) if runs else ""
+    read = [_read_run(path, path.relative_to(common).as_posix()) for path in runs]
     keys = list(dict.fromkeys(key for run in read for key in run.overrides))
     # Finished or not, what all runs have in common says nothing about their differences.
     differing = [key for key in keys if len({run.overrides.get(key) for run in read}) > 1]
@@ -135,14 +139,14 @@ def write_sweep(folder: Path, runs: Sequence[Path]) -> None:
     write_atomically(folder / "summary.csv", _csv(sweep))
 
 
-def _read_run(path: Path) -> Run:
+def _read_run(path: Path, name: str) -> Run:
     if not (path / "results.json").is_file():
         file = path / ".hydra" / "overrides.yaml"
         overrides = [str(override) for override in OmegaConf.load(file)] if file.is_file() else []
-        return Run(path.name, split_overrides(overrides), [], None)
+        return Run(name, split_overrides(overrides), [], None)
     results = read_results(path / "results.json")
     return Run(
-        path.name,
+        name,
         split_overrides(results.overrides),
         results.monitors,
         results.metrics,
