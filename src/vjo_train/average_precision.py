@@ -42,6 +42,34 @@ def average_precision(hits: npt.NDArray[np.bool_], positives: int, interpolation
     return float(best_from_here[first[first < len(hits)]].sum() / 11)
 
 
+def precision_recall(
+    hits: npt.NDArray[np.bool_], positives: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The curve of one class: recall and precision [N] after each answer, best first.
+
+    Args:
+        hits: [N] whether the n-th best answer is right; answers that count neither way are left out.
+        positives: how many right answers there are, above 0.
+    """
+    found = np.cumsum(hits)
+    return found / positives, found / np.arange(1, len(hits) + 1)
+
+
+def interpolated_precision(hits: npt.NDArray[np.bool_], positives: int, steps: int = 100) -> npt.NDArray[np.float64]:
+    """[steps + 1]: the greatest precision at a recall of at least k / steps; 0 where that is never reached.
+
+    With 10 steps these are the points whose mean is the AP of VOC 2007, with 100 those of COCO's. Recalls are
+    compared as counts, as in `average_precision`. NaN without positives.
+    """
+    if positives == 0:
+        return np.full(steps + 1, np.nan)
+    found = np.cumsum(hits)
+    precision = found / np.arange(1, len(hits) + 1)
+    best_from_here = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
+    best: npt.NDArray[np.float64] = best_from_here[np.searchsorted(steps * found, np.arange(steps + 1) * positives)]
+    return best
+
+
 def resampled_average_precision(
     hits: npt.NDArray[np.bool_],
     image: npt.NDArray[np.integer],

@@ -62,7 +62,7 @@ def data() -> NoReturn:
 
 
 def report() -> NoReturn:
-    """`vjo-report runs=GLOB`: compares runs; the arguments are those of the process."""
+    """`vjo-report runs=GLOB` compares runs, `run=DIR` writes one's page; the arguments are those of the process."""
     sys.exit(_guard("vjo-report", _report_command))
 
 
@@ -215,6 +215,11 @@ def _report_command() -> None:
     if args.multirun:
         raise ConfigError("-m: vjo-report writes one report; several patterns of runs are given as runs=[a,b].")
     cfg = preflight.reporting(_composer("report", args), args.overrides)
+    if cfg.run is not None:
+        from vjo_train.pages.run import write_run_page
+
+        print(f"Report: {write_run_page(Path(cfg.run), None if cfg.output is None else Path(cfg.output))}")
+        return
     from vjo_train.comparison import command
 
     command.write_report(cfg)
@@ -292,7 +297,11 @@ def _hydra(config_name: str, job: Callable[[Any], None]) -> None:
     import hydra
 
     logging.raiseExceptions = False  # a log that cannot be written to, on a full disk, is no reason for tracebacks
-    hydra.main(config_path="pkg://vjo_train.conf", config_name=config_name, version_base="1.3")(job)()
+    logging.captureWarnings(True)  # so that they stand in the run's log file too
+    try:
+        hydra.main(config_path="pkg://vjo_train.conf", config_name=config_name, version_base="1.3")(job)()
+    finally:
+        logging.captureWarnings(False)
 
 
 def _parse_flags() -> argparse.Namespace:

@@ -360,11 +360,17 @@ def reporting(composer: Composer, overrides: list[str]) -> DictConfig:
     cfg = composer.compose(overrides)
     with open_dict(cfg):
         del cfg["hydra"]
-    if OmegaConf.is_missing(cfg, "runs"):
+    check(cfg, ReportConfig)
+    if cfg.run is None and cfg.runs is None:
         near = runs.nearby(Path("multirun"))
         shown = f" Runs here: {', '.join(map(str, near))}." if near else ""
-        raise ConfigError(f"runs: missing; vjo-report runs=GLOB needs the folders of runs, or one above them.{shown}")
-    check(cfg, ReportConfig)
+        raise ConfigError(
+            f"runs: missing; vjo-report runs=GLOB needs the folders of runs, or one above them; run=DIR one.{shown}"
+        )
+    if cfg.run is not None:
+        if cfg.runs is not None:
+            raise ConfigError("run: given next to runs; one run's own page is run=DIR, a comparison runs=GLOB.")
+        runs.load_config(Path(cfg.run))
     return cfg
 
 

@@ -25,8 +25,10 @@ from vjo_train.faults import explained
 from vjo_train.files import remove_drafts
 from vjo_train.interruption import Interruption
 from vjo_train.module import MultiTaskModule
+from vjo_train.pages.run import write_run_page
 from vjo_train.precision import choose_precision
 from vjo_train.report.environment import describe_device, git_revision, package_versions
+from vjo_train.report.example_pictures import write_examples
 from vjo_train.report.files import write_atomically
 from vjo_train.report.history import History
 from vjo_train.report.image_weights import ImageWeights
@@ -140,6 +142,7 @@ def _test(
         test_seconds=seconds,
         inference_images_per_second=math.nan if batch is None else inference_speed(module, batch),
         skipped=job.data.skipped,
+        counts=_counts(job.data, bool(training)),
     )
     if trainer.is_global_zero:
         # The results last: a run that has them is finished.
@@ -147,11 +150,13 @@ def _test(
             write_atomically(job.output / records.FILE, records.to_bytes(module.records))
         if batch is not None:
             _draw(job, batch)
-        write_results(job.output / "results.json", results)
+            write_examples(job.output, module, job.data, batch.ids, module.records)
+        write_results(job.output / runs.RESULTS, results)
         console = Console()
         console.print(per_class_table(results.per_class, width=console.width))
         console.print(metrics_table(results.metrics, results.monitors))
-        log.info("Results: %s", job.output / "results.json")
+        log.info("Results: %s", job.output / runs.RESULTS)
+        _report(job.output)
     return results
 
 
@@ -226,6 +231,22 @@ def _draw(job: Job, batch: Batch) -> None:
     with torch.no_grad():
         found = job.module.predict(batch.to(job.module.device))
     draw(batch, found, job.data.classes).save(job.output / "predictions.png")
+
+
+def _counts(data: DataModule, trained: bool) -> dict[str, dict[str, int]]:
+    """How many images there are in each part of the data, and how many are labelled for each task."""
+    rows = {"train": data.train_rows, "val": data.val_rows, "meta": data.meta_rows} if trained else {}
+    rows["test"] = data.rows(data.test_split)
+    return {part: data.count(own) for part, own in rows.items() if len(own)}
+
+
+def _report(output: Path) -> None:
+    """Writes the run's page. The run is finished whatever comes of it, so what goes wrong is told, not raised."""
+    try:
+        log.info("Report: %s", write_run_page(output))
+    except Exception:
+        log.exception("The run is finished, but its report could not be written; vjo-report run='%s' tries again.",
+                      output)  # fmt: skip
 
 
 def _relative(path: Path, folder: Path) -> str:

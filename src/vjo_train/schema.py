@@ -145,15 +145,17 @@ class ReportConfig:
     """The keys of `vjo-report`.
 
     Attributes:
-        runs: glob patterns of run folders, or of folders above them.
-        output: where the report is written; None: the folder that holds all runs.
+        runs: glob patterns of run folders, or of folders above them, to compare.
+        run: one run's folder, whose own page is written; either this or `runs`.
+        output: where the report is written; None: the run's folder, or the one that holds all runs.
         metrics: task -> the metric that stands for it in delta_m; None: the heads' own.
         interval: what intervals are over; `auto` takes seeds where there are several, else images.
         level: how often intervals hold the truth.
         resamples: samples of the test images in a bootstrap.
     """
 
-    runs: str | Annotated[Sequence[str], Len(1)]
+    runs: str | Annotated[Sequence[str], Len(1)] | None = None
+    run: str | None = None
     output: str | None = None
     metrics: Mapping[str, str] | None = None
     interval: Literal["auto", "seeds", "images"] = "auto"

@@ -155,7 +155,9 @@ def test_the_files_hold_the_figures_in_full(command: Callable[..., Answer]) -> N
         ("runs=swep", "runs: found 'swep', which matches nothing. Did you mean 'sweep'?"),
         ("runs=empty", "runs: found 'empty', which leads to no run."),
         ("runs=sweep/*/seed9", "which matches nothing."),
-        ("run=sweep", "Key 'run' is not in the config; did you mean 'runs'?"),
+        ("run=sweep", "run: found 'sweep', which holds no .hydra/config.yaml; it must be the folder of a run."),
+        ("run=sweep/equal/seed1 runs=sweep", "run: given next to runs; one run's own page is run=DIR"),
+        ("rums=sweep", "Key 'rums' is not in the config; did you mean 'runs'?"),
         (
             "runs=sweep interval=image",
             "interval: found 'image' (text); must be one of auto, seeds, images; did you mean",

@@ -289,6 +289,11 @@ class DataModule(pl.LightningDataModule):
             chosen &= has[rows]
         return rows[chosen]
 
+    def count(self, rows: npt.NDArray[np.int64]) -> dict[str, int]:
+        """How many `images` there are, and how many of them are labelled for each task."""
+        labelled = {task: len(self.labelled_rows(rows, needs)) for task, needs in self.needs.items()}
+        return {"images": len(rows), **labelled}
+
     def describe(self, rows: npt.NDArray[np.int64]) -> dict[str, Any]:
         """Counts: images, objects, difficult, and per field the labelled images, per class the images and objects."""
         index = self.index

@@ -42,6 +42,7 @@ class Results:
         test_seconds: time spent testing.
         inference_images_per_second: forward and decoding of one test batch, without loading.
         skipped: split -> faulty images that were left out; empty where there were none.
+        counts: split (`train`, `val`, `meta`, `test`) -> its `images`, and how many of them are labelled for each task.
     """
 
     metrics: dict[str, float]
@@ -65,6 +66,7 @@ class Results:
     test_seconds: float = math.nan
     inference_images_per_second: float = math.nan
     skipped: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def images_seen(self) -> dict[str, int]:
