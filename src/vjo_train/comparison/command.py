@@ -8,9 +8,13 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
+from vjo_train import runs
 from vjo_train.comparison import tables
+from vjo_train.comparison.page import as_html
 from vjo_train.comparison.reading import find_folders, read_run
 from vjo_train.comparison.summary import Comparison, compare
+from vjo_train.errors import ConfigError
+from vjo_train.pages.run import FILE
 from vjo_train.report.files import write_atomically
 
 
@@ -18,7 +22,7 @@ def write_report(cfg: DictConfig) -> Comparison:
     """Compares the runs of a checked config, prints the tables and writes the files.
 
     Raises:
-        ConfigError: no runs, or runs that cannot be told apart.
+        ConfigError: no runs, runs that cannot be told apart, or an output folder that is a run's own.
         DataError: runs that were tested on different images.
         CheckpointError: a damaged file.
     """
@@ -27,17 +31,23 @@ def write_report(cfg: DictConfig) -> Comparison:
     metrics = {str(task): str(metric) for task, metric in (cfg.metrics or {}).items()}
     comparison = compare([read_run(folder) for folder in folders], metrics, cfg.interval, cfg.level, cfg.resamples)
     output = Path(cfg.output) if cfg.output is not None else common_folder(folders)
+    if (output / runs.CONFIG).is_file():
+        raise ConfigError(
+            f"output: '{output}' is a run's folder, which has a report.html of its own (vjo-report run='{output}' "
+            "writes it); give the comparison another output=, or more runs."
+        )
     console = Console()
     console.print(tables.terminal(comparison))
     write_files(comparison, output)
-    console.print(f"Report: {output / 'report.md'}, report.csv", highlight=False, soft_wrap=True)
+    console.print(f"Report: {output / 'report.md'}, report.csv, {FILE}", highlight=False, soft_wrap=True)
     return comparison
 
 
 def write_files(comparison: Comparison, output: Path) -> None:
-    """`report.md` and `report.csv`."""
+    """`report.md`, `report.csv` and `report.html`."""
     write_atomically(output / "report.md", tables.as_markdown(comparison))
     write_atomically(output / "report.csv", tables.as_csv(comparison))
+    write_atomically(output / FILE, as_html(comparison, output))
 
 
 def common_folder(folders: list[Path]) -> Path:
