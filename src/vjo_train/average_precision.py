@@ -33,13 +33,14 @@ def average_precision(hits: npt.NDArray[np.bool_], positives: int, interpolation
     """
     if positives == 0:
         return float("nan")
-    found = np.cumsum(hits)
-    precision = found / np.arange(1, len(hits) + 1)
+    places = np.flatnonzero(hits)  # precision only rises where an answer is right
+    precision = np.arange(1, len(places) + 1) / (places + 1)
     best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
     if interpolation == "area":
-        return float(best_from_here[hits].sum() / positives)  # recall grows by 1 / positives at each hit
-    first = np.searchsorted(10 * found, np.arange(11) * positives)  # the first row that reaches each recall
-    return float(best_from_here[first[first < len(hits)]].sum() / 11)
+        return float(best_from_here.sum() / positives)  # recall grows by 1 / positives at each hit
+    needed = -(-np.arange(11) * positives // 10)  # the right answers that reach each recall
+    first = np.maximum(needed, 1) - 1
+    return float(best_from_here[first[first < len(places)]].sum() / 11)
 
 
 def precision_recall(

@@ -88,12 +88,13 @@ class COCODetectionAP(DetectionMetric):
 
     def _precision(self) -> npt.NDArray[np.float64]:
         """[10 thresholds, C, 101 recalls]; -1 for classes without positives."""
-        detections, objects = self.rows("detections"), self.rows("objects")
         image, object_image = self.image_places()
         if not len(self.rows("images")):
             return np.full((10, self.num_classes, 101), -1.0)
-        truth = _annotations(objects, object_image, "difficult")
-        found = _annotations(detections, image, "score")
+        truth = _annotations(
+            object_image, self.rows("object_boxes"), self.rows("object_labels"), difficult=self.rows("difficult")
+        )
+        found = _annotations(image, self.rows("boxes"), self.rows("labels"), score=self.rows("scores"))
         sizes: dict[int, tuple[int, int]] = {}
         if self.iou_type == "segm":
             for annotations, name in ((truth, "object_masks"), (found, "detection_masks")):
@@ -126,16 +127,18 @@ def _mean(precision: npt.NDArray[np.float64]) -> float:
 
 
 def _annotations(
-    rows: npt.NDArray[np.float64], images: npt.NDArray[np.int64], mark: Literal["difficult", "score"]
+    images: npt.NDArray[np.int64],
+    boxes: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.int64],
+    **marks: npt.NDArray[Any],
 ) -> list[dict[str, Any]]:
-    """Rows (box, mark, label) as COCO's annotations, whose boxes are x, y, width, height; ids count from 1."""
-    boxes = np.concatenate([rows[:, :2], rows[:, 2:4] - rows[:, :2]], axis=1)
+    """COCO's annotations, whose boxes are x, y, width, height; ids count from 1. `marks` has one column by its name."""
+    ((mark, values),) = marks.items()
+    boxes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     areas = boxes[:, 2:].prod(axis=1)
-    columns = zip(
-        images.tolist(), boxes.tolist(), areas.tolist(), rows[:, 4].tolist(), rows[:, 5].tolist(), strict=True
-    )
+    columns = zip(*(column.tolist() for column in (images, boxes, areas, values, labels)), strict=True)
     return [
-        {"id": n, "image_id": image, "bbox": box, "area": area, mark: value, "category_id": int(label), "iscrowd": 0}
+        {"id": n, "image_id": image, "bbox": box, "area": area, mark: value, "category_id": label, "iscrowd": 0}
         for n, (image, box, area, value, label) in enumerate(columns, 1)
     ]
 

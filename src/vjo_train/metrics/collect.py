@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import math
 from collections.abc import Mapping, Sequence, Set
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from torchmetrics import Metric
 
 FLOATS: Set[torch.dtype] = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 INTEGERS: Set[torch.dtype] = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+NUMBERS, FLAGS = FLOATS | INTEGERS, {torch.bool}
 
 
 class RowMetric(Metric):
@@ -52,6 +52,11 @@ class RowMetric(Metric):
         empty = self._empty[name].numpy()
         return torch.cat(tensors).cpu().numpy().astype(empty.dtype, copy=False) if tensors else empty
 
+    def arrived(self, name: str) -> int:
+        """How many images this rank has taken, from the state `name`, whose first column is their numbers."""
+        state = getattr(self, name)
+        return int(state[-1][-1].reshape(-1)[0]) + 1 if state and len(state[-1]) else 0
+
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gathers the ranks' rows; a rank without any takes part with none, of the right shape and type."""
         for name, empty in self._empty.items():
@@ -67,15 +72,23 @@ class DetectionMetric(RowMetric):
         num_classes: C; labels are 0..C-1.
     """
 
-    detections: list[Tensor]
-    objects: list[Tensor]
+    boxes: list[Tensor]
+    scores: list[Tensor]
+    labels: list[Tensor]
+    object_boxes: list[Tensor]
+    difficult: list[Tensor]
+    object_labels: list[Tensor]
     images: list[Tensor]
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.num_classes = check_classes(num_classes)
-        self.add_rows("detections", 6, torch.float64)  # box, score, label
-        self.add_rows("objects", 6, torch.float64)  # box, difficult, label
+        self.add_rows("boxes", 4, torch.float64)
+        self.add_rows("scores", None, torch.float64)
+        self.add_rows("labels", None, torch.int64)
+        self.add_rows("object_boxes", 4, torch.float64)
+        self.add_rows("difficult", None, torch.bool)
+        self.add_rows("object_labels", None, torch.int64)
         self.add_rows("images", 3, torch.int64)  # number on this rank, detections, objects
 
     def update(self, preds: Sequence[Mapping[str, Tensor]], targets: Sequence[Mapping[str, Tensor]]) -> None:
@@ -97,12 +110,36 @@ class DetectionMetric(RowMetric):
         if not preds:
             return
         marked = [item if "difficult" in item else _none_difficult(item) for item in targets]
-        detections, answers = _table("preds", preds, "scores", self.num_classes)
-        objects, there = _table("targets", marked, "difficult", self.num_classes)
-        before = sum(len(rows) for rows in self.images)
-        self.append("detections", detections)
-        self.append("objects", objects)
+        answers = [_check_item("preds", index, item, "scores") for index, item in enumerate(preds)]
+        there = [_check_item("targets", index, item, "difficult") for index, item in enumerate(marked)]
+        detections = self._joined("preds", preds, answers, "scores")
+        objects = self._joined("targets", marked, there, "difficult")
+        before = self.arrived("images")
+        for names, columns in (
+            (("boxes", "scores", "labels"), detections),
+            (("object_boxes", "difficult", "object_labels"), objects),
+        ):
+            for state, column in zip(names, columns, strict=True):
+                if len(column):
+                    self.append(state, column)
         self.append("images", torch.tensor([range(before, before + len(preds)), answers, there]).T)
+
+    def _joined(
+        self, name: str, items: Sequence[Mapping[str, Tensor]], counts: Sequence[int], mark: str
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Boxes [N, 4], `mark` (scores or difficult) [N] and labels [N] of all images, their values checked."""
+        some = [item for item, count in zip(items, counts, strict=True) if count]
+        if not some:
+            return torch.empty(0, 4), torch.empty(0), torch.empty(0)
+        boxes, marks, labels = (torch.cat([item[key] for item in some]) for key in ("boxes", mark, "labels"))
+        wide = torch.float32 if labels.device.type == "mps" else torch.float64  # all that this device has
+        boxes, values = boxes.detach().to(wide), marks.detach().to(wide)
+        least, greatest = labels.aminmax()
+        # One sum is finite if all numbers are; whether all are if it is not, is looked at only then.
+        if least < 0 or greatest >= self.num_classes or not math.isfinite(boxes.sum() + values.sum()):
+            for index, item in enumerate(items):
+                _check_values(f"{name}[{index}]", item, mark, self.num_classes)
+        return boxes, marks, labels
 
     def image_places(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """For each row of `detections` [N] and of `objects` [M], its image's place in the order of arrival."""
@@ -124,55 +161,40 @@ def _none_difficult(item: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     return {**item, "difficult": torch.zeros_like(labels, dtype=torch.bool)} if isinstance(labels, Tensor) else item
 
 
-def _table(name: str, items: Sequence[Mapping[str, Tensor]], mark: str, classes: int) -> tuple[Tensor, list[int]]:
-    """Boxes, `mark` (scores or difficult) and labels of all images as rows [N, 6] float64, and their number by image.
-
-    On a device without float64 the rows are float32.
-    """
-    numbers = [_check_item(f"{name}[{index}]", item, mark) for index, item in enumerate(items)]
-    labels = torch.cat([item["labels"] for item in items])
-    columns = [
-        torch.cat([item["boxes"].reshape(-1, 4) for item in items]),
-        torch.cat([item[mark] for item in items])[:, None],
-        labels[:, None],
-    ]
-    wide = torch.float32 if labels.device.type == "mps" else torch.float64
-    rows = torch.cat([column.detach().to(wide) for column in columns], dim=1)
-    bounds = list(accumulate(numbers))
-    wrong = torch.stack([~rows.isfinite().all(dim=1), (labels < 0) | (labels >= classes)], dim=1).nonzero()
-    if len(wrong):
-        row, what = (int(number) for number in wrong[0])
-        image = bisect_right(bounds, row)
-        if what == 0:
-            field, values = ("boxes", rows[row, :4]) if not rows[row, :4].isfinite().all() else (mark, rows[row, 4])
-            raise ValueError(f"`{name}[{image}].{field}` should be finite. Found {values.tolist()}.")
-        raise ValueError(f"`{name}[{image}].labels` should be in 0..{classes - 1}. Found {int(labels[row])}.")
-    return rows, numbers
-
-
-def _check_item(where: str, item: Mapping[str, Tensor], mark: str) -> int:
+def _check_item(name: str, index: int, item: Mapping[str, Tensor], mark: str) -> int:
     """Checks keys, shapes and types of one image; returns its number of boxes."""
-    for key in ("boxes", mark, "labels"):
-        if not isinstance(item.get(key), Tensor):
-            found = _form(item[key]) if key in item else f"the keys {sorted(item)}"
-            raise ValueError(f"`{where}` should have a tensor `{key}`. Found {found}.")
-    boxes, marks, labels = item["boxes"], item[mark], item["labels"]
+    boxes, marks, labels = item.get("boxes"), item.get(mark), item.get("labels")
+    if not (isinstance(boxes, Tensor) and isinstance(marks, Tensor) and isinstance(labels, Tensor)):
+        key = next(key for key in ("boxes", mark, "labels") if not isinstance(item.get(key), Tensor))
+        found = _form(item[key]) if key in item else f"the keys {sorted(item)}"
+        raise ValueError(f"`{name}[{index}]` should have a tensor `{key}`. Found {found}.")
     shape = boxes.shape
     if shape[1:] != (4,) and shape != (0,):
-        raise ValueError(f"`{where}.boxes` should have the shape [N, 4]. Found {list(shape)}.")
+        raise ValueError(f"`{name}[{index}].boxes` should have the shape [N, 4]. Found {list(shape)}.")
+    count = shape[0]
     for key, value in ((mark, marks), ("labels", labels)):
-        if value.shape != shape[:1]:
-            raise ValueError(f"`{where}.{key}` should have the shape [{shape[0]}]. Found {list(value.shape)}.")
-    if shape[0] == 0:
+        if value.shape != (count,):
+            raise ValueError(f"`{name}[{index}].{key}` should have the shape [{count}]. Found {list(value.shape)}.")
+    if count == 0:
         return 0  # an empty tensor may be of any type, as `torch.tensor([])` is
-    for key, dtype, allowed in (
-        ("boxes", boxes.dtype, FLOATS | INTEGERS),
-        (mark, marks.dtype, {torch.bool} if mark == "difficult" else FLOATS),
-        ("labels", labels.dtype, INTEGERS),
+    for key, value, allowed in (
+        ("boxes", boxes, NUMBERS),
+        (mark, marks, FLAGS if mark == "difficult" else FLOATS),
+        ("labels", labels, INTEGERS),
     ):
-        if dtype not in allowed:
-            raise ValueError(f"`{where}.{key}` should be {_kinds(allowed)}. Found {dtype}.")
-    return int(shape[0])
+        if value.dtype not in allowed:
+            raise ValueError(f"`{name}[{index}].{key}` should be {_kinds(allowed)}. Found {value.dtype}.")
+    return count
+
+
+def _check_values(where: str, item: Mapping[str, Tensor], mark: str, classes: int) -> None:
+    """Checks that the numbers of one image are finite, and its labels of 0..C-1."""
+    for key in ("boxes", mark):
+        if len(wrong := item[key][~item[key].isfinite()]):
+            raise ValueError(f"`{where}.{key}` should be finite. Found {wrong[0].item()}.")
+    labels = item["labels"]
+    if len(wrong := labels[(labels < 0) | (labels >= classes)]):
+        raise ValueError(f"`{where}.labels` should be in 0..{classes - 1}. Found {wrong[0].item():.0f}.")
 
 
 def _kinds(dtypes: Set[torch.dtype]) -> str:

@@ -41,7 +41,7 @@ def best_objects(boxes: Floats, groups: Integers, objects: Floats, object_groups
 
     Args:
         boxes: [N, 4] detections in inclusive pixels.
-        groups: [N] any numbers that are equal for the same image and class.
+        groups: [N] small numbers from 0, equal for the same image and class.
         objects: [M, 4] ground truth.
         object_groups: [M] likewise.
 
@@ -52,9 +52,9 @@ def best_objects(boxes: Floats, groups: Integers, objects: Floats, object_groups
     if not len(objects):
         return iou, best
     by_group = np.argsort(object_groups, kind="stable")
-    present, starts, counts = np.unique(object_groups[by_group], return_index=True, return_counts=True)
-    place = np.minimum(np.searchsorted(present, groups), len(present) - 1)
-    start, count = starts[place], np.where(present[place] == groups, counts[place], 0)
+    counts = np.bincount(object_groups, minlength=1 + groups.max(initial=0))
+    starts = np.cumsum(counts) - counts
+    start, count = starts[groups], counts[groups]
     for rows in _chunks(np.flatnonzero(count), count):
         number = count[rows]
         ends = np.cumsum(number)

@@ -22,6 +22,7 @@ from vjo_train.average_precision import (
 )
 from vjo_train.metrics.collect import FLOATS, INTEGERS, DetectionMetric, RowMetric, check_classes
 from vjo_train.metrics.matching import Floats, Integers, best_objects, judge
+from vjo_train.metrics.ranking import ranking
 from vjo_train.records import Matches, Scores
 
 
@@ -86,19 +87,17 @@ class VOCDetectionAPs(DetectionMetric):
             return self._matched()
 
     def _matched(self) -> Matches:
-        detections, objects = self.rows("detections"), self.rows("objects")
         image, object_image = self.image_places()
-        labels, object_labels = detections[:, 5].astype(np.int64), objects[:, 5].astype(np.int64)
-        difficult = objects[:, 4] > 0
+        scores, labels, object_labels = self.rows("scores"), self.rows("labels"), self.rows("object_labels")
+        difficult, images = self.rows("difficult"), len(self.rows("images"))
         iou, best = self.matches(image, object_image)
-        ranking = _ranking(image, detections[:, 4], labels)
-        verdicts = [judge(iou[ranking], best[ranking], difficult, setting[0]) for setting in self.settings.values()]
-        images = len(self.rows("images"))
+        order = ranking(labels, scores, image)
+        verdicts = [judge(iou[order], best[order], difficult, setting[0]) for setting in self.settings.values()]
         cell = object_image[~difficult] * self.num_classes + object_labels[~difficult]
         return Matches(
-            image=image[ranking].astype(np.int32),
-            label=labels[ranking].astype(np.int16),
-            score=detections[ranking, 4].astype(np.float32),
+            image=image[order].astype(np.int32),
+            label=labels[order].astype(np.int16),
+            score=scores[order].astype(np.float32),
             hits=np.stack([hits for hits, _ in verdicts]),
             counted=np.stack([counted for _, counted in verdicts]),
             objects=np.bincount(cell, minlength=images * self.num_classes).reshape(images, self.num_classes),
@@ -107,18 +106,17 @@ class VOCDetectionAPs(DetectionMetric):
         )
 
     def matches(self, image: Integers, object_image: Integers) -> tuple[Floats, Integers]:
-        """For each row of `detections` the greatest IoU with an object of its image and class, and that object's row.
+        """For each detection the greatest IoU with an object of its image and class, and that object's row.
 
         Args:
             image: [N] the image of each detection.
             object_image: [M] the image of each object.
         """
-        detections, objects = self.rows("detections"), self.rows("objects")
         return best_objects(
-            detections[:, :4],
-            image * self.num_classes + detections[:, 5].astype(np.int64),
-            objects[:, :4],
-            object_image * self.num_classes + objects[:, 5].astype(np.int64),
+            self.rows("boxes"),
+            image * self.num_classes + self.rows("labels"),
+            self.rows("object_boxes"),
+            object_image * self.num_classes + self.rows("object_labels"),
         )
 
 
@@ -196,7 +194,7 @@ class VOCClassificationAP(RowMetric):
             raise ValueError(f"`scores` should be finite. Found {wrong[0].item()}.")
         if len(wrong := labels[(labels < -1) | (labels > 1)]):
             raise ValueError(f"`labels` should be 1, 0 or -1. Found {wrong[0].item()}.")
-        before = sum(len(rows) for rows in self.numbers)
+        before = self.arrived("numbers")
         self.append("scores", scores)
         self.append("labels", labels)
         self.append("numbers", torch.arange(before, before + len(scores)))
@@ -223,16 +221,6 @@ class VOCClassificationAP(RowMetric):
     def _scored(self) -> Scores:
         arrival = np.argsort(self.rows("numbers"), kind="stable")
         return Scores(self.rows("scores")[arrival], self.rows("labels")[arrival])
-
-
-def _ranking(
-    images: npt.NDArray[np.int64], scores: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """The order [N] by class, then score, then arrival: stable sorts from the last key to the first."""
-    order = np.argsort(images, kind="stable")
-    order = order[np.argsort(-scores[order], kind="stable")]
-    small = labels.astype(np.min_scalar_type(labels.max(initial=0)))  # numpy has a radix sort for 8 and 16 bits
-    return order[np.argsort(small[order], kind="stable")]
 
 
 def _tensor(value: float | npt.NDArray[np.float64], device: torch.device) -> Tensor:
