@@ -30,7 +30,7 @@ from bench_peers import libmtl_version
 from bench_sides import Section
 from vjo_train.report.environment import describe_device, git_revision, package_versions
 
-SECTIONS = ("loop", "weighting_2", "weighting_3", "weighting_4", "sharing", "evaluate", "inference")
+SECTIONS = ("loop", "weighting_2", "weighting_3", "weighting_4", "sharing", "evaluate", "coco", "inference")
 WEIGHTING = SECTIONS[1:4]
 """Named together by `weighting`: with two, three and four tasks."""
 
@@ -45,9 +45,15 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
         "--markdown", type=Path, metavar="FILE", help="write the tables there, as in docs/benchmarks.md"
     )
     parser.add_argument("--steps", type=int, default=4, metavar="N", help="training: steps a turn (default: 4)")
-    parser.add_argument("--images", type=int, default=4952, metavar="N", help="evaluate: images (default: 4952)")
     parser.add_argument(
-        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="all but evaluate: as for vjo-train; put it last"
+        "--images", type=int, default=4952, metavar="N", help="evaluate: images; coco takes a tenth (default: 4952)"
+    )
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="all but evaluate and coco: as for vjo-train; put it last",
     )
     args = parser.parse_args(words)
     args.sections = [part for name in args.sections for part in (WEIGHTING if name == "weighting" else (name,))]
@@ -64,6 +70,8 @@ def section(name: str, args: argparse.Namespace, folder: Path) -> Section:
     """A section, ready to be measured."""
     if name == "evaluate":
         return bench_evaluate.section(args.images)
+    if name == "coco":
+        return bench_evaluate.coco_section(max(1, args.images // 10))
     if name == "inference":
         return bench_inference.section(args.set, folder)
     if name == "loop":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence, Set
-from typing import Any
+from itertools import repeat
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from torchmetrics import Metric
 
 FLOATS: Set[torch.dtype] = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 INTEGERS: Set[torch.dtype] = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
-NUMBERS, FLAGS = FLOATS | INTEGERS, {torch.bool}
+NUMBERS = FLOATS | INTEGERS
 
 
 class RowMetric(Metric):
@@ -110,39 +111,19 @@ class DetectionMetric(RowMetric):
         if not preds:
             return
         marked = [item if "difficult" in item else _none_difficult(item) for item in targets]
-        answers = [_check_item("preds", index, item, "scores") for index, item in enumerate(preds)]
-        there = [_check_item("targets", index, item, "difficult") for index, item in enumerate(marked)]
-        detections = self._joined("preds", preds, answers, "scores")
-        objects = self._joined("targets", marked, there, "difficult")
+        answers = _joined("preds", preds, "scores", self.num_classes)
+        there = _joined("targets", marked, "difficult", self.num_classes)
         before = self.arrived("images")
-        for names, columns in (
-            (("boxes", "scores", "labels"), detections),
-            (("object_boxes", "difficult", "object_labels"), objects),
+        for state, rows in (
+            *zip(("boxes", "scores", "labels"), answers.columns, strict=False),
+            *zip(("object_boxes", "difficult", "object_labels"), there.columns, strict=False),
         ):
-            for state, column in zip(names, columns, strict=True):
-                if len(column):
-                    self.append(state, column)
-        self.append("images", torch.tensor([range(before, before + len(preds)), answers, there]).T)
-
-    def _joined(
-        self, name: str, items: Sequence[Mapping[str, Tensor]], counts: Sequence[int], mark: str
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes [N, 4], `mark` (scores or difficult) [N] and labels [N] of all images, their values checked."""
-        some = [item for item, count in zip(items, counts, strict=True) if count]
-        if not some:
-            return torch.empty(0, 4), torch.empty(0), torch.empty(0)
-        boxes, marks, labels = (torch.cat([item[key] for item in some]) for key in ("boxes", mark, "labels"))
-        wide = torch.float32 if labels.device.type == "mps" else torch.float64  # all that this device has
-        boxes, values = boxes.detach().to(wide), marks.detach().to(wide)
-        least, greatest = labels.aminmax()
-        # One sum is finite if all numbers are; whether all are if it is not, is looked at only then.
-        if least < 0 or greatest >= self.num_classes or not math.isfinite(boxes.sum() + values.sum()):
-            for index, item in enumerate(items):
-                _check_values(f"{name}[{index}]", item, mark, self.num_classes)
-        return boxes, marks, labels
+            self.append(state, rows)
+        numbers = [[*range(before, before + len(preds))], answers.counts, there.counts]
+        self.append("images", torch.from_numpy(np.array(numbers).T))
 
     def image_places(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """For each row of `detections` [N] and of `objects` [M], its image's place in the order of arrival."""
+        """For each detection [N] and each object [M], its image's place in the order of arrival."""
         images = self.rows("images")
         place = np.empty(len(images), dtype=np.int64)
         place[np.argsort(images[:, 0], kind="stable")] = np.arange(len(images))
@@ -161,29 +142,77 @@ def _none_difficult(item: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     return {**item, "difficult": torch.zeros_like(labels, dtype=torch.bool)} if isinstance(labels, Tensor) else item
 
 
-def _check_item(name: str, index: int, item: Mapping[str, Tensor], mark: str) -> int:
+class _Joined(NamedTuple):
+    """The boxes [N, 4], marks [N] and labels [N] of several images, one after the other."""
+
+    counts: list[int]
+    """Boxes of each image."""
+    columns: tuple[Tensor, ...]
+    """None if there are no boxes."""
+
+
+def _joined(name: str, items: Sequence[Mapping[str, Tensor]], mark: str, classes: int) -> _Joined:
+    """Joins `boxes`, `mark` (scores or difficult) and `labels`, checked first all at once, and one by one in doubt."""
+    keys = ("boxes", mark, "labels")
+    columns: list[list[Any]] = [[item.get(key) for item in items] for key in keys]
+    if not _usual(columns, mark):
+        counts = [_check_item(f"{name}[{index}]", item, mark) for index, item in enumerate(items)]
+        # Empty tensors may be of any type, and would make the whole one of it.
+        columns = [[item[key] for item, count in zip(items, counts, strict=True) if count] for key in keys]
+    else:
+        counts = list(map(Tensor.numel, columns[-1]))
+    if not any(counts):
+        return _Joined(counts, ())
+    boxes, marks, labels = map(torch.cat, columns)
+    least, greatest = (int(label) for label in labels.aminmax())
+    # A sum of finite numbers is finite; what is wrong if it is not, is looked for only then.
+    total = float(boxes.sum()) + (0.0 if mark == "difficult" else float(marks.sum()))
+    if least < 0 or greatest >= classes or not math.isfinite(total):
+        for index, item in enumerate(items):
+            _check_values(f"{name}[{index}]", item, mark, classes)
+    return _Joined(counts, (boxes, marks, labels))
+
+
+def _usual(columns: Sequence[Sequence[Any]], mark: str) -> bool:
+    """Whether all images have boxes [N, 4], marks [N] and labels [N] of the types that they should be of."""
+    if not all({*map(type, column)} == {Tensor} for column in columns):
+        return False
+    boxes, marks, labels = ([*map(Tensor.numel, column)] for column in columns)
+    return (
+        labels == marks
+        and [4 * count for count in labels] == boxes
+        and all({*map(Tensor.dim, column)} == {dim} for column, dim in zip(columns, (2, 1, 1), strict=True))
+        and {*map(Tensor.size, columns[0], repeat(1))} == {4}
+        and all(
+            {value.dtype for value in column} <= allowed
+            for column, allowed in zip(columns, (NUMBERS, _marks(mark), INTEGERS), strict=True)
+        )
+    )
+
+
+def _check_item(where: str, item: Mapping[str, Tensor], mark: str) -> int:
     """Checks keys, shapes and types of one image; returns its number of boxes."""
     boxes, marks, labels = item.get("boxes"), item.get(mark), item.get("labels")
     if not (isinstance(boxes, Tensor) and isinstance(marks, Tensor) and isinstance(labels, Tensor)):
         key = next(key for key in ("boxes", mark, "labels") if not isinstance(item.get(key), Tensor))
         found = _form(item[key]) if key in item else f"the keys {sorted(item)}"
-        raise ValueError(f"`{name}[{index}]` should have a tensor `{key}`. Found {found}.")
+        raise ValueError(f"`{where}` should have a tensor `{key}`. Found {found}.")
     shape = boxes.shape
     if shape[1:] != (4,) and shape != (0,):
-        raise ValueError(f"`{name}[{index}].boxes` should have the shape [N, 4]. Found {list(shape)}.")
+        raise ValueError(f"`{where}.boxes` should have the shape [N, 4]. Found {list(shape)}.")
     count = shape[0]
     for key, value in ((mark, marks), ("labels", labels)):
         if value.shape != (count,):
-            raise ValueError(f"`{name}[{index}].{key}` should have the shape [{count}]. Found {list(value.shape)}.")
+            raise ValueError(f"`{where}.{key}` should have the shape [{count}]. Found {list(value.shape)}.")
     if count == 0:
         return 0  # an empty tensor may be of any type, as `torch.tensor([])` is
     for key, value, allowed in (
         ("boxes", boxes, NUMBERS),
-        (mark, marks, FLAGS if mark == "difficult" else FLOATS),
+        (mark, marks, _marks(mark)),
         ("labels", labels, INTEGERS),
     ):
         if value.dtype not in allowed:
-            raise ValueError(f"`{name}[{index}].{key}` should be {_kinds(allowed)}. Found {value.dtype}.")
+            raise ValueError(f"`{where}.{key}` should be {_kinds(allowed)}. Found {value.dtype}.")
     return count
 
 
@@ -195,6 +224,10 @@ def _check_values(where: str, item: Mapping[str, Tensor], mark: str, classes: in
     labels = item["labels"]
     if len(wrong := labels[(labels < 0) | (labels >= classes)]):
         raise ValueError(f"`{where}.labels` should be in 0..{classes - 1}. Found {wrong[0].item():.0f}.")
+
+
+def _marks(mark: str) -> Set[torch.dtype]:
+    return {torch.bool} if mark == "difficult" else FLOATS
 
 
 def _kinds(dtypes: Set[torch.dtype]) -> str:

@@ -54,40 +54,44 @@ def best_objects(boxes: Floats, groups: Integers, objects: Floats, object_groups
     by_group = np.argsort(object_groups, kind="stable")
     counts = np.bincount(object_groups, minlength=1 + groups.max(initial=0))
     starts = np.cumsum(counts) - counts
-    start, count = starts[groups], counts[groups]
-    for rows in _chunks(np.flatnonzero(count), count):
-        number = count[rows]
+    asking = np.flatnonzero((counts > 0)[groups])
+    for rows in _chunks(asking, counts[groups[asking]]):
+        start, number = starts[groups[rows]], counts[groups[rows]]
         ends = np.cumsum(number)
         place = np.arange(ends[-1]) - np.repeat(ends - number, number)  # 0, 1 .. among a detection's candidates
-        candidates = by_group[np.repeat(start[rows], number) + place]
+        candidates = by_group[np.repeat(start, number) + place]
         overlaps = inclusive_iou(boxes[np.repeat(rows, number)], objects[candidates])
         iou[rows] = np.maximum.reduceat(overlaps, ends - number)
         first = np.where(overlaps == np.repeat(iou[rows], number), place, ends[-1])
-        best[rows] = by_group[start[rows] + np.minimum.reduceat(first, ends - number)]
+        best[rows] = by_group[start + np.minimum.reduceat(first, ends - number)]
     return iou, best
 
 
-def _chunks(rows: Integers, count: Integers) -> Iterator[Integers]:
-    """Cuts `rows` so that each part has about `PAIRS_AT_ONCE` candidates."""
-    chunk = np.cumsum(count[rows]) // PAIRS_AT_ONCE
+def _chunks(rows: Integers, counts: Integers) -> Iterator[Integers]:
+    """Cuts `rows` so that each part has about `PAIRS_AT_ONCE` candidates, where each row has `counts` of them."""
+    chunk = np.cumsum(counts) // PAIRS_AT_ONCE
     yield from (part for part in np.split(rows, np.flatnonzero(np.diff(chunk)) + 1) if len(part))
 
 
-def judge(iou: Floats, best: Integers, difficult: Flags, threshold: float) -> tuple[Flags, Flags]:
+def judge(iou: Floats, best: Integers, difficult: Flags, threshold: float, order: Integers) -> tuple[Flags, Flags]:
     """Which detections are right, and which count at all (those that ask for a difficult object do not).
 
     An object goes to the first detection that asks for it and overlaps enough; later ones are false positives.
 
     Args:
-        iou: [N] overlaps, the detections of each class in order of score.
+        iou: [N] overlaps.
         best: [N] the objects asked for, indices into `difficult`, or -1.
         difficult: [M] per object.
         threshold: the least IoU that is enough, above 0.
+        order: [N] the detections, those of a class in order of score; that of the answers.
     """
-    enough = np.flatnonzero((best >= 0) & (iou >= threshold))
-    ignored = difficult[best[enough]]
-    claims = enough[~ignored]
+    enough = np.flatnonzero((iou >= threshold) & (best >= 0))
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
     hits, counted = np.zeros(len(iou), dtype=np.bool_), np.ones(len(iou), dtype=np.bool_)
-    hits[claims[np.unique(best[claims], return_index=True)[1]]] = True
-    counted[enough[ignored]] = False
+    ignored = difficult[best[enough]]
+    counted[place[enough[ignored]]] = False
+    claims = enough[~ignored]
+    claims = claims[np.argsort(place[claims])]
+    hits[place[claims[np.unique(best[claims], return_index=True)[1]]]] = True
     return hits, counted

@@ -29,14 +29,18 @@ def ranking(labels: Integers, scores: Floats, arrival: Integers) -> Integers:
 
 
 def _digits_from_the_greatest(scores: Floats) -> Iterator[npt.NDArray[np.uint16]]:
-    """16 bits at a time, the last first, of numbers that grow as the scores fall; those that are all equal are left out.
+    """16 bits at a time, the last first, of numbers that grow as the scores fall; without those that are all equal.
 
     The bits of a float that is not negative grow with it; those of a negative one fall.
     """
-    bits = (scores.astype(np.float64) + 0.0).view(np.uint64)  # -0.0 is 0.0
-    top = np.uint64(1 << 63)
-    keys = np.where(bits >= top, bits, bits ^ ~top)
-    for shift in range(0, 64, 16):
-        digit = (keys >> np.uint64(shift)).astype(np.uint16)
+    with np.errstate(over="ignore"):
+        narrow = scores.astype(np.float32)
+    exact = bool((narrow == scores).all())  # half as many digits
+    bits = (narrow + 0).view(np.uint32) if exact else (scores + 0).view(np.uint64)  # + 0: -0.0 is 0.0
+    size = 8 * bits.itemsize
+    positive = bits.dtype.type((1 << size - 1) - 1)
+    keys = np.where(bits > positive, bits, bits ^ positive)
+    for shift in range(0, size, 16):
+        digit = (keys >> bits.dtype.type(shift)).astype(np.uint16)
         if len(digit) and (digit != digit[0]).any():
             yield digit

@@ -92,12 +92,12 @@ class VOCDetectionAPs(DetectionMetric):
         difficult, images = self.rows("difficult"), len(self.rows("images"))
         iou, best = self.matches(image, object_image)
         order = ranking(labels, scores, image)
-        verdicts = [judge(iou[order], best[order], difficult, setting[0]) for setting in self.settings.values()]
+        verdicts = [judge(iou, best, difficult, setting[0], order) for setting in self.settings.values()]
         cell = object_image[~difficult] * self.num_classes + object_labels[~difficult]
         return Matches(
-            image=image[order].astype(np.int32),
-            label=labels[order].astype(np.int16),
-            score=scores[order].astype(np.float32),
+            image=image.astype(np.int32)[order],
+            label=labels.astype(np.int16)[order],
+            score=scores.astype(np.float32)[order],
             hits=np.stack([hits for hits, _ in verdicts]),
             counted=np.stack([counted for _, counted in verdicts]),
             objects=np.bincount(cell, minlength=images * self.num_classes).reshape(images, self.num_classes),
