@@ -3,8 +3,9 @@
     python scripts/soak.py --rounds 100 --json soak.json
 
 A round takes one of the scenarios, starts `vjo-train ... trainer.resume=auto`, ends it by a blow at a random moment,
-starts it again, up to three times, and lets the last start finish. Every start is the real command in a process of
-its own, forked from this one, where the imports are done already. Exit status 1 if anything differs.
+starts it again, up to three times, and lets the last start finish. Sometimes the newest checkpoint is cut short too.
+Every start is the real command in a process of its own, forked from this one, where the imports are done already.
+Exit status 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vjo_train import build as _build  # noqa: F401  what a run imports is imported before the first fork
-from vjo_train import cli
+from vjo_train import cli, runs
 
 SMALL = (
     "backbone=resnet10",
@@ -57,6 +58,10 @@ SCENARIOS = {
     "in turns by epoch": ("weighting=gradnorm", "schedule=alternating", "schedule.by=epoch", "dataset.workers=0"),
     "early stopping": ("weighting=equal", "dataset.workers=0", "trainer.early_stopping=1", "trainer.max_epochs=5"),
     "a number of steps": ("weighting=mgda", "dataset.workers=0", "trainer.max_steps=10", "dataset.val_split=null"),
+    "meta, adversarial": (
+        *("weighting=meta", "weighting.every=2", "dataset.meta_fraction=0.2", "sharing=adversarial"),
+        *("schedule=proportional", "dataset.workers=4"),
+    ),
 }
 TIMES = {"images_per_second", "data_wait", "seconds", "wall_seconds", "test_seconds", "inference_images_per_second"}
 PATIENCE = 300.0
@@ -80,6 +85,8 @@ class Blow:
     number: int
     seconds: float = 0.0
     file_event: int = 0
+    damage: bool = False
+    """Whether the newest checkpoint is cut short afterwards, where there is one before it."""
 
 
 def start(words: Sequence[str], folder: Path, on_file_event: Callable[[], None] | None = None) -> int:
@@ -159,16 +166,17 @@ def alone(words: Sequence[str], folder: Path) -> Alone:
 def choose_blow(rng: random.Random, left: Alone) -> Blow:
     """A blow somewhere in the time of a whole run, or a little after it."""
     kind = rng.choice(["time", "time", "file event", "writing"])
+    damage = rng.random() < 0.2
     if kind == "file event":
-        return Blow(kind, signal.SIGKILL, file_event=rng.randint(1, left.file_events))
+        return Blow(kind, signal.SIGKILL, file_event=rng.randint(1, left.file_events), damage=damage)
     if kind == "writing":
-        return Blow(kind, signal.SIGKILL, seconds=rng.uniform(0, left.seconds))
-    number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-    return Blow(kind, number, seconds=rng.uniform(0, 1.05 * left.seconds))
+        return Blow(kind, signal.SIGKILL, seconds=rng.uniform(0, left.seconds), damage=damage)
+    number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+    return Blow(kind, number, seconds=rng.uniform(0, 1.05 * left.seconds), damage=damage)
 
 
-def strike(words: Sequence[str], folder: Path, blow: Blow, rng: random.Random) -> int:
-    """Starts, ends by the blow; returns the exit status.
+def strike(words: Sequence[str], folder: Path, blow: Blow, rng: random.Random) -> tuple[int, bool]:
+    """Starts, ends by the blow; returns the exit status, and whether the newest checkpoint was damaged.
 
     Raises:
         RuntimeError: the process did not end.
@@ -195,7 +203,11 @@ def strike(words: Sequence[str], folder: Path, blow: Blow, rng: random.Random) -
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         raise RuntimeError(f"hung after {blow}")
-    return status
+    last, previous = runs.last_checkpoints(folder)
+    damaged = blow.damage and status != 0 and last.is_file() and previous.is_file()
+    if damaged:
+        os.truncate(last, rng.randrange(last.stat().st_size))
+    return status, damaged
 
 
 def differences(one: Path, two: Path) -> list[str]:
@@ -239,8 +251,9 @@ def play_round(name: str, words: Sequence[str], left: Alone, folder: Path, rng: 
     blows, wrong = [], []
     for _ in range(rng.randint(1, 3)):
         blow = choose_blow(rng, left)
-        status = strike(words, folder, blow, rng)
-        blows.append({"kind": blow.kind, "signal": signal.Signals(blow.number).name, "status": status})
+        status, damaged = strike(words, folder, blow, rng)
+        name_of = signal.Signals(blow.number).name
+        blows.append({"kind": blow.kind, "signal": name_of, "status": status, "damaged": damaged})
         # 0: it had finished before; 130: it stopped as asked; else the signal ended it.
         if status not in (0, 130, -blow.number):
             wrong.append(f"a start ended with {status} after {blow}")
@@ -256,14 +269,15 @@ def table(rounds: Sequence[dict[str, Any]]) -> Table:
     """A row per scenario."""
     shown = Table(title="Runs killed and resumed", title_justify="left", title_style="bold")
     shown.add_column("scenario", style="cyan")
-    kinds = ["SIGKILL", "SIGTERM", "SIGINT", "while writing", "at a file event", "after the end"]
-    for header in ("rounds", *kinds, "mismatches"):
+    kinds = ["SIGKILL", "SIGTERM", "SIGINT", "SIGUSR1", "while writing", "at a file event", "after the end"]
+    for header in ("rounds", *kinds, "damaged", "mismatches"):
         shown.add_column(header, justify="right")
     for name in [*dict.fromkeys(entry["scenario"] for entry in rounds), "all"]:
         chosen = [entry for entry in rounds if name in (entry["scenario"], "all")]
         counts = Counter(_label(blow) for entry in chosen for blow in entry["blows"])
+        damaged = sum(blow["damaged"] for entry in chosen for blow in entry["blows"])
         wrong = sum(bool(entry["wrong"]) for entry in chosen)
-        shown.add_row(name, str(len(chosen)), *(str(counts[kind]) for kind in kinds), str(wrong))
+        shown.add_row(name, *map(str, (len(chosen), *(counts[kind] for kind in kinds), damaged, wrong)))
     return shown
 
 
@@ -286,12 +300,14 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Plays the rounds, prints, writes; the words are those of the command line by default."""
-    args, console, begin = arguments(words), Console(), time.monotonic()
+    args, console, begin = arguments(words), Console(width=120), time.monotonic()
     rng = random.Random(args.seed)
     rounds: list[dict[str, Any]] = []
     with TemporaryDirectory() as temporary:
         base = (args.keep or Path(temporary)).absolute()
         base.mkdir(parents=True, exist_ok=True)
+        if any(base.iterdir()):
+            raise SystemExit(f"--keep: '{base}' is not empty; what lies there would be resumed.")
         common = [*SMALL, f"dataset.cache_dir={base / 'cache'}"]
         chosen = {name: [*common, *SCENARIOS[name]] for name in args.scenarios}
         left = {name: alone(run, base / f"alone-{number}") for number, (name, run) in enumerate(chosen.items())}
@@ -310,6 +326,7 @@ def main(words: Sequence[str] | None = None) -> None:
         report = {
             "rounds": len(rounds),
             "kills": sum(blow["status"] != 0 for entry in rounds for blow in entry["blows"]),
+            "damaged": sum(blow["damaged"] for entry in rounds for blow in entry["blows"]),
             "mismatches": sum(bool(entry["wrong"]) for entry in rounds),
             "seconds": round(time.monotonic() - begin, 1),
             "seconds_alone": {name: round(one.seconds, 2) for name, one in left.items()},
@@ -318,7 +335,7 @@ def main(words: Sequence[str] | None = None) -> None:
         if args.json:
             args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     console.print(table(rounds))
-    console.print({key: report[key] for key in ("rounds", "kills", "mismatches", "seconds")})
+    console.print({key: report[key] for key in ("rounds", "kills", "damaged", "mismatches", "seconds")})
     if report["mismatches"]:
         raise SystemExit(1)
 

@@ -19,6 +19,9 @@ else:
 
 log = logging.getLogger(__name__)
 
+LOCK = ".lock"
+"""The lock file of a folder that one process has to itself."""
+_DRAFT = ".tmp"
 _HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 _UNKNOWN = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -38,7 +41,7 @@ def replacing(path: Path, backup: Path | None = None) -> Iterator[IO[bytes]]:
         OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_DRAFT)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -57,9 +60,15 @@ def replacing(path: Path, backup: Path | None = None) -> Iterator[IO[bytes]]:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Deletes what killed processes left of files that they were writing; nobody may be writing there."""
-    for draft in folder.glob(".*.tmp"):
-        draft.unlink(missing_ok=True)
+    """Deletes what killed processes left of files that they were writing in a folder, to the bottom.
+
+    Nobody may be writing there; a folder inside that has a lock file of its own is another process's, and stays.
+    """
+    for place, inner, names in os.walk(folder):
+        inner[:] = [name for name in inner if not os.path.lexists(os.path.join(place, name, LOCK))]
+        for name in names:
+            if name.startswith(".") and name.endswith(_DRAFT):
+                Path(place, name).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vjo_train.errors import ConfigError
-from vjo_train.files import locked
+from vjo_train.files import LOCK, locked
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def reserved(place: Place) -> Iterator[Path]:
             folder = _made(place)
             with tempfile.TemporaryFile(dir=folder) as file:
                 file.write(b"0")
-            got = stack.enter_context(locked(folder / ".lock", wait=False))
+            got = stack.enter_context(locked(folder / LOCK, wait=False))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise ConfigError(f"{place.key}: '{place.folder}' cannot be made or written to ({reason}).") from error

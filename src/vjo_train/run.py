@@ -86,7 +86,7 @@ def train(job: Job) -> Results:
         log.info("Going on from %s.", resume)
     del going_on  # it is as large as the network
     if trainer.is_global_zero:
-        remove_drafts(job.output / checkpoints.FOLDER)
+        remove_drafts(job.output)
     with explained(job.data, job.output):
         trainer.fit(job.module, datamodule=job.data, ckpt_path=resume, weights_only=True)
         seen = images_seen(job.data, job.module.batches)
