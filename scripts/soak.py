@@ -47,12 +47,15 @@ SMALL = (
     "dataset.generate.test=4",
     "trainer.max_epochs=3",
     "trainer.progress=false",
+    "trainer.drawn_images=1",
     "trainer.accelerator=cpu",
     "trainer.resume=auto",
 )
 SCENARIOS = {
     "dwa, 2 workers": ("weighting=dwa", "dataset.workers=2"),
-    "pcgrad, accumulating": ("weighting=pcgrad", "dataset.workers=0", "trainer.accumulate_grad_batches=2"),
+    "pcgrad over dwa, accumulating": (
+        *("weighting=pcgrad", "weighting.losses=dwa", "dataset.workers=0", "trainer.accumulate_grad_batches=2"),
+    ),
     "famo, averaged weights": ("weighting=famo", "dataset.workers=0", "trainer.ema=0.9", "backbone.norm=batch"),
     "in turns by step": ("weighting=uncertainty", "schedule=alternating", "dataset.workers=2", "optimizer=adamw"),
     "in turns by epoch": ("weighting=gradnorm", "schedule=alternating", "schedule.by=epoch", "dataset.workers=0"),
@@ -64,7 +67,7 @@ SCENARIOS = {
     ),
 }
 TIMES = {"images_per_second", "data_wait", "seconds", "wall_seconds", "test_seconds", "inference_images_per_second"}
-PATIENCE = 300.0
+PATIENCE = 1800.0
 """Seconds after which a start counts as hanging."""
 
 
@@ -85,6 +88,8 @@ class Blow:
     number: int
     seconds: float = 0.0
     file_event: int = 0
+    twice: bool = False
+    """Whether the signal comes a second time soon after, to stop at once."""
     damage: bool = False
     """Whether the newest checkpoint is cut short afterwards, where there is one before it."""
 
@@ -114,6 +119,8 @@ def start(words: Sequence[str], folder: Path, on_file_event: Callable[[], None] 
         cli.train()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
+    except KeyboardInterrupt:
+        status = 130
     except BaseException:
         traceback.print_exc()
     finally:
@@ -172,7 +179,7 @@ def choose_blow(rng: random.Random, left: Alone) -> Blow:
     if kind == "writing":
         return Blow(kind, signal.SIGKILL, seconds=rng.uniform(0, left.seconds), damage=damage)
     number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-    return Blow(kind, number, seconds=rng.uniform(0, 1.05 * left.seconds), damage=damage)
+    return Blow(kind, number, seconds=rng.uniform(0, 1.05 * left.seconds), twice=rng.random() < 0.3, damage=damage)
 
 
 def strike(words: Sequence[str], folder: Path, blow: Blow, rng: random.Random) -> tuple[int, bool]:
@@ -198,6 +205,8 @@ def strike(words: Sequence[str], folder: Path, blow: Blow, rng: random.Random) -
             status = wait(pid, rng.uniform(0, 0.03)) if status is None else status
         if status is None:
             os.kill(pid, blow.number)
+            if blow.twice and (status := wait(pid, rng.uniform(0, 0.3))) is None:
+                os.kill(pid, blow.number)
     status = wait(pid, PATIENCE) if status is None else status
     if status is None:
         os.kill(pid, signal.SIGKILL)

@@ -42,6 +42,8 @@ class DurableIO(TorchCheckpointIO):
                 torch.save(checkpoint, file)
         except (OSError, RuntimeError) as error:  # torch hides the OSError of its file behind a RuntimeError
             cause = error if isinstance(error, OSError) else error.__context__
+            if isinstance(cause, SystemExit | KeyboardInterrupt):  # asked to stop at once while it was writing
+                raise cause from None
             if not isinstance(cause, OSError):
                 raise
             raise CheckpointError(

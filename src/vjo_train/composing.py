@@ -157,7 +157,7 @@ class Composer:
             return f"Key '{key}' is not in '{path}'{hint}"
         elsewhere = [full for full in _paths(parent) if full.rsplit(".", 1)[-1] == key]
         hint = f"; did you mean '{elsewhere[0]}'?" if elsewhere else nearest(key, [*keys, *self.groups])
-        return f"Key '{key}' is not in the config{hint or '; see vjo-train --help.'}"
+        return f"Key '{key}' is not in the config{hint or '; see --help.'}"
 
 
 def quoted(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from vjo_train import checkpoints
 from vjo_train.data.datamodule import DataModule
 from vjo_train.errors import NumericsError, ResourceError
 
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
 _NO_MEMORY = re.compile(r"can't allocate memory|out of memory", re.IGNORECASE)
 _WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? (\d+)[^)]*\) (.*)")
 _RANK = re.compile(r"gloo/transport|Connection closed by peer|Connection reset by peer|NCCL", re.IGNORECASE)
@@ -27,7 +29,7 @@ def explained(data: DataModule, output: Path) -> Iterator[None]:
         output: the run's folder, to name its last good checkpoint.
 
     Raises:
-        ResourceError: memory ran out, or a loading process or another rank died.
+        ResourceError: memory or the disk's space ran out, or a loading process or another rank died.
         NumericsError: as it was raised, with the last good checkpoint.
     """
     try:
@@ -36,6 +38,13 @@ def explained(data: DataModule, output: Path) -> Iterator[None]:
         raise NumericsError(f"{error} {checkpoints.newest(output)}") from error
     except MemoryError as error:
         raise ResourceError(_no_memory("of the machine")) from error
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        raise ResourceError(
+            f"{error.filename or output}: could not be written ({error.strerror}). Make room, then go on with "
+            f"trainer.resume=auto. {checkpoints.newest(output)}"
+        ) from error
     except RuntimeError as error:
         text = str(error)
         if isinstance(error, torch.OutOfMemoryError):

@@ -133,7 +133,8 @@ def _test(
         precision=str(trainer.precision),
         data=" ".join(f"{split}={job.data.fingerprint(split)}" for split in (job.data.split, job.data.test_split)),
         checkpoint=_relative(checkpoint, job.output),
-        epochs=trainer.current_epoch,
+        # By the plan: Lightning counts a run that is resumed after its end otherwise.
+        epochs=math.ceil(module.batches / job.data.plan.steps_per_epoch) if training else 0,
         steps=trainer.global_step,
         wall_seconds=throughput.wall_seconds,
         images_per_second=throughput.run.images_per_second,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Interval, Len, MinLen
@@ -178,7 +179,7 @@ def check(cfg: DictConfig, root: type[TrainConfig] | type[DataConfig] | type[Rep
     """Checks a composed config against the constructors that it names, without importing them.
 
     Values that refer to the run itself (`${hydra:...}`) are not known before it starts and pass. A node whose
-    `_target_` lies in another package is only checked to be a mapping.
+    `_target_` lies in another package is checked no further than that the package is there.
 
     Raises:
         ConfigError: an unknown or missing key, a wrong type, a value out of range, an unknown choice or target.
@@ -217,8 +218,12 @@ def _check_value(value: Any, kind: Any, path: str) -> None:
 
 
 def _check_target(node: Mapping[str, Any], path: str) -> None:
-    target = str(node["_target_"])
+    target = node["_target_"]
+    if not isinstance(target, str) or not all(map(str.isidentifier, target.split("."))) or "." not in target:
+        raise ConfigError(f"{path}._target_: found {found(target)}; must be a class, such as {PACKAGE}.module.Class.")
     if target.split(".")[0] != PACKAGE:
+        if find_spec(target.split(".")[0]) is None:
+            raise ConfigError(f"{path}._target_: found '{target}'; there is no module {target.split('.')[0]}.")
         return
     try:
         arguments = signature(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -71,7 +72,7 @@ def fits(value: Any, kind: Any) -> bool:
     if kind is Node:
         return isinstance(value, Mapping)
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if kind in (str, Path):
@@ -122,6 +123,8 @@ def found(value: Any) -> str:
     """A value with its kind, for "found ..."."""
     if isinstance(value, bool) or value is None:
         return _plain(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} (not finite)"
     for types_, word in ((str, "text"), (int, "a whole number"), (float, "a number"), (Mapping, "a mapping")):
         if isinstance(value, types_):
             return f"{_plain(value, quoted=True)} ({word})"
