@@ -191,6 +191,37 @@ def test_onnx_gives_the_same_predictions(command: Command, run: Path, onnx: Path
             assert (np.asarray(one) == np.asarray(two)).mean() > 0.999
 
 
+def test_a_file_of_some_tasks_needs_nothing_of_the_others(command: Command, tmp_path: Path, photos: Path) -> None:
+    words = ["heads=[classification,detection,semantic]", "heads.detection.depth=1", "heads.semantic.width=16"]
+    own = make_run(tmp_path / "own", *words, "weighting=fixed", "weighting.lambdas={semantic:2}")
+    assert command("vjo-export", f"run={own}", "tasks=[detection]", "output=net.onnx")[0] == 0
+    assert command("vjo-predict", "model=net.onnx", f"source={photos}", "output=onnx")[0] == 3
+    assert command("vjo-predict", f"run={own}", f"source={photos}", "output=torch", "tasks=[detection]")[0] == 3
+    mine, other = read(Path("torch/detection.json")), read(Path("onnx/detection.json"))
+    assert len(mine) == len(other) > 5
+    np.testing.assert_allclose([row["bbox"] for row in mine], [row["bbox"] for row in other], atol=1e-3)
+    for folder in (Path("torch"), Path("onnx")):
+        assert {path.name for path in folder.glob("*.json")} == {"images.json", "detection.json"}
+
+
+def test_a_single_task_run_has_its_own_task(command: Command, tmp_path: Path, photos: Path) -> None:
+    words = ["heads=[classification,detection,semantic]", "single=classification"]
+    alone = make_run(tmp_path / "alone", *words)
+    assert command("vjo-predict", f"run={alone}", f"source={photos}", "output=torch", "pictures=false")[0] == 3
+    assert {path.name for path in Path("torch").glob("*.json")} == {"images.json", "classification.json"}
+    for name, place in (("export", []), ("predict", [f"source={photos}", "output=other"])):
+        status, _, err = command(f"vjo-{name}", f"run={alone}", *place, "tasks=[detection]")
+        assert (status, err) == (
+            2,
+            f"vjo-{name}: error: tasks: found 'detection', which the run did not train; must be of classification.\n",
+        )
+    assert command("vjo-export", f"run={alone}", "tasks=[classification]", "output=net.onnx")[0] == 0
+    assert command("vjo-predict", "model=net.onnx", f"source={photos}", "output=onnx")[0] == 3
+    mine, other = read(Path("torch/classification.json")), read(Path("onnx/classification.json"))
+    for one, two in zip(mine, other, strict=True):
+        np.testing.assert_allclose(list(one["scores"].values()), list(two["scores"].values()), atol=1e-4)
+
+
 def test_the_file_says_what_it_is(onnx: Path) -> None:
     import onnxruntime
 
@@ -312,6 +343,8 @@ MISTAKES = [
     ("export", "output=x.onnx", "run: missing; vjo-export run=DIR needs the folder of a run."),
     ("export", "run=RUN format=tflite", "format: found 'tflite' (text); must be one of onnx."),
     ("export", "run=RUN tasks=[detecton]", "tasks: found 'detecton', which the run does not have; did you mean 'detec"),
+    ("export", "run=RUN tasks=[detection,detection]", "tasks: found 'detection' twice; each task may be named once."),
+    ("predict", "run=RUN source=p output=o tasks=[sematic]", "tasks: found 'sematic', which the run does not have; did"),
     ("export", "run=RUN output=p/x.png/m.onnx", "output: 'p/x.png' cannot be made"),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import resources
 from inspect import signature as python_signature
@@ -16,8 +17,9 @@ from hydra.utils import get_class, get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from vjo_train import checkpoints, inspection, prediction, run, runs
+from vjo_train import checkpoints, inspection, onnxfile, prediction, run, runs
 from vjo_train import export as onnx
+from vjo_train.backbones.base import Backbone
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.files import Files
 from vjo_train.data.sources import find_sources
@@ -67,20 +69,23 @@ def predict(cfg: DictConfig) -> int:
     Raises:
         VjoError: a mistake in the config, a checkpoint that does not fit, or no readable file.
     """
-    module = model(cfg, restored=True)
     layout = Layout(Path(cfg.output))
     sources = find_sources(cfg.source, layout.output)
     accelerator = cfg.accelerator or cfg.trainer.accelerator
+    tasks = tuple(cfg.tasks or runs.trained_tasks(cfg))
     if cfg.model is not None:
-        network = prediction.by_onnx(module, Path(cfg.model), accelerator)
+        # The heads alone: what else the run had may name tasks that are not in the file.
+        channels = onnxfile.load_channels(Path(cfg.model))
+        network = prediction.by_onnx(heads(cfg, channels, tasks), Path(cfg.model), accelerator)
     else:
         checkpoint = runs.checkpoint(Path(cfg.run), cfg.checkpoint)
-        network = prediction.by_checkpoint(module, checkpoint, accelerator, cfg.trainer.precision)
+        module = model(cfg, restored=True)
+        network = prediction.by_checkpoint(module, tasks, checkpoint, accelerator, cfg.trainer.precision)
     files = Files(
         [source.path for source in sources],
         size=cfg.dataset.size,
         num_classes=len(cfg.dataset.classes),
-        tasks=module.tasks,
+        tasks=tasks,
     )
     writer = PredictionFiles(
         layout,
@@ -101,12 +106,14 @@ def export(cfg: DictConfig) -> None:
         VjoError: a mistake in the config, a checkpoint that does not fit, or heads that cannot be exported.
         ExportError: the file gives other figures than PyTorch.
     """
-    module = model(cfg, restored=True)
+    backbone, neck, channels = _pyramid(cfg, restored=True)
+    module = _model(cfg, backbone, neck, channels)
     checkpoints.restore(module, runs.checkpoint(Path(cfg.run), cfg.checkpoint))
     tasks = tuple(cfg.tasks or module.tasks)
     own = OmegaConf.masked_copy(cfg, list(signature("vjo_train.schema.TrainConfig")))
     own.heads = OmegaConf.masked_copy(cfg.heads, list(tasks))
-    onnx.export(module, tasks, Path(cfg.output), cfg.dataset.size, own, cfg.tolerance)
+    metadata = onnxfile.metadata(own, channels)
+    onnx.export(module, tasks, Path(cfg.output), cfg.dataset.size, metadata, cfg.tolerance)
 
 
 def inspect(cfg: DictConfig, action: str) -> int:
@@ -192,25 +199,24 @@ def model(cfg: DictConfig, *, restored: bool = False) -> MultiTaskModule:
     Raises:
         ConfigError: no heads, or parts that do not fit each other.
     """
-    if not cfg.heads:
-        raise ConfigError("heads: found none; choose at least one, such as heads=[classification,detection].")
+    return _model(cfg, *_pyramid(cfg, restored))
+
+
+def _pyramid(cfg: DictConfig, restored: bool) -> tuple[Backbone, nn.Module, dict[str, int]]:
+    """Backbone, neck, and the channels of every level of both."""
     backbone = _backbone(cfg.backbone, restored)
     neck = _make(cfg.neck, in_channels=backbone.channels)
-    channels = {**backbone.channels, **neck.channels}
-    classes = len(cfg.dataset.classes)
-    heads = {
-        task: _make(node, channels=channels, num_classes=classes)
-        for task, node in cfg.heads.items()
-        if cfg.get("single") in (None, task)
-    }
-    for task, head in heads.items():
-        for level in head.levels:
-            if level not in channels:
-                raise ConfigError(f"heads.{task}: reads level {level}; backbone and neck give {', '.join(channels)}.")
+    return backbone, neck, {**backbone.channels, **neck.channels}
+
+
+def _model(cfg: DictConfig, backbone: Backbone, neck: nn.Module, channels: Mapping[str, int]) -> MultiTaskModule:
+    if not cfg.heads:
+        raise ConfigError("heads: found none; choose at least one, such as heads=[classification,detection].")
+    branches = heads(cfg, channels, runs.trained_tasks(cfg))
     sharing = _make(
-        cfg.sharing, backbone=backbone, neck=neck, levels={task: head.levels for task, head in heads.items()}
+        cfg.sharing, backbone=backbone, neck=neck, levels={task: head.levels for task, head in branches.items()}
     )
-    weights = weighting(cfg.weighting, tuple(own_parameters(heads)), backbone.channels["c5"])
+    weights = weighting(cfg.weighting, tuple(own_parameters(branches)), backbone.channels["c5"])
     if not sharing.tasks_meet and isinstance(weights, GradientWeighting) and weights.at == "features":
         raise ConfigError(
             f"weighting.at: found features, where the gradients of different tasks never meet under "
@@ -218,13 +224,32 @@ def model(cfg: DictConfig, *, restored: bool = False) -> MultiTaskModule:
         )
     return MultiTaskModule(
         sharing=sharing,
-        heads=heads,
+        heads=branches,
         weighting=weights,
         optimizer=_make(cfg.optimizer),
         lr_schedule=_make(cfg.lr_schedule),
         seed=cfg.seed,
         channels_last=cfg.trainer.channels_last,
     )
+
+
+def heads(cfg: DictConfig, channels: Mapping[str, int], tasks: Sequence[str]) -> dict[str, Head]:
+    """The heads of `tasks`, untrained.
+
+    Args:
+        cfg: the config.
+        channels: of every level of the pyramid.
+        tasks: some of `cfg.heads`.
+
+    Raises:
+        ConfigError: a mistake in a head's keys, or a level that is not there.
+    """
+    made = {task: _make(cfg.heads[task], channels=channels, num_classes=len(cfg.dataset.classes)) for task in tasks}
+    for task, head in made.items():
+        for level in head.levels:
+            if level not in channels:
+                raise ConfigError(f"heads.{task}: reads level {level}; backbone and neck give {', '.join(channels)}.")
+    return made
 
 
 def start_columns(module: MultiTaskModule, cfg: DictConfig) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -15,17 +14,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from vjo_train import __version__
 from vjo_train.data import shapes
 from vjo_train.errors import ExportError
 from vjo_train.heads.outputs import named_tensors, output_kind
 from vjo_train.module import MultiTaskModule
-from vjo_train.onnxfile import CONFIG, open_session
+from vjo_train.onnxfile import open_session
 
 log = logging.getLogger("vjo_train")
 
@@ -40,7 +37,7 @@ def export(
     tasks: Sequence[str],
     path: Path,
     size: int,
-    config: DictConfig,
+    metadata: Mapping[str, str],
     tolerance: float,
 ) -> None:
     """Writes `path`, if onnxruntime gives the same figures for it as PyTorch; prints the greatest differences.
@@ -54,7 +51,7 @@ def export(
         tasks: the heads to export.
         path: the file; written whole or not at all.
         size: S.
-        config: the run's, with the exported heads alone; goes into the metadata.
+        metadata: what the file says of itself; see `onnxfile.metadata`.
         tolerance: see `difference`.
 
     Raises:
@@ -68,7 +65,7 @@ def export(
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         draft = Path(folder) / path.name
-        _write(network, names, sample_images(4, size), draft, config)
+        _write(network, names, sample_images(4, size), draft, metadata)
         worst = compare(network, names, size, draft)
         Console().print(_table(worst))
         name, greatest = max(worst.items(), key=lambda item: item[1])
@@ -101,7 +98,7 @@ class _Named(nn.Module):
         return {name: t for task in self.tasks for name, t in named_tensors(task, found[task]).items()}
 
 
-def _write(network: _Named, names: Sequence[str], example: Tensor, path: Path, config: DictConfig) -> None:
+def _write(network: _Named, names: Sequence[str], example: Tensor, path: Path, metadata: Mapping[str, str]) -> None:
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             network,
@@ -114,13 +111,7 @@ def _write(network: _Named, names: Sequence[str], example: Tensor, path: Path, c
             verbose=False,
         )
     assert program is not None
-    program.model.metadata_props.update(
-        {
-            CONFIG: json.dumps(OmegaConf.to_container(config, resolve=True)),
-            "vjo_train.version": __version__,
-            "vjo_train.classes": json.dumps(list(config.dataset.classes)),
-        }
-    )
+    program.model.metadata_props.update(metadata)
     program.save(path)
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
+from vjo_train import __version__
 from vjo_train.errors import CheckpointError, ConfigError
 
 CONFIG = "vjo_train.config"
 """Key of the metadata: the run's config as JSON, with the exported heads alone."""
+CHANNELS = "vjo_train.channels"
+"""Key of the metadata: the channels of every level of the pyramid as JSON, with which the heads are built again."""
 MISSING_EXTRA = "{key}: {package} is not installed; pip install 'vjo-train[export]'."
 
 
@@ -49,6 +53,21 @@ def open_session(path: Path, accelerator: Literal["auto", "cpu", "gpu"] = "cpu",
         raise CheckpointError(f"model: {path} is damaged or no ONNX file ({str(error).splitlines()[0]}).") from error
 
 
+def metadata(config: DictConfig, channels: Mapping[str, int]) -> dict[str, str]:
+    """What an exported file says of itself, so that it needs nothing beside it.
+
+    Args:
+        config: the run's, with the exported heads alone.
+        channels: of every level of the pyramid.
+    """
+    return {
+        CONFIG: json.dumps(OmegaConf.to_container(config, resolve=True)),
+        CHANNELS: json.dumps(dict(channels)),
+        "vjo_train.version": __version__,
+        "vjo_train.classes": json.dumps(list(config.dataset.classes)),
+    }
+
+
 def load_config(path: Path) -> DictConfig:
     """The config that `vjo-export` has put into the file.
 
@@ -56,9 +75,20 @@ def load_config(path: Path) -> DictConfig:
         ConfigError: onnxruntime is not installed.
         CheckpointError: the file is missing, damaged, or of another program.
     """
-    metadata = open_session(path, optimise=False).get_modelmeta().custom_metadata_map
-    if CONFIG not in metadata:
-        raise CheckpointError(f"model: {path} was not written by vjo-export: its metadata hold no {CONFIG}.")
-    cfg = OmegaConf.create(json.loads(metadata[CONFIG]))
+    cfg = OmegaConf.create(_load(path, CONFIG))
     assert isinstance(cfg, DictConfig)
     return cfg
+
+
+def load_channels(path: Path) -> dict[str, int]:
+    """The channels of every level of the pyramid that the heads read; raises as `load_config`."""
+    return _load(path, CHANNELS)
+
+
+def _load(path: Path, key: str) -> dict[str, Any]:
+    found = open_session(path, optimise=False).get_modelmeta().custom_metadata_map
+    if key not in found:
+        raise CheckpointError(f"model: {path} was not written by this vjo-export: its metadata hold no {key}.")
+    content = json.loads(found[key])
+    assert isinstance(content, dict)
+    return content

@@ -17,6 +17,7 @@ from vjo_train import checkpoints
 from vjo_train.data.files import Loaded
 from vjo_train.data.loading import BatchLoader
 from vjo_train.errors import CheckpointError, ConfigError, DataError
+from vjo_train.heads.base import Head
 from vjo_train.heads.outputs import from_named_tensors, output_kind
 from vjo_train.module import MultiTaskModule
 from vjo_train.onnxfile import open_session
@@ -67,8 +68,10 @@ def predict(network: Network, loader: BatchLoader, writer: PredictionFiles, *, p
     return len(unreadable)
 
 
-def by_checkpoint(module: MultiTaskModule, checkpoint: Path, accelerator: Accelerator, precision: str) -> Network:
-    """The network with the weights of a checkpoint, in the arithmetic of an evaluation.
+def by_checkpoint(
+    module: MultiTaskModule, tasks: tuple[str, ...], checkpoint: Path, accelerator: Accelerator, precision: str
+) -> Network:
+    """The network with the weights of a checkpoint, in the arithmetic of an evaluation; predicts for `tasks`.
 
     Raises:
         CheckpointError: the checkpoint is damaged or of another network.
@@ -92,14 +95,14 @@ def by_checkpoint(module: MultiTaskModule, checkpoint: Path, accelerator: Accele
 
     def network(batch: Batch) -> dict[str, list[Any]]:
         with torch.inference_mode(), arithmetic.forward_context():
-            found = module.predict(batch.to(device))
+            found = module.predict(batch.to(device), tasks)
         return {task: [prediction.to("cpu") for prediction in known] for task, known in found.items()}
 
     return network
 
 
-def by_onnx(module: MultiTaskModule, path: Path, accelerator: Accelerator) -> Network:
-    """The network of an ONNX file; the heads of `module`, which has no part in it else, decode its outputs.
+def by_onnx(heads: Mapping[str, Head], path: Path, accelerator: Accelerator) -> Network:
+    """The network of an ONNX file, whose outputs `heads` decode; their weights play no part.
 
     Raises:
         CheckpointError: the file is damaged, or lacks an output.
@@ -108,7 +111,6 @@ def by_onnx(module: MultiTaskModule, path: Path, accelerator: Accelerator) -> Ne
     session = open_session(path, accelerator)
     (name,) = (given.name for given in session.get_inputs())
     names = [given.name for given in session.get_outputs()]
-    heads = {task: module.head(task) for task in module.tasks}
 
     def network(batch: Batch) -> dict[str, list[Any]]:
         values = session.run(names, {name: batch.images.numpy()})

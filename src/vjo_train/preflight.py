@@ -245,7 +245,8 @@ def prediction(composer: Composer, overrides: list[str], config_dir: str | None,
     if check_run:
         _check_of_run(cfg, PREDICT, classes)
         output = Path(cfg.output)
-        Layout(output).check_spares(find_sources(cfg.source, output), list(cfg.heads))
+        tasks = _check_tasks(cfg)
+        Layout(output).check_spares(find_sources(cfg.source, output), tasks)
         _check_writable(output, "output")
     return rest, None
 
@@ -255,10 +256,7 @@ def export(composer: Composer, overrides: list[str], config_dir: str | None, che
     rest, cfg, classes = _over_run(EXPORT, composer, overrides, config_dir)
     if check_run:
         _check_of_run(cfg, EXPORT, classes)
-        for task in cfg.tasks or ():
-            if task not in cfg.heads:
-                hint = nearest(task, list(cfg.heads)) or f"; must be of {', '.join(cfg.heads)}."
-                raise ConfigError(f"tasks: found '{task}', which the run does not have{hint}")
+        _check_tasks(cfg)
         for package in ("onnx", "onnxscript", "onnxruntime"):
             if find_spec(package) is None:
                 raise ConfigError(MISSING_EXTRA.format(key="format=onnx", package=package))
@@ -349,6 +347,24 @@ def _check_of_run(cfg: DictConfig, own: OfRun, trained: list[str]) -> None:
         raise ConfigError(
             f"dataset.classes: found {_names(cfg.dataset.classes)}; the run was trained on {_names(trained)}."
         )
+
+
+def _check_tasks(cfg: DictConfig) -> list[str]:
+    """The heads that `tasks` chooses, all that were trained by default.
+
+    Raises:
+        ConfigError: one that is named twice, or that the run did not train.
+    """
+    trained = runs.trained_tasks(cfg)
+    chosen = list(cfg.tasks or trained)
+    for task in chosen:
+        if task not in trained:
+            what = "did not train" if task in cfg.heads else "does not have"
+            hint = nearest(task, trained) or f"; must be of {', '.join(trained)}."
+            raise ConfigError(f"tasks: found '{task}', which the run {what}{hint}")
+        if chosen.count(task) > 1:
+            raise ConfigError(f"tasks: found '{task}' twice; each task may be named once.")
+    return chosen
 
 
 def reporting(composer: Composer, overrides: list[str]) -> DictConfig:

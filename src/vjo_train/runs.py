@@ -46,6 +46,12 @@ def load_config(run: Path, key: str = "run") -> DictConfig:
     return cfg
 
 
+def trained_tasks(cfg: DictConfig) -> tuple[str, ...]:
+    """The heads that a run of this config trains: all, or the one that a single-task run names."""
+    single = cfg.get("single")
+    return tuple(map(str, cfg.heads)) if single is None else (str(single),)
+
+
 def nearby(path: Path, most: int = 3) -> list[Path]:
     """Runs below `path` or its closest parent that has any, and in the usual folders; the newest first."""
     places = [path, *path.parents][:3]

@@ -113,6 +113,7 @@ class PredictConfig(TrainConfig):
     model: str | None
     source: Annotated[str, MinLen(1)]
     output: Annotated[str, MinLen(1)]
+    tasks: Annotated[Sequence[str], MinLen(1)] | None
     checkpoint: str | None
     batch_size: Annotated[int, Ge(1)] | None
     accelerator: Literal["auto", "cpu", "gpu"] | None
