@@ -22,7 +22,7 @@ LAYERS = (
     {"heads", "losses", "step_log"},
     {"module"},
     {"checkpoints", "early_stopping", "interruption", "precision", "strategy", "report"},
-    {"faults", "pages"},
+    {"faults", "insight", "pages"},
     {"run", "prediction", "export", "inspection"},
     {"build"},
     {"comparison"},

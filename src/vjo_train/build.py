@@ -172,6 +172,7 @@ def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> run.Job:
         seed=cfg.seed,
         config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
         overrides=list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else [],
+        insights=[_make(node, output=output) for node in (cfg.get("insight") or {}).values()],
     )
 
 

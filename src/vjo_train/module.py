@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -93,7 +92,7 @@ class MultiTaskModule(StepLog):
     def forward(self, images: Tensor, tasks: tuple[str, ...] | None = None) -> dict[str, Any]:
         """uint8 images [B, 3, S, S] -> the raw outputs of each of `tasks` (all by default)."""
         tasks = tasks or self.tasks
-        shared = self._share(images, tasks)
+        shared = self.share(images, tasks)
         return {task: self.head(task)(shared.tasks[task]) for task in tasks}
 
     def predict(self, batch: Batch, tasks: tuple[str, ...] | None = None) -> dict[str, list[Any]]:
@@ -101,7 +100,8 @@ class MultiTaskModule(StepLog):
         outputs = self(batch.images, tasks)
         return {task: self.head(task).decode(output, batch) for task, output in outputs.items()}
 
-    def _share(self, images: Tensor, tasks: tuple[str, ...]) -> SharedFeatures:
+    def share(self, images: Tensor, tasks: tuple[str, ...]) -> SharedFeatures:
+        """Images [B, 3, S, S] in 0..255 -> what the heads of `tasks` are given."""
         normalised = (images - self.mean) / self.std
         shared = self.sharing(normalised.contiguous(memory_format=self.memory_format), tasks)
         assert isinstance(shared, SharedFeatures)
@@ -125,7 +125,7 @@ class MultiTaskModule(StepLog):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of the task losses of the global batch."""
-        shared = self._share(batch.images, batch.tasks)
+        shared = self.share(batch.images, batch.tasks)
         losses = self._losses(batch, shared)
         size = len(batch)
         for task, value in losses.values.items():
@@ -143,11 +143,26 @@ class MultiTaskModule(StepLog):
         Raises:
             NumericsError: a task loss is not finite.
         """
-        per_image = self._per_image(batch, shared)
-        known = {t: [self.head(t).labelled(target) for target in batch.targets] for t in batch.tasks}
-        losses = step_losses(per_image, {name: known[head_name(name)] for name in per_image})
+        losses = self._together(batch, self._per_image(batch, shared))
         check_finite(losses, batch)
         return losses
+
+    def _together(self, batch: Batch, per_image: Mapping[str, Tensor]) -> StepLosses:
+        known = {t: [self.head(t).labelled(target) for target in batch.targets] for t in batch.tasks}
+        return step_losses(per_image, {name: known[head_name(name)] for name in per_image})
+
+    def losses_beside(self, batch: Batch) -> StepLosses:
+        """The losses of a training batch at what the parameters hold now, with the random draws of its step.
+
+        Computed outside autocast, beside training: running statistics and random numbers stay as they are. Losses need
+        not be finite.
+        """
+        return self._together(batch, self._again(batch))
+
+    def trained_together(self) -> list[nn.Parameter]:
+        """The trainable parameters that more than one loss trains: of the sharing, and of heads with several losses."""
+        heads = {task: self.head(task) for task in self.tasks}
+        return list(dict.fromkeys([*self.sharing.shared_parameters(), *joint_parameters(heads)]))
 
     def _per_image(self, batch: Batch, shared: SharedFeatures) -> dict[str, Tensor]:
         """Each loss of each head that is on -> [B], 0 where an image is not labelled."""
@@ -211,13 +226,9 @@ class MultiTaskModule(StepLog):
 
     def _resample(self, batch: Batch, share: float) -> dict[str, Tensor]:
         """The losses of the first `share` of this rank's images, by a forward of their own."""
-        count = max(1, round(share * len(batch)))
-        part = replace(
-            batch, images=batch.images[:count], targets=batch.targets[:count], ids=batch.ids[:count],
-            scales=batch.scales[:count], originals=batch.originals[:count],
-        )  # fmt: skip
+        part = batch.first(max(1, round(share * len(batch))))
         with self._statistics_kept(), self.trainer.precision_plugin.forward_context():
-            return self._losses(part, self._share(part.images, part.tasks)).shares
+            return self._losses(part, self.share(part.images, part.tasks)).shares
 
     @contextmanager
     def _statistics_kept(self) -> Iterator[None]:
@@ -235,14 +246,14 @@ class MultiTaskModule(StepLog):
     def _again(self, batch: Batch) -> dict[str, Tensor]:
         """The losses [B] of this rank's images at what the parameters hold now, with the random draws of the step."""
         with self._beside(batch.step):
-            return self._per_image(batch, self._share(batch.images, batch.tasks))
+            return self._per_image(batch, self.share(batch.images, batch.tasks))
 
     def _meta_losses(self, batch: Batch) -> dict[str, Tensor]:
         """This rank's share of the losses of the held-out images that go with the batch, with graph."""
         assert batch.meta is not None
         # Draws of its own, so that dropout does not fall on the same places.
         with self._beside(batch.step, 1), self.trainer.precision_plugin.forward_context():
-            losses = self._losses(batch.meta, self._share(batch.meta.images, batch.meta.tasks))
+            losses = self._losses(batch.meta, self.share(batch.meta.images, batch.meta.tasks))
         return {name: losses.shares[name] for name in self.weighting.meta_tasks}
 
     @contextmanager

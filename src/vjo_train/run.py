@@ -23,6 +23,7 @@ from vjo_train.early_stopping import Patience
 from vjo_train.errors import ConfigError
 from vjo_train.faults import explained
 from vjo_train.files import remove_drafts
+from vjo_train.insight.base import Insight
 from vjo_train.interruption import Interruption
 from vjo_train.module import MultiTaskModule
 from vjo_train.pages.run import write_run_page
@@ -59,6 +60,8 @@ class Job:
     """The resolved config, for the results."""
     overrides: list[str]
     """What the command line changed."""
+    insights: list[Insight] = field(default_factory=list)
+    """What is looked at besides, in training and in tests."""
     callbacks: list[Callback] = field(default_factory=list)
     """Further callbacks for training."""
 
@@ -102,7 +105,7 @@ def evaluate(job: Job, checkpoint: Path) -> Results:
     """
     throughput = Throughput()
     with explained(job.data, job.output):
-        return _test(job, _trainer(job, throughput, []), checkpoint, throughput, {})
+        return _test(job, _trainer(job, throughput, [*job.insights]), checkpoint, throughput, {})
 
 
 def _test(
@@ -116,8 +119,9 @@ def _test(
     seconds = time.perf_counter() - start
     batch = next(iter(job.data.test_dataloader()), None)
     module.to(trainer.strategy.root_device).eval()
+    figures = {name: value for insight in job.insights for name, value in insight.figures().items()}
     results = Results(
-        metrics={name: float(value) for name, value in metrics.items()} | dict(training),
+        metrics={name: float(value) for name, value in metrics.items()} | dict(training) | figures,
         per_class=name_per_class(
             "test",
             {t: {m: v.tolist() for m, v in values.items()} for t, values in module.per_class.items()},
@@ -220,7 +224,12 @@ def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
         callbacks.append(Patience(monitor, settings.early_stopping))
     # After the average, so that what it saves holds the average of all steps so far.
     callbacks.append(Interruption(job.output / checkpoints.FOLDER / "last.ckpt"))
-    return [*callbacks, *job.callbacks, *checkpoints.callbacks(job.output, monitor if validated else None)]
+    return [
+        *callbacks,
+        *job.insights,
+        *job.callbacks,
+        *checkpoints.callbacks(job.output, monitor if validated else None),
+    ]
 
 
 def _validated(job: Job) -> bool:

@@ -76,7 +76,7 @@ def unfinished(folder: Path, cfg: DictConfig) -> Path | None:
 def difference(run: Path, cfg: DictConfig) -> str | None:
     """The first key in which a run's config differs from `cfg`, with both values; None where they agree.
 
-    `trainer.resume` and `compare` do not count.
+    `trainer.resume`, `compare` and `insight`, which do not change what is trained, do not count.
 
     Raises:
         ConfigError: `run` is no run's folder.
@@ -162,6 +162,6 @@ def _comparable(cfg: DictConfig) -> dict[str, Any]:
     trainer = plain.get("trainer")
     if isinstance(trainer, dict):
         trainer.pop("resume", None)
-    for name in ("hydra", "compare"):
+    for name in ("hydra", "compare", "insight"):
         plain.pop(name, None)
     return {str(key): value for key, value in plain.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
@@ -94,6 +94,7 @@ class TrainConfig:
     name: Annotated[str, MinLen(1)]
     single: str | None = None
     compare: Node | None = None
+    insight: Mapping[str, Node] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,8 +173,11 @@ GIVEN = {
     "sharing": {"backbone", "neck", "levels"},
     "weighting": {"tasks", "channels"},
     "schedule": {"tasks"},
+    "insight": {"output"},
 }
 """Group -> the arguments that `build.py` supplies: no keys."""
+LISTED = ("heads", "insight")
+"""The groups of which several choices can be made; each is a node of its own in the group's."""
 
 
 def check(cfg: DictConfig, root: type[TrainConfig] | type[DataConfig] | type[ReportConfig] = TrainConfig) -> None:
@@ -231,5 +235,5 @@ def _check_target(node: Mapping[str, Any], path: str) -> None:
     except ConfigError as error:
         raise ConfigError(f"{path}.{error}") from None
     group, _, rest = path.partition(".")
-    given = GIVEN.get(group, set()) if rest.count(".") == 0 and (group == "heads") == bool(rest) else set()
+    given = GIVEN.get(group, set()) if rest.count(".") == 0 and (group in LISTED) == bool(rest) else set()
     _check_keys(node, {name: arguments[name] for name in arguments if name not in given}, path)

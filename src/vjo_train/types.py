@@ -103,6 +103,13 @@ class Batch(_Movable):
     def __len__(self) -> int:
         return len(self.ids)
 
+    def first(self, count: int) -> Batch:
+        """The first `count` images, without held-out ones."""
+        return replace(
+            self, images=self.images[:count], targets=self.targets[:count], ids=self.ids[:count],
+            scales=self.scales[:count], originals=self.originals[:count], meta=None,
+        )  # fmt: skip
+
 
 @dataclass
 class Detections(_Movable):

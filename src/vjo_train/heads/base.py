@@ -68,6 +68,13 @@ class Head(nn.Module):
     def metrics(self) -> TaskMetrics:
         """A fresh collector for a validation or test pass."""
 
+    def explained(self, outputs: Any, batch: Batch) -> Tensor | None:
+        """[B] with graph: how sure the head is of what it says of each image, for maps of the regions that it used.
+
+        None where a head has no such score; it is then left out of the maps. Draws nothing at random.
+        """
+        return None
+
     def part_losses(self, outputs: Any, targets: list[Target]) -> dict[str, Tensor]:
         """The losses that the weighting sees as tasks of their own: part -> [B], as `loss`, which is their sum.
 

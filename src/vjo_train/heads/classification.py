@@ -70,6 +70,10 @@ class Classification(Head):
         """Probabilities [C] float32 of each image."""
         return list(outputs.float().sigmoid().unbind())
 
+    def explained(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The logit of the likeliest class."""
+        return outputs.float().amax(1)
+
     def metrics(self) -> ClassificationMetrics:
         return ClassificationMetrics(self.num_classes)
 

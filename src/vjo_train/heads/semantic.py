@@ -70,6 +70,11 @@ class SemanticHead(Head):
                 maps.append(own[0].argmax(0).to(torch.uint8))
         return maps
 
+    def explained(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The sum of the winning logits over the cells that no background wins; 0 where it wins all."""
+        best, classes = outputs.float().max(1)
+        return torch.where(classes > 0, best, 0.0).sum((1, 2))
+
     def metrics(self) -> SemanticMetrics:
         return SemanticMetrics(self.num_classes)
 

@@ -86,6 +86,23 @@ class DetectionHead(Head):
         best = batched_nms(boxes, scores, labels, self.nms_threshold)[: self.detections_per_image]
         return Detections(boxes=boxes[best], scores=scores[best], labels=labels[best])
 
+    def explained(self, outputs: Any, batch: Batch) -> Tensor:
+        """The sum of the scores' log odds, over the boxes that are left of those at least half as sure as the best.
+
+        Boxes of a class that overlap a better one are left out, as in `decode`, but not those below the threshold: an
+        untrained detector has something to show too.
+        """
+        sizes = torch.tensor([target.size for target in batch.targets], dtype=torch.float32, device=batch.scales.device)
+        with torch.autocast(sizes.device.type, enabled=False):
+            scores, boxes = self.scored_boxes(outputs, sizes)
+            scores, boxes, labels = best_candidates(scores, boxes, self.candidates)
+            sums = []
+            for score, box, label in zip(scores, boxes.detach(), labels, strict=True):
+                sure = score.detach() >= score.detach()[:1] / 2
+                left = batched_nms(box[sure], score[sure].detach(), label[sure], self.nms_threshold)
+                sums.append(torch.logit(score[sure][left], eps=1e-6).sum())
+        return torch.stack(sums)
+
     def metrics(self) -> TaskMetrics:
         return DetectionMetrics(self.num_classes)
 

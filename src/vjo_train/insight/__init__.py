@@ -1,0 +1,1 @@
+"""What a network does inside: looked at in a run, never changing it."""
