@@ -344,7 +344,7 @@ MISTAKES = [
     ("export", "run=RUN format=tflite", "format: found 'tflite' (text); must be one of onnx."),
     ("export", "run=RUN tasks=[detecton]", "tasks: found 'detecton', which the run does not have; did you mean 'detec"),
     ("export", "run=RUN tasks=[detection,detection]", "tasks: found 'detection' twice; each task may be named once."),
-    ("predict", "run=RUN source=p output=o tasks=[sematic]", "tasks: found 'sematic', which the run does not have; did"),
+    ("predict", "run=RUN source=p output=o tasks=[sematic]", "tasks: found 'sematic', which the run does not have"),
     ("export", "run=RUN output=p/x.png/m.onnx", "output: 'p/x.png' cannot be made"),
 ]
 
