@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -266,3 +267,18 @@ def test_checkpoint_prefers_the_best(here: Path) -> None:
     assert runs.checkpoint(run, str(run / "checkpoints" / "last.ckpt")).name == "last.ckpt"
     with pytest.raises(CheckpointError, match="which is no file"):
         runs.checkpoint(run, "newest")
+
+
+def test_warnings_of_libraries_stand_in_the_run_s_log(
+    command: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vjo_train import build
+    from vjo_train.pages.folder import RunFolder
+
+    monkeypatch.setattr(build, "train", lambda cfg, output: warnings.warn("an odd thing", UserWarning, stacklevel=2))
+    status, out, _ = command("vjo-train", "hydra.run.dir=run")
+    assert status == 0
+    assert "UserWarning: an odd thing" in out
+    (message,) = RunFolder(Path("run")).messages
+    assert (message.level, message.source) == ("WARNING", "py.warnings")
+    assert "UserWarning: an odd thing" in message.text

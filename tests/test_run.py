@@ -20,6 +20,8 @@ from hydra import compose, initialize_config_module
 from vjo_train import build, run
 from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.interruption import Stopped
+from vjo_train.records import FILE, read_records
+from vjo_train.report.examples import FOLDER, read_examples
 from vjo_train.report.results import read_results
 
 SMALL = (
@@ -38,6 +40,7 @@ SMALL = (
     "trainer.accelerator=cpu",
     "weighting=dwa",
 )
+TASKS = ("classification", "detection")
 TIMES = ("images_per_second", "data_wait", "seconds")
 UNLIKE = {*TIMES, "wall_seconds", "test_seconds", "inference_images_per_second", "config"}
 """In what the results of a resumed run may differ; the config holds `trainer.resume`."""
@@ -97,6 +100,15 @@ def test_a_run_leaves_its_files_and_is_evaluated_exactly(cache: Path, tmp_path: 
     assert [float(row["train/detection/images"]) for row in found] == [16, 32]
     assert results.metrics["train/detection/images"] == 32
     assert results.metrics["train/detection/passes"] == 32 / 14
+    counts = {"train": 14, "val": 4, "test": 6}
+    assert results.counts == {part: dict.fromkeys(("images", *TASKS), n) for part, n in counts.items()}
+    found_examples = read_examples(folder)
+    assert [e.image for e in found_examples[:4]] == list(read_records(folder / FILE)["detection"].ids[:4])
+    assert {(e.task, e.why) for e in found_examples[4:]} == {(t, w) for t in TASKS for w in ("best", "worst")}
+    assert all((folder / FOLDER / e.prediction).is_file() and (folder / FOLDER / e.truth).is_file()
+               for e in found_examples)  # fmt: skip
+    assert (folder / "report.html").read_text().count("<img ") == 2 * len(found_examples)
+    assert (tmp_path / "eval/report.html").is_file()
 
 
 META = ["weighting=meta", "dataset.meta_fraction=0.2"]
