@@ -215,14 +215,16 @@ def _report_command() -> None:
     if args.multirun:
         raise ConfigError("-m: vjo-report writes one report; several patterns of runs are given as runs=[a,b].")
     cfg = preflight.reporting(_composer("report", args), args.overrides)
-    if cfg.run is not None:
-        from vjo_train.pages.run import write_run_page
-
-        print(f"Report: {write_run_page(Path(cfg.run), None if cfg.output is None else Path(cfg.output))}")
-        return
     from vjo_train.comparison import command
+    from vjo_train.pages.run import write_run_page
 
-    command.write_report(cfg)
+    try:
+        if cfg.run is None:
+            command.write_report(cfg)
+        else:
+            print(f"Report: {write_run_page(Path(cfg.run), None if cfg.output is None else Path(cfg.output))}")
+    except OSError as error:
+        raise ConfigError(f"The report cannot be written: {error}.") from error
 
 
 def _train_job(sweeps: set[Path], cfg: Any) -> bool:

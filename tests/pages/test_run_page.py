@@ -110,6 +110,14 @@ def test_a_damaged_file_is_named(tmp_path: Path, file: str, content: str) -> Non
         write_run_page(run)
 
 
+def test_an_output_that_is_a_file_is_refused_in_a_line(command: Callable[..., Answer]) -> None:
+    run = furnish(Path("runs"), "dwa", 1, FIGURES)
+    Path("taken").touch()
+    status, _, err = command("vjo-report", f"run={run}", "output=taken")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert err.startswith("vjo-report: error: The report cannot be written: ")
+
+
 def test_a_report_that_cannot_be_written_leaves_the_run_finished(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,6 +13,8 @@ from vjo_train.pages.scale import Point, Scale, number_text, span, stretches, th
 WIDTH, HEIGHT = 380.0, 230.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 22.0, 34.0
 """Margins around the plot."""
+POINTS = {"bold": 240, "thin": 240, "faint": 80}
+"""How many points a line is thinned to."""
 MARKED = 40
 """Up to so many points of a line are marked, and can be pointed at."""
 
@@ -94,7 +96,7 @@ def _draw(picture: Element, line: Line, x: Scale, y: Scale, x_label: str, whole:
     count = sum(map(len, parts))
     kind = f"{svg.series(line.style)} {line.kind}"
     path = "".join(
-        "M" + "L".join(f"{svg.number(x(a))} {svg.number(y(b))}" for a, b in thinned(part))
+        "M" + "L".join(f"{svg.number(x(a))} {svg.number(y(b))}" for a, b in thinned(part, POINTS[line.kind]))
         for part in parts
         if len(part) > 1
     )
