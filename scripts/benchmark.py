@@ -20,6 +20,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+import bench_detect
 import bench_evaluate
 import bench_inference
 import bench_loop
@@ -30,9 +31,14 @@ from bench_peers import libmtl_version
 from bench_sides import Section
 from vjo_train.report.environment import describe_device, git_revision, package_versions
 
-SECTIONS = ("loop", "weighting_2", "weighting_3", "weighting_4", "sharing", "evaluate", "coco", "inference")
-WEIGHTING = SECTIONS[1:4]
-"""Named together by `weighting`: with two, three and four tasks."""
+SECTIONS = (
+    *("loop", "weighting_2", "weighting_3", "weighting_4", "sharing"),
+    *("evaluate", "coco", "detect_8", "detect_16", "inference"),
+)
+TOGETHER = {
+    name: tuple(section for section in SECTIONS if section.startswith(f"{name}_")) for name in ("weighting", "detect")
+}
+"""`weighting` with two, three and four tasks, `detect` at batch 8 and 16."""
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -56,7 +62,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
         help="all but evaluate and coco: as for vjo-train; put it last",
     )
     args = parser.parse_args(words)
-    args.sections = [part for name in args.sections for part in (WEIGHTING if name == "weighting" else (name,))]
+    args.sections = [part for name in args.sections for part in TOGETHER.get(name, (name,))]
     for name in args.sections:
         if name not in SECTIONS:
             parser.error(f"SECTION: found '{name}'; allowed are {', '.join(SECTIONS)}.")
@@ -72,6 +78,8 @@ def section(name: str, args: argparse.Namespace, folder: Path) -> Section:
         return bench_evaluate.section(args.images)
     if name == "coco":
         return bench_evaluate.coco_section(max(1, args.images // 10))
+    if name in TOGETHER["detect"]:
+        return bench_detect.section(int(name.removeprefix("detect_")))
     if name == "inference":
         return bench_inference.section(args.set, folder)
     if name == "loop":

@@ -24,7 +24,7 @@ TINY = (
 CHEAPER = ["at=features", "every=4", "sample=0.5", "every=4 sample=0.5"]
 PCGRADS = ["pcgrad, floor", "pcgrad, TorchJD", "pcgrad, TorchJD without vmap"]
 SHARINGS = ["hard", "cross_stitch", "hierarchical", "mtan", "mmoe", "adversarial"]
-SECTIONS = ["loop", "weighting_3", "sharing", "evaluate", "coco", "inference"]
+SECTIONS = ["loop", "weighting_3", "sharing", "evaluate", "coco", "detect_8", "inference"]
 NETWORKS = ["four networks", "one network"]
 Sides = dict[str, dict[str, float]]
 
@@ -67,6 +67,7 @@ def test_every_section_has_all_its_sides_in_the_table_and_in_the_file(measured):
         "sharing": SHARINGS,
         "evaluate": ["NumPy loop", "vjo-train"],
         "coco": ["torchmetrics + pycocotools", "vjo-train"],
+        "detect_8": [f"{head}, {side}" for head in ("FCOS", "RetinaNet") for side in ("torchvision", "vjo-train")],
         "inference": [*NETWORKS, *(f"{side}, decoded" for side in NETWORKS)],
     }
     assert all(side in shown for sides in sections.values() for side in sides)

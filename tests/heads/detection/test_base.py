@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from tests.heads.detection import cases
-from vjo_train.heads.detection.base import DetectionHead, best_candidates
+from vjo_train.heads.detection.base import DetectionHead
+from vjo_train.heads.detection.candidates import Pairs, best_pairs, likely_pairs, pairs_above
 from vjo_train.heads.detection.metrics import DetectionMetrics
 from vjo_train.heads.detection.objects import Objects
 from vjo_train.types import Detections, Features
@@ -35,8 +36,9 @@ class GivenBoxes(DetectionHead):
     def losses(self, outputs: Any, objects: Objects) -> Tensor:
         raise NotImplementedError
 
-    def scored_boxes(self, outputs: Given, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        return outputs.scores, outputs.boxes
+    def find(self, outputs: Given, sizes: Tensor) -> tuple[Pairs, Tensor]:
+        pairs = best_pairs(pairs_above(outputs.scores, self.score_threshold), len(sizes), self.candidates)
+        return pairs, outputs.boxes[pairs.image, pairs.row]
 
 
 def decode(boxes: list[list[float]], scores: list[list[float]], *, scale: float = 1.0, size=(96, 96), **options: Any):
@@ -78,16 +80,30 @@ def test_low_scores_and_all_beyond_the_count_are_dropped() -> None:
     assert decode(boxes, scores, score_threshold=0.95).boxes.shape == (0, 4)
 
 
-def test_candidates_of_boxes_by_class() -> None:
-    scores = torch.tensor([[[0.1, 0.9], [0.8, 0.2]]])
-    own = torch.arange(16.0).reshape(1, 2, 2, 4)
-    best, boxes, classes = best_candidates(scores, own, 2)
-    assert best.tolist() == [[pytest.approx(0.9), pytest.approx(0.8)]]
-    assert boxes.tolist() == [[own[0, 0, 1].tolist(), own[0, 1, 0].tolist()]]
-    assert classes.tolist() == [[1, 0]]
-    shared = torch.arange(8.0).reshape(1, 2, 4)
-    assert best_candidates(scores, shared, 2)[1].tolist() == [shared[0].tolist()]
-    assert best_candidates(scores[:, :0], own[:, :0], 2)[1].shape == (1, 0, 4)
+def listed(pairs: Pairs) -> list[tuple[int, int, int]]:
+    return list(zip(pairs.image.tolist(), pairs.row.tolist(), pairs.label.tolist(), strict=True))
+
+
+def test_pairs_above_a_threshold_and_the_best_of_each_image() -> None:
+    scores = torch.tensor([[[0.1, 0.9], [0.8, 0.2]], [[0.0, 0.0], [0.0, 0.0]], [[0.3, 0.0], [0.4, 0.5]]])
+    pairs = pairs_above(scores, 0.15)
+    assert listed(pairs) == [(0, 0, 1), (0, 1, 0), (0, 1, 1), (2, 0, 0), (2, 1, 0), (2, 1, 1)]
+    assert pairs.score.tolist() == pytest.approx([0.9, 0.8, 0.2, 0.3, 0.4, 0.5])
+    assert listed(best_pairs(pairs, 3, 2)) == [(0, 0, 1), (0, 1, 0), (2, 1, 1), (2, 1, 0)]
+    assert listed(pairs_above(scores[:, :0], 0.0)) == []
+    assert listed(best_pairs(pairs_above(scores, 0.95), 3, 2)) == []
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("threshold", [0.0, 1e-4, 0.05, 0.3])
+def test_likely_pairs_miss_none_whose_probability_is_above_the_threshold(dtype, threshold) -> None:
+    logits = (6 * torch.randn(2, 500, 3, generator=torch.Generator().manual_seed(0)) - 4).to(dtype)
+    expected = pairs_above(logits.float().sigmoid(), threshold)
+    pairs = likely_pairs(logits, threshold)
+    assert len(pairs.image) < 1.1 * len(expected.image) + 2
+    pairs = pairs[pairs.score > threshold]
+    assert listed(pairs) == listed(expected)
+    torch.testing.assert_close(pairs.score, expected.score)
 
 
 def test_padding_of_objects() -> None:

@@ -60,7 +60,7 @@ def match(boxes: Tensor, objects: Objects, foreground: float, background: float,
         [B, R] int64: the index of the object, `BACKGROUND` or `IGNORED`.
     """
     present = objects.real | objects.difficult
-    iou = pairwise_iou(objects.boxes, boxes).masked_fill(~present[..., None], -1.0)  # [B, N, R]
+    iou = pairwise_iou(objects.boxes, boxes).masked_fill_(~present[..., None], -1.0)  # [B, N, R]
     greatest, index = iou.max(dim=1)
     found = torch.where(greatest < background, BACKGROUND, IGNORED)
     matched = greatest >= foreground

@@ -12,6 +12,7 @@ from torchvision.ops import batched_nms
 
 from vjo_train.heads.base import Head, TaskMetrics
 from vjo_train.heads.detection.boxes import clip
+from vjo_train.heads.detection.candidates import Pairs
 from vjo_train.heads.detection.metrics import DetectionMetrics
 from vjo_train.heads.detection.objects import Objects
 from vjo_train.types import Batch, Detections, Target
@@ -52,8 +53,13 @@ class DetectionHead(Head):
         """[B] float32, of no meaning for images that are not labelled; called outside autocast."""
 
     @abstractmethod
-    def scored_boxes(self, outputs: Any, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores [B, R, C] and boxes [B, R, 4] or [B, R, C, 4] in canvas pixels; `sizes` [B, 2] as in `Objects`."""
+    def find(self, outputs: Any, sizes: Tensor) -> tuple[Pairs, Tensor]:
+        """The best `candidates` pairs of each image above the score threshold, and their boxes [M, 4] on the canvas.
+
+        Args:
+            outputs: the raw ones.
+            sizes: [B, 2] as in `Objects`.
+        """
 
     def loss(self, outputs: Any, targets: list[Target]) -> Tensor:
         objects = self.objects(targets)
@@ -74,12 +80,14 @@ class DetectionHead(Head):
         sizes = torch.tensor([target.size for target in batch.targets], dtype=torch.float32, device=batch.scales.device)
         originals = torch.tensor([target.size for target in batch.originals], device=sizes.device)
         with torch.autocast(sizes.device.type, enabled=False):
-            scores, boxes = self.scored_boxes(outputs, sizes)
-            scores, boxes, labels = best_candidates(scores, boxes, self.candidates)
-            boxes = clip(boxes / batch.scales[:, None, None], originals)
-        keep = (scores > self.score_threshold) & (boxes[..., 2:] > boxes[..., :2]).all(-1)
-        images = zip(boxes, scores, labels, keep, strict=True)
-        return [self._suppress(box[kept], score[kept], label[kept]) for box, score, label, kept in images]
+            pairs, boxes = self.find(outputs, sizes)
+            scales = batch.scales[pairs.image, None]
+            boxes = clip((boxes / scales)[:, None], originals[pairs.image])[:, 0]
+        real = (boxes[:, 2:] > boxes[:, :2]).all(1)
+        pairs, boxes = pairs[real], boxes[real]
+        counts = pairs.image.bincount(minlength=len(sizes)).tolist()
+        images = zip(*(torch.split(rows, counts) for rows in (boxes, pairs.score, pairs.label)), strict=True)
+        return [self._suppress(*image) for image in images]
 
     def _suppress(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> Detections:
         """Non-maximum suppression of one image, class by class; best score first."""
@@ -105,21 +113,3 @@ class DetectionHead(Head):
 
     def metrics(self) -> TaskMetrics:
         return DetectionMetrics(self.num_classes)
-
-
-def best_candidates(scores: Tensor, boxes: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The pairs of box and class with the best scores of each image, best first.
-
-    Args:
-        scores: [B, R, C].
-        boxes: [B, R, 4], or [B, R, C, 4] where each class has its own.
-        count: how many pairs; fewer if there are not so many.
-
-    Returns:
-        Scores [B, K], boxes [B, K, 4] and classes [B, K] int64.
-    """
-    classes = scores.shape[2]
-    scores, pairs = scores.flatten(1).topk(min(count, scores.shape[1] * classes), dim=1)
-    rows, boxes = (pairs, boxes.flatten(1, 2)) if boxes.dim() == 4 else (pairs // classes, boxes)
-    picked = boxes.gather(1, rows[..., None].expand(-1, -1, 4))
-    return scores, picked, pairs % classes

@@ -13,14 +13,16 @@ _GREATEST = math.log(1000 / 16)
 """Bound of the size offsets that `decode` follows, as in the code of Fast R-CNN's successors."""
 
 
+@torch.no_grad()
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU of [..., N, 4] and [..., A, 4] -> [..., N, A]; 0 where both boxes are empty."""
+    """IoU of [..., N, 4] and [..., A, 4] -> [..., N, A], without gradient; 0 where both boxes are empty."""
     a, b = a[..., :, None, :], b[..., None, :, :]
-    width = (torch.minimum(a[..., 2], b[..., 2]) - torch.maximum(a[..., 0], b[..., 0])).clamp(min=0)
-    height = (torch.minimum(a[..., 3], b[..., 3]) - torch.maximum(a[..., 1], b[..., 1])).clamp(min=0)
-    intersection = width * height
-    union = area(a) + area(b) - intersection
-    return intersection / union.clamp(min=_SMALLEST**2)
+    # In place: what is written anew for every pair costs more than what is computed.
+    width = torch.minimum(a[..., 2], b[..., 2]).sub_(torch.maximum(a[..., 0], b[..., 0])).clamp_(min=0)
+    height = torch.minimum(a[..., 3], b[..., 3]).sub_(torch.maximum(a[..., 1], b[..., 1])).clamp_(min=0)
+    intersection = width.mul_(height)
+    union = (area(a) + area(b)).sub_(intersection).clamp_(min=_SMALLEST**2)
+    return intersection.div_(union)
 
 
 def area(boxes: Tensor) -> Tensor:

@@ -11,10 +11,12 @@ import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
-from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
+from torchvision.ops import generalized_box_iou_loss
 
 from vjo_train.heads.detection.base import DetectionHead
+from vjo_train.heads.detection.candidates import Pairs, best_pairs, likely_pairs
 from vjo_train.heads.detection.dense import common_channels, convolution, prior_bias, rows, stride, sum_per_image, tower
+from vjo_train.heads.detection.focal import focal_loss
 from vjo_train.heads.detection.objects import Objects
 from vjo_train.types import Features
 
@@ -112,10 +114,8 @@ class FCOS(DetectionHead):
         positive = found >= 0
         image, place = positive.nonzero(as_tuple=True)
         picked = found[image, place]
-        logits = outputs.logits.float()
-        wanted = torch.zeros_like(logits)
-        wanted[image, place, objects.classes[image, picked]] = 1.0
-        focal: Tensor = sigmoid_focal_loss(logits, wanted).sum(2).masked_fill(ignored, 0.0).sum(1)
+        entropy = focal_loss(outputs.logits.float(), image, place, objects.classes[image, picked])
+        focal = entropy.masked_fill(ignored, 0.0).sum(1)
 
         points, strides = locations.points[place], locations.strides[place, None]
         truth = objects.boxes[image, picked]
@@ -126,10 +126,13 @@ class FCOS(DetectionHead):
         )
         return (focal + sum_per_image(overlap + centre, positive)) / positive.sum(1).clamp(min=1)
 
-    def scored_boxes(self, outputs: FCOSOutputs, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        scores = outputs.logits.float().sigmoid() * outputs.centreness.float().sigmoid()[..., None]
-        sides = outputs.sides.float() * outputs.locations.strides[:, None]
-        return scores.sqrt(), boxes_around(outputs.locations.points, sides)
+    def find(self, outputs: FCOSOutputs, sizes: Tensor) -> tuple[Pairs, Tensor]:
+        # A centreness is at most 1, so only classes more probable than the threshold's square can do.
+        pairs = likely_pairs(outputs.logits, self.score_threshold**2)
+        pairs.score = (pairs.score * outputs.centreness[pairs.image, pairs.row].float().sigmoid()).sqrt()
+        pairs = best_pairs(pairs[pairs.score > self.score_threshold], len(sizes), self.candidates)
+        sides = outputs.sides[pairs.image, pairs.row].float() * outputs.locations.strides[pairs.row, None]
+        return pairs, boxes_around(outputs.locations.points[pairs.row], sides)
 
 
 def grid(shapes: Sequence[tuple[int, int]], strides: Sequence[int], device: torch.device) -> Locations:

@@ -16,6 +16,7 @@ from torchvision.ops import roi_align
 from vjo_train.heads.detection.anchors import BACKGROUND, IGNORED, RATIOS, grid_anchors, match
 from vjo_train.heads.detection.base import DetectionHead
 from vjo_train.heads.detection.boxes import area
+from vjo_train.heads.detection.candidates import Pairs, best_pairs, pairs_above
 from vjo_train.heads.detection.dense import common_channels, rows, stride
 from vjo_train.heads.detection.objects import Objects
 from vjo_train.heads.detection.proposals import ProposalOutputs, propose
@@ -164,6 +165,16 @@ class RegionHead(DetectionHead):
             anchors=grid_anchors(shapes, strides, [self.anchor_scale], maps[0].device),
         )
         return RegionOutputs(outputs, [features[level] for level in self.roi_levels])
+
+    @abstractmethod
+    def scored_boxes(self, outputs: RegionOutputs, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores [B, R, C] and boxes [B, R, 4] or [B, R, C, 4] in canvas pixels; `sizes` [B, 2] as in `Objects`."""
+
+    def find(self, outputs: RegionOutputs, sizes: Tensor) -> tuple[Pairs, Tensor]:
+        scores, boxes = self.scored_boxes(outputs, sizes)
+        pairs = best_pairs(pairs_above(scores, self.score_threshold), len(sizes), self.candidates)
+        places = (pairs.image, pairs.row) if boxes.dim() == 3 else (pairs.image, pairs.row, pairs.label)
+        return pairs, boxes[places]
 
     def propose(self, outputs: RegionOutputs, sizes: Tensor) -> tuple[Tensor, Tensor]:
         """The proposals [B, P, 4] and which of them are no padding [B, P]; `sizes` [B, 2] as in `Objects`."""

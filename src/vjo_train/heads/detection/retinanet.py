@@ -10,13 +10,14 @@ import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Gt, Interval
 from torch import Tensor
-from torchvision.ops import sigmoid_focal_loss
 
 from vjo_train.errors import ConfigError
 from vjo_train.heads.detection.anchors import IGNORED, RATIOS, grid_anchors, match
 from vjo_train.heads.detection.base import DetectionHead
 from vjo_train.heads.detection.boxes import decode, encode
+from vjo_train.heads.detection.candidates import Pairs, best_pairs, likely_pairs
 from vjo_train.heads.detection.dense import common_channels, convolution, prior_bias, rows, stride, sum_per_image, tower
+from vjo_train.heads.detection.focal import focal_loss
 from vjo_train.heads.detection.objects import Objects
 from vjo_train.types import Features
 
@@ -104,15 +105,15 @@ class RetinaNet(DetectionHead):
         positive = found >= 0
         image, place = positive.nonzero(as_tuple=True)
         picked = found[image, place]
-        logits = outputs.logits.float()
-        wanted = torch.zeros_like(logits)
-        wanted[image, place, objects.classes[image, picked]] = 1.0
-        focal: Tensor = sigmoid_focal_loss(logits, wanted).sum(2).masked_fill(found == IGNORED, 0.0).sum(1)
+        entropy = focal_loss(outputs.logits.float(), image, place, objects.classes[image, picked])
+        focal = entropy.masked_fill(found == IGNORED, 0.0).sum(1)
 
         truth = encode(objects.boxes[image, picked], outputs.anchors[place])
         offsets = outputs.offsets[image, place].float()
         distance = F.smooth_l1_loss(offsets, truth, beta=1 / 9, reduction="none").sum(1)
         return (focal + sum_per_image(distance, positive)) / positive.sum(1).clamp(min=1)
 
-    def scored_boxes(self, outputs: RetinaNetOutputs, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        return outputs.logits.float().sigmoid(), decode(outputs.offsets.float(), outputs.anchors)
+    def find(self, outputs: RetinaNetOutputs, sizes: Tensor) -> tuple[Pairs, Tensor]:
+        pairs = likely_pairs(outputs.logits, self.score_threshold)
+        pairs = best_pairs(pairs[pairs.score > self.score_threshold], len(sizes), self.candidates)
+        return pairs, decode(outputs.offsets[pairs.image, pairs.row].float(), outputs.anchors[pairs.row])
