@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from vjo_train.errors import CheckpointError, NumericsError, not_finite
 from vjo_train.heads.base import Head, TaskMetrics
@@ -102,8 +103,9 @@ class MultiTaskModule(StepLog):
 
     def share(self, images: Tensor, tasks: tuple[str, ...]) -> SharedFeatures:
         """Images [B, 3, S, S] in 0..255 -> what the heads of `tasks` are given."""
-        normalised = (images - self.mean) / self.std
-        shared = self.sharing(normalised.contiguous(memory_format=self.memory_format), tasks)
+        with record_function("shared features"):
+            normalised = (images - self.mean) / self.std
+            shared = self.sharing(normalised.contiguous(memory_format=self.memory_format), tasks)
         assert isinstance(shared, SharedFeatures)
         return shared
 
@@ -169,8 +171,11 @@ class MultiTaskModule(StepLog):
         found = {}
         for task in batch.tasks:
             head = self.head(task)
-            for part, loss in head.part_losses(head(shared.tasks[task]), batch.targets).items():
-                found[loss_name(task, part)] = loss
+            with record_function(f"head: {task}"):
+                outputs = head(shared.tasks[task])
+            with record_function(f"loss: {task}"):
+                for part, loss in head.part_losses(outputs, batch.targets).items():
+                    found[loss_name(task, part)] = loss
         return found
 
     def _sharing_figures(self, batch: Batch, shared: SharedFeatures) -> dict[str, Tensor]:
@@ -269,7 +274,9 @@ class MultiTaskModule(StepLog):
         assert self._step is not None
         assert self._total is not None
         (self._step.factor,) = torch.autograd.grad(loss, self._total)
-        for task, weight in self.weighting.backward(self._step).items():
+        with record_function("backward and weighting"):
+            weights = self.weighting.backward(self._step)
+        for task, weight in weights.items():
             self.log(f"train/{task}/weight", weight, on_step=True, on_epoch=True, batch_size=1)
         for name, value in self.weighting.diagnostics.items():
             self.log(f"train/weighting/{name}", value, on_step=True, on_epoch=True, batch_size=1)

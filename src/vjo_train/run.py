@@ -18,6 +18,7 @@ from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
 from vjo_train import checkpoints, records, runs
+from vjo_train.compiling import compile_network
 from vjo_train.data.datamodule import DataModule
 from vjo_train.early_stopping import Patience
 from vjo_train.errors import ConfigError
@@ -34,6 +35,7 @@ from vjo_train.report.files import write_atomically
 from vjo_train.report.history import History
 from vjo_train.report.image_weights import ImageWeights
 from vjo_train.report.pictures import ValidationPictures, draw
+from vjo_train.report.profile import Profile
 from vjo_train.report.progress import Progress
 from vjo_train.report.results import Results, name_per_class, write_results
 from vjo_train.report.seen import ImagesSeen, images_seen
@@ -77,6 +79,8 @@ def train(job: Job) -> Results:
     """
     throughput = Throughput()
     going_on = checkpoints.resumed(job.settings.resume, job.output)
+    if job.settings.compile:
+        compile_network(job.module)
     trainer = _trainer(job, throughput, _training_callbacks(job, throughput))
     if trainer.is_global_zero:
         Console().print(model_summary(job.module.sharing, dict(job.module.heads.items()), job.module.weighting))
@@ -190,6 +194,7 @@ def _trainer(job: Job, throughput: Throughput, callbacks: list[Callback]) -> pl.
         log_every_n_steps=settings.log_every_n_steps,
         deterministic=settings.deterministic,
         plugins=[checkpoints.DurableIO()],
+        profiler=next((callback.actions for callback in callbacks if isinstance(callback, Profile)), None),
         logger=job.loggers or False,
         callbacks=[throughput, *callbacks, *shown],
         enable_progress_bar=settings.progress,
@@ -222,6 +227,8 @@ def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
         callbacks.append(EMAWeightAveraging(decay=settings.ema))
     if settings.early_stopping is not None:
         callbacks.append(Patience(monitor, settings.early_stopping))
+    if settings.profile:
+        callbacks.append(Profile(job.output / "profile"))
     # After the average, so that what it saves holds the average of all steps so far.
     callbacks.append(Interruption(job.output / checkpoints.FOLDER / "last.ckpt"))
     return [

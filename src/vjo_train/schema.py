@@ -35,6 +35,8 @@ class TrainerConfig:
         check_val_every_n_epoch: epochs between validations.
         drawn_images: validation images whose predictions are drawn at each validation; 0: none.
         channels_last: memory layout of images and convolutions.
+        compile: backbone, neck and heads by torch.compile; needs a C++ compiler, and pays in long runs only.
+        profile: write where the time of training goes into the run's folder.
         deterministic: refuse operations whose result differs from run to run.
         progress: show the progress bar.
         log_every_n_steps: steps between records of the training metrics.
@@ -55,6 +57,8 @@ class TrainerConfig:
     check_val_every_n_epoch: Annotated[int, Ge(1)] = 1
     drawn_images: Annotated[int, Ge(0)] = 4
     channels_last: bool = True
+    compile: bool = False
+    profile: bool = False
     deterministic: bool = False
     progress: bool = True
     log_every_n_steps: Annotated[int, Ge(1)] = 20

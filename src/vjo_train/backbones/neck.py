@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Literal
 
 import torch.nn.functional as F
@@ -33,20 +32,35 @@ class FPN(nn.Module):
         super().__init__()
         self._inputs = [level for level in sorted(in_channels) if level[1:] >= finest[1:]]
         self.fpn = FeaturePyramidNetwork(
-            [in_channels[level] for level in self._inputs], channels, extra_blocks=_P6P7(channels, channels)
+            [in_channels[level] for level in self._inputs], channels, extra_blocks=LastLevelP6P7(channels, channels)
         )
         self.channels = {f"p{level[1:]}": channels for level in [*self._inputs, "c6", "c7"]}
 
-    def forward(self, pyramid: Features) -> Features:
-        """`c2`..`c5` -> `p2` or `p3` .. `p7`, each [B, channels, h, w] at stride 2 ** level."""
-        outputs = self.fpn(OrderedDict((level, pyramid[level]) for level in self._inputs))
-        return {f"p{level[1:]}": feature for level, feature in outputs.items()}
+    def forward(self, pyramid: Features, read: Collection[str] | None = None) -> Features:
+        """`c2`..`c5` -> those of `p2` or `p3` .. `p7` that are in `read`, all by default.
 
-
-class _P6P7(LastLevelP6P7):  # type: ignore[misc]
-    def forward(self, p: list[Tensor], c: list[Tensor], names: list[str]) -> tuple[list[Tensor], list[str]]:
-        p6 = _halved(p[-1], self.p6)
-        return [*p, p6, _halved(F.relu(p6), self.p7)], [*names, "p6", "p7"]
+        Each is [B, channels, h, w] at stride 2 ** level. Nothing is computed that none of them needs.
+        """
+        wanted = [level for level in self.channels if read is None or level in read]
+        if not wanted:
+            return {}
+        coarse = {"p6", "p7"} & {*wanted}
+        sums = self.fpn.get_result_from_inner_blocks(pyramid["c5"], -1)
+        found: Features = {}
+        for place in range(len(self._inputs) - 1, -1, -1):
+            level = f"p{self._inputs[place][1:]}"
+            if level != "p5":
+                own = self.fpn.get_result_from_inner_blocks(pyramid[self._inputs[place]], place)
+                sums = own + F.interpolate(sums, size=own.shape[-2:], mode="nearest")
+            if level in wanted or (level == "p5" and coarse):
+                found[level] = self.fpn.get_result_from_layer_blocks(sums, place)
+            if level == min(wanted):
+                break
+        if coarse:
+            found["p6"] = _halved(found["p5"], self.fpn.extra_blocks.p6)
+        if "p7" in coarse:
+            found["p7"] = _halved(F.relu(found["p6"]), self.fpn.extra_blocks.p7)
+        return {level: found[level] for level in wanted}
 
 
 def _halved(feature: Tensor, layer: nn.Conv2d) -> Tensor:

@@ -68,6 +68,7 @@ class CrossStitch(Sharing):
         self.columns_from = dict(columns_from or {})
         # The names hold `backbone.`, so that `optimizer.backbone_lr_factor` finds them.
         self.backbone = nn.ModuleList(copy.deepcopy(backbone) for _ in levels)
+        self.levels = {task: tuple(names) for task, names in levels.items()}
         self.necks = nn.ModuleDict(
             {task: copy.deepcopy(neck) for task, names in levels.items() if reads_neck(backbone, names)}
         )
@@ -91,7 +92,7 @@ class CrossStitch(Sharing):
         representation = [feature for levels in features.values() for feature in levels.values()]
         for task in tasks:
             if task in self.necks:
-                features[task] = features[task] | self.necks[task](features[task])
+                features[task] = features[task] | self.necks[task](features[task], self.levels[task])
         return SharedFeatures(features, representation, summary=torch.stack([summary(x) for x in maps]).mean(0))
 
     def shared_parameters(self) -> list[nn.Parameter]:

@@ -29,7 +29,7 @@ class HardSharing(Sharing):
     def forward(self, images: Tensor, tasks: Sequence[str]) -> SharedFeatures:
         read = read_by(self.levels[task] for task in tasks)
         if {level in channels(self.backbone) for level in read} == {True, False}:
-            return self._cut_before_the_neck(images, tasks)
+            return self._cut_before_the_neck(images, tasks, read)
         features = pyramid(self.backbone, self.neck, images, read)
         return SharedFeatures(
             tasks={task: features for task in tasks},
@@ -37,10 +37,10 @@ class HardSharing(Sharing):
             summary=summary(features["c5"]),
         )
 
-    def _cut_before_the_neck(self, images: Tensor, tasks: Sequence[str]) -> SharedFeatures:
+    def _cut_before_the_neck(self, images: Tensor, tasks: Sequence[str], read: Sequence[str]) -> SharedFeatures:
         """Where one task reads the backbone and another the neck, their gradients first meet at the backbone's end."""
         ends = views(self.backbone(images))
-        features = ends | self.neck(ends)
+        features = ends | self.neck(ends, read)
         return SharedFeatures(
             tasks={task: features for task in tasks},
             representation=list(ends.values()),

@@ -92,7 +92,7 @@ class MTAN(Sharing):
         for stage, attention in self._of(task).items():
             previous = features[stage] = attention(stages[stage], previous) * stages[stage]
         if task in self.necks:
-            features = features | self.necks[task](features)
+            features = features | self.necks[task](features, self.levels[task])
         return features
 
 

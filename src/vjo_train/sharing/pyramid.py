@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from torch import Tensor, nn
 
@@ -13,14 +13,14 @@ NECK = "neck"
 """The kind of all levels of the neck."""
 
 
-def pyramid(backbone: nn.Module, neck: nn.Module, images: Tensor, read: Iterable[str]) -> Features:
-    """Normalised images [B, 3, S, S] -> the backbone's levels, and the neck's where one of them is `read`.
+def pyramid(backbone: nn.Module, neck: nn.Module, images: Tensor, read: Collection[str]) -> Features:
+    """Normalised images [B, 3, S, S] -> the backbone's levels, and those of the neck that are `read`.
 
     They are views, so that c5 beside the levels built from it ends the shared part as a tensor of its own.
     """
     features: Features = backbone(images)
     if not set(read) <= features.keys():
-        features = features | neck(features)
+        features = features | neck(features, read)
     return views(features)
 
 

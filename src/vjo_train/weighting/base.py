@@ -11,6 +11,7 @@ from typing import Annotated, Any, Required, TypedDict
 import torch
 from annotated_types import Ge
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from vjo_train.errors import ConfigError, not_finite
 from vjo_train.weighting.diagnostics import diagnose
@@ -201,7 +202,8 @@ class LossWeighting(Weighting):
     def step_weights(self, step: TaskLosses) -> Tensor:
         """The weights [k] float64 of this step; updates the state, and the gradients of what the weighting learns."""
         values = torch.stack(list(step.values.values())).detach().cpu().double()
-        weights = self.weights(values, step.tasks, step.epoch)
+        with record_function("weights"):
+            weights = self.weights(values, step.tasks, step.epoch)
         self.learn(values, step.tasks, float(step.factor))
         return weights
 

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal, Unpack
 import torch
 from annotated_types import Ge, Interval
 from torch import Tensor
+from torch.profiler import record_function
 
 from vjo_train.errors import ConfigError
 from vjo_train.weighting.base import (
@@ -197,7 +198,8 @@ class GradientWeighting(Weighting):
         """The weights to log and those to apply, from an unscaled Gramian; updates the state unless it overflowed."""
         if not finite(matrix, step):
             return torch.ones_like(values), [math.nan] * len(values)
-        weights = self.weights(matrix, values, step.tasks)
+        with record_function("weights"):
+            weights = self.weights(matrix, values, step.tasks)
         self.reused[self.index(step.tasks)] = weights
         self.calls += 1
         return weights, weights.tolist()
