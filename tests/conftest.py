@@ -36,6 +36,7 @@ def command(
         "vjo-export": cli.export,
         "vjo-data": cli.data,
         "vjo-report": cli.report,
+        "vjo-tune": cli.tune,
     }
 
     def run(name: str, *words: str) -> Answer:

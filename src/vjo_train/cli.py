@@ -66,6 +66,11 @@ def report() -> NoReturn:
     sys.exit(_guard("vjo-report", _report_command))
 
 
+def tune() -> NoReturn:
+    """`vjo-tune tune.space={..}`: searches for good settings; the arguments are those of the process."""
+    sys.exit(_guard("vjo-tune", _tune_command))
+
+
 def _guard(command: str, run: Callable[[], None]) -> int:
     """Runs a command; returns its exit status. `HYDRA_FULL_ERROR=1` keeps the traceback of a user's mistake."""
     try:
@@ -225,6 +230,26 @@ def _report_command() -> None:
             print(f"Report: {write_run_page(Path(cfg.run), None if cfg.output is None else Path(cfg.output))}")
     except OSError as error:
         raise ConfigError(f"The report cannot be written: {error}.") from error
+
+
+def _tune_command() -> None:
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(helppage.tune_page())
+        return
+    args = _parse_flags()
+    if args.multirun:
+        raise ConfigError("-m: vjo-tune makes the runs of its study itself; leave it out.")
+    if not _runs(args):
+        sys.argv = [word for word in sys.argv if word not in args.overrides or word.startswith("tune.")]
+        _hydra("tune", lambda cfg: None)
+        return
+    from vjo_train.tuning import plan
+
+    made = plan.plan(_composer("tune", args), _composer("train", args), args.overrides)
+    from vjo_train.tuning import command
+
+    logging.raiseExceptions = False
+    command.tune(made)
 
 
 def _train_job(sweeps: set[Path], cfg: Any) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import yaml
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path
@@ -14,9 +15,9 @@ from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.utils import setup_globals
+from hydra.core.utils import run_job, setup_globals
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from hydra.types import RunMode
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -107,6 +108,18 @@ class Composer:
             raise ConfigError(" ".join(str(error).split())) from error
         except OmegaConfBaseException as error:
             raise ConfigError(_first_lines(error)) from error
+
+    def run(self, overrides: list[str], job: Callable[[DictConfig], Any]) -> Any:
+        """Runs `job` on the composed config as Hydra does: in its folder lie `.hydra/` and the log; returns its result.
+
+        Raises:
+            ConfigError: see `compose`.
+            Exception: what the job raises.
+        """
+        cfg = self.compose(overrides)
+        context = HydraContext(config_loader=self._loader, callbacks=Callbacks(cfg))
+        done = run_job(job, cfg, job_dir_key="hydra.run.dir", job_subdir_key=None, hydra_context=context)
+        return done.return_value
 
     def check_choices(self, overrides: list[str], mode: RunMode = RunMode.RUN) -> None:
         """Looks at the overrides alone: far quicker than composing.

@@ -122,6 +122,19 @@ readable without a network). Runs of one task are what the others are measured
 against, seed by seed; what makes a comparison unfair is said.
 """
 
+_TUNE = """\
+vjo-tune searches for good settings, trial by trial, judged on val.
+
+  vjo-tune experiment=shapes_demo tune.trials=20 \\
+    'tune.space={optimizer.lr: {low: 1e-4, high: 0.1, log: true}}'
+  vjo-tune tune.metric=tasks 'tune.space={weighting: [equal, dwa]}'
+
+All settings of vjo-train can be given; each trial is a run of it that leaves
+the test alone. The same command goes on with a study that was stopped, and
+several processes may work on one. The study's folder holds study.md,
+trials.csv, a folder per trial, and for several metrics front.svg.
+"""
+
 
 def train_page() -> str:
     """The page of `vjo-train`: usage, groups with their choices, the most used keys, flags."""
@@ -176,6 +189,15 @@ def report_page() -> str:
     for key in ("runs", "run", "output", "metrics", "interval", "level", "resamples"):
         lines += _entry(f"  {key}", _key_help(_folder(), key, {}, root="report.yaml"))
     return "\n".join([*lines, "", _FLAGS.format(command="vjo-report").replace(_sweep_line(), "")])
+
+
+def tune_page() -> str:
+    """The page of `vjo-tune`."""
+    keys = re.findall(
+        r"^  (\w+):.*? # (.+)$", (_folder() / "tune.yaml").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    lines = [_TUNE, "Keys", *(line for key, text in keys for line in _entry(f"  tune.{key}", text))]
+    return "\n".join([*lines, "", _FLAGS.format(command="vjo-tune").replace(_sweep_line(), "")])
 
 
 def summary(file: Path) -> str:

@@ -78,6 +78,18 @@ def train(job: Job) -> Results:
         VjoError: see the data set and the weighting.
     """
     throughput = Throughput()
+    trainer = fit(job, throughput)
+    with explained(job.data, job.output):
+        seen = images_seen(job.data, job.module.batches)
+        return _test(job, trainer, runs.checkpoint(job.output, None), throughput, seen)
+
+
+def fit(job: Job, throughput: Throughput) -> pl.Trainer:
+    """Trains, and leaves the test alone.
+
+    Raises:
+        VjoError: as `train`.
+    """
     going_on = checkpoints.resumed(job.settings.resume, job.output)
     if job.settings.compile:
         compile_network(job.module)
@@ -96,8 +108,7 @@ def train(job: Job) -> Results:
         remove_drafts(job.output)
     with explained(job.data, job.output):
         trainer.fit(job.module, datamodule=job.data, ckpt_path=resume, weights_only=True)
-        seen = images_seen(job.data, job.module.batches)
-        return _test(job, trainer, runs.checkpoint(job.output, None), throughput, seen)
+    return trainer
 
 
 def evaluate(job: Job, checkpoint: Path) -> Results:

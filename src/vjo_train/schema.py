@@ -170,6 +170,37 @@ class ReportConfig:
     resamples: Annotated[int, Interval(ge=100, le=100_000)] = 2000
 
 
+@dataclass(frozen=True, kw_only=True)
+class TuneConfig:
+    """How `vjo-tune` searches.
+
+    Attributes:
+        space: config key or group -> a list of choices, or a mapping with `low`, `high` and, if wanted, `log` and
+            `step`.
+        trials: of the study, those of earlier starts included.
+        metric: what is maximised on val: a metric, several, `tasks` for each head's own, or None: the monitor.
+        sampler: `tpe` learns from the trials so far.
+        pruner: `median` stops a trial behind the median of the others; `auto` is that where there is one metric.
+        startup: trials before sampler and pruner do more than guess.
+        output: the study's folder; None: `tune/<name>`.
+    """
+
+    space: Annotated[Mapping[str, Any], MinLen(1)]
+    trials: Annotated[int, Ge(1)] = 20
+    metric: str | Annotated[Sequence[str], MinLen(1)] | None = None
+    sampler: Literal["tpe", "random"] = "tpe"
+    pruner: Literal["auto", "median", "none"] = "auto"
+    startup: Annotated[int, Ge(0)] = 5
+    output: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneRoot:
+    """The keys that `vjo-tune` has beside those of `vjo-train`."""
+
+    tune: Node
+
+
 GIVEN = {
     "dataset": {"seed"},
     "neck": {"in_channels"},
@@ -184,7 +215,7 @@ LISTED = ("heads", "insight")
 """The groups of which several choices can be made; each is a node of its own in the group's."""
 
 
-def check(cfg: DictConfig, root: type[TrainConfig] | type[DataConfig] | type[ReportConfig] = TrainConfig) -> None:
+def check(cfg: DictConfig, root: type[TrainConfig | DataConfig | ReportConfig | TuneRoot] = TrainConfig) -> None:
     """Checks a composed config against the constructors that it names, without importing them.
 
     Values that refer to the run itself (`${hydra:...}`) are not known before it starts and pass. A node whose

@@ -1,0 +1,1 @@
+"""Searching for good settings: trials of `vjo-tune`, judged on the validation split."""
