@@ -134,7 +134,7 @@ def test_unknown_target_names_the_nearest() -> None:
 
 
 def root(**changes: object) -> DictConfig:
-    node = {"_target_": "elsewhere.Thing", "free": 1}
+    node = {"_target_": "collections.Counter", "free": 1}
     groups = ("dataset", "backbone", "neck", "sharing", "weighting", "schedule", "optimizer", "lr_schedule")
     plain: dict[str, object] = dict.fromkeys(groups, node)
     plain |= {"heads": {"a": node}, "trainer": {"_target_": "vjo_train.schema.TrainerConfig"}, "logger": {}}

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from vjo_train import build, run
 from vjo_train.errors import ConfigError, NumericsError, ResourceError
-from vjo_train.report.history import read_history
+from vjo_train.report.epochs import read_history
 from vjo_train.report.throughput import Throughput
 from vjo_train.tuning.plan import MONITOR
 

@@ -53,12 +53,13 @@ class DetectionHead(Head):
         """[B] float32, of no meaning for images that are not labelled; called outside autocast."""
 
     @abstractmethod
-    def find(self, outputs: Any, sizes: Tensor) -> tuple[Pairs, Tensor]:
-        """The best `candidates` pairs of each image above the score threshold, and their boxes [M, 4] on the canvas.
+    def find(self, outputs: Any, sizes: Tensor, threshold: float) -> tuple[Pairs, Tensor]:
+        """The best `candidates` pairs of each image above a threshold, and their boxes [M, 4] on the canvas.
 
         Args:
             outputs: the raw ones.
             sizes: [B, 2] as in `Objects`.
+            threshold: the score that a pair must exceed, 0..1.
         """
 
     def loss(self, outputs: Any, targets: list[Target]) -> Tensor:
@@ -80,7 +81,7 @@ class DetectionHead(Head):
         sizes = torch.tensor([target.size for target in batch.targets], dtype=torch.float32, device=batch.scales.device)
         originals = torch.tensor([target.size for target in batch.originals], device=sizes.device)
         with torch.autocast(sizes.device.type, enabled=False):
-            pairs, boxes = self.find(outputs, sizes)
+            pairs, boxes = self.find(outputs, sizes, self.score_threshold)
             scales = batch.scales[pairs.image, None]
             boxes = clip((boxes / scales)[:, None], originals[pairs.image])[:, 0]
         real = (boxes[:, 2:] > boxes[:, :2]).all(1)
@@ -101,12 +102,13 @@ class DetectionHead(Head):
         untrained detector has something to show too.
         """
         sizes = torch.tensor([target.size for target in batch.targets], dtype=torch.float32, device=batch.scales.device)
+        sums = []
         with torch.autocast(sizes.device.type, enabled=False):
-            scores, boxes = self.scored_boxes(outputs, sizes)
-            scores, boxes, labels = best_candidates(scores, boxes, self.candidates)
-            sums = []
-            for score, box, label in zip(scores, boxes.detach(), labels, strict=True):
-                sure = score.detach() >= score.detach()[:1] / 2
+            pairs, boxes = self.find(outputs, sizes, threshold=0.0)
+            for image in range(len(sizes)):
+                here = pairs.image == image
+                score, label, box = pairs.score[here], pairs.label[here], boxes[here].detach()
+                sure = score.detach() >= score.detach().max() / 2
                 left = batched_nms(box[sure], score[sure].detach(), label[sure], self.nms_threshold)
                 sums.append(torch.logit(score[sure][left], eps=1e-6).sum())
         return torch.stack(sums)

@@ -126,11 +126,11 @@ class FCOS(DetectionHead):
         )
         return (focal + sum_per_image(overlap + centre, positive)) / positive.sum(1).clamp(min=1)
 
-    def find(self, outputs: FCOSOutputs, sizes: Tensor) -> tuple[Pairs, Tensor]:
+    def find(self, outputs: FCOSOutputs, sizes: Tensor, threshold: float) -> tuple[Pairs, Tensor]:
         # A centreness is at most 1, so only classes more probable than the threshold's square can do.
-        pairs = likely_pairs(outputs.logits, self.score_threshold**2)
+        pairs = likely_pairs(outputs.logits, threshold**2)
         pairs.score = (pairs.score * outputs.centreness[pairs.image, pairs.row].float().sigmoid()).sqrt()
-        pairs = best_pairs(pairs[pairs.score > self.score_threshold], len(sizes), self.candidates)
+        pairs = best_pairs(pairs[pairs.score > threshold], len(sizes), self.candidates)
         sides = outputs.sides[pairs.image, pairs.row].float() * outputs.locations.strides[pairs.row, None]
         return pairs, boxes_around(outputs.locations.points[pairs.row], sides)
 

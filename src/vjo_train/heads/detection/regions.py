@@ -170,9 +170,9 @@ class RegionHead(DetectionHead):
     def scored_boxes(self, outputs: RegionOutputs, sizes: Tensor) -> tuple[Tensor, Tensor]:
         """Scores [B, R, C] and boxes [B, R, 4] or [B, R, C, 4] in canvas pixels; `sizes` [B, 2] as in `Objects`."""
 
-    def find(self, outputs: RegionOutputs, sizes: Tensor) -> tuple[Pairs, Tensor]:
+    def find(self, outputs: RegionOutputs, sizes: Tensor, threshold: float) -> tuple[Pairs, Tensor]:
         scores, boxes = self.scored_boxes(outputs, sizes)
-        pairs = best_pairs(pairs_above(scores, self.score_threshold), len(sizes), self.candidates)
+        pairs = best_pairs(pairs_above(scores, threshold), len(sizes), self.candidates)
         places = (pairs.image, pairs.row) if boxes.dim() == 3 else (pairs.image, pairs.row, pairs.label)
         return pairs, boxes[places]
 

@@ -113,7 +113,7 @@ class RetinaNet(DetectionHead):
         distance = F.smooth_l1_loss(offsets, truth, beta=1 / 9, reduction="none").sum(1)
         return (focal + sum_per_image(distance, positive)) / positive.sum(1).clamp(min=1)
 
-    def find(self, outputs: RetinaNetOutputs, sizes: Tensor) -> tuple[Pairs, Tensor]:
-        pairs = likely_pairs(outputs.logits, self.score_threshold)
-        pairs = best_pairs(pairs[pairs.score > self.score_threshold], len(sizes), self.candidates)
+    def find(self, outputs: RetinaNetOutputs, sizes: Tensor, threshold: float) -> tuple[Pairs, Tensor]:
+        pairs = likely_pairs(outputs.logits, threshold)
+        pairs = best_pairs(pairs[pairs.score > threshold], len(sizes), self.candidates)
         return pairs, decode(outputs.offsets[pairs.image, pairs.row].float(), outputs.anchors[pairs.row])
