@@ -22,7 +22,7 @@ needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
 
 def gradients(module: MultiTaskModule, batch: Any) -> dict[str, torch.Tensor]:
     """Of each task's loss by a backward of its own, through one graph, as gradient weightings take them."""
-    shared = module._share(batch.images, module.tasks)
+    shared = module.share(batch.images, module.tasks)
     losses = module._per_image(batch, shared)
     found = {}
     for task, loss in losses.items():

@@ -36,8 +36,8 @@ class GivenBoxes(DetectionHead):
     def losses(self, outputs: Any, objects: Objects) -> Tensor:
         raise NotImplementedError
 
-    def find(self, outputs: Given, sizes: Tensor) -> tuple[Pairs, Tensor]:
-        pairs = best_pairs(pairs_above(outputs.scores, self.score_threshold), len(sizes), self.candidates)
+    def find(self, outputs: Given, sizes: Tensor, threshold: float) -> tuple[Pairs, Tensor]:
+        pairs = best_pairs(pairs_above(outputs.scores, threshold), len(sizes), self.candidates)
         return pairs, outputs.boxes[pairs.image, pairs.row]
 
 

@@ -108,8 +108,9 @@ class DetectionHead(Head):
             for image in range(len(sizes)):
                 here = pairs.image == image
                 score, label, box = pairs.score[here], pairs.label[here], boxes[here].detach()
-                sure = score.detach() >= score.detach().max() / 2
-                left = batched_nms(box[sure], score[sure].detach(), label[sure], self.nms_threshold)
+                known = score.detach()
+                sure = known >= known.max(dim=0, keepdim=True).values / 2 if len(known) else known.bool()
+                left = batched_nms(box[sure], known[sure], label[sure], self.nms_threshold)
                 sums.append(torch.logit(score[sure][left], eps=1e-6).sum())
         return torch.stack(sums)
 
