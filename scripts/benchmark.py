@@ -26,6 +26,7 @@ import bench_inference
 import bench_loop
 import bench_markdown
 import bench_sharing
+import bench_variants
 import bench_weighting
 from bench_peers import libmtl_version
 from bench_sides import Section
@@ -33,12 +34,13 @@ from vjo_train.report.environment import describe_device, git_revision, package_
 
 SECTIONS = (
     *("loop", "weighting_2", "weighting_3", "weighting_4", "sharing"),
-    *("evaluate", "coco", "detect_8", "detect_16", "inference"),
+    *("evaluate", "coco", "detect_8", "detect_16", "inference_fcos", "inference_faster_rcnn", "precision", "compile"),
 )
 TOGETHER = {
-    name: tuple(section for section in SECTIONS if section.startswith(f"{name}_")) for name in ("weighting", "detect")
+    name: tuple(section for section in SECTIONS if section.startswith(f"{name}_"))
+    for name in ("weighting", "detect", "inference")
 }
-"""`weighting` with two, three and four tasks, `detect` at batch 8 and 16."""
+"""`weighting` with two, three and four tasks, `detect` at batch 8 and 16, `inference` with two detectors."""
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -59,7 +61,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help="all but evaluate and coco: as for vjo-train; put it last",
+        help="all but evaluate, coco and detect: as for vjo-train; put it last",
     )
     args = parser.parse_args(words)
     args.sections = [part for name in args.sections for part in TOGETHER.get(name, (name,))]
@@ -80,8 +82,12 @@ def section(name: str, args: argparse.Namespace, folder: Path) -> Section:
         return bench_evaluate.coco_section(max(1, args.images // 10))
     if name in TOGETHER["detect"]:
         return bench_detect.section(int(name.removeprefix("detect_")))
-    if name == "inference":
-        return bench_inference.section(args.set, folder)
+    if name in TOGETHER["inference"]:
+        return bench_inference.section(args.set, folder, name.removeprefix("inference_"))
+    if name == "precision":
+        return bench_variants.precision_section(args.set, folder, args.steps)
+    if name == "compile":
+        return bench_variants.compile_section(args.set, folder, args.steps)
     if name == "loop":
         return bench_loop.section(args.set, folder, args.steps)
     if name == "sharing":

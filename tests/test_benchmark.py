@@ -24,7 +24,7 @@ TINY = (
 CHEAPER = ["at=features", "every=4", "sample=0.5", "every=4 sample=0.5"]
 PCGRADS = ["pcgrad, floor", "pcgrad, TorchJD", "pcgrad, TorchJD without vmap"]
 SHARINGS = ["hard", "cross_stitch", "hierarchical", "mtan", "mmoe", "adversarial"]
-SECTIONS = ["loop", "weighting_3", "sharing", "evaluate", "coco", "detect_8", "inference"]
+SECTIONS = ["loop", "weighting_3", "sharing", "evaluate", "coco", "detect_8", "inference_fcos", "precision"]
 NETWORKS = ["four networks", "one network"]
 Sides = dict[str, dict[str, float]]
 
@@ -68,7 +68,8 @@ def test_every_section_has_all_its_sides_in_the_table_and_in_the_file(measured):
         "evaluate": ["NumPy loop", "vjo-train"],
         "coco": ["torchmetrics + pycocotools", "vjo-train"],
         "detect_8": [f"{head}, {side}" for head in ("FCOS", "RetinaNet") for side in ("torchvision", "vjo-train")],
-        "inference": [*NETWORKS, *(f"{side}, decoded" for side in NETWORKS)],
+        "precision": ["float32, contiguous", "float32, channels_last", "bfloat16, channels_last"],
+        "inference_fcos": [*NETWORKS, *(f"{side}, decoded" for side in NETWORKS)],
     }
     assert all(side in shown for sides in sections.values() for side in sides)
 
@@ -98,8 +99,14 @@ def test_both_evaluations_come_to_the_same(measured, section, other):
     assert sides["vjo-train"]["result"] == pytest.approx(sides[other]["result"], abs=1e-6)
 
 
+def test_every_precision_comes_to_the_same_loss(measured):
+    exact, other, rounded = (side["result"] for side in measured[0]["precision"].values())
+    assert exact == pytest.approx(other, rel=1e-5)
+    assert exact == pytest.approx(rounded, rel=0.03)
+
+
 @pytest.mark.parametrize("decoded", ["", ", decoded"])
 def test_one_network_gives_what_four_give(measured, decoded):
-    four, one = (measured[0]["inference"][side + decoded]["result"] for side in NETWORKS)
+    four, one = (measured[0]["inference_fcos"][side + decoded]["result"] for side in NETWORKS)
     assert one == pytest.approx(four, rel=1e-6)
     assert one > 0
