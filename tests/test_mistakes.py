@@ -54,7 +54,7 @@ NAMES = [
     ("trainer.accelerator=gpus", "must be one of auto, cpu, gpu; did you mean 'gpu'?"),
     ("trainer.precision=bf16", "must be one of auto, 32-true, bf16-mixed, 16-mixed"),
     ("backbone.norm=batchh", "must be one of batch, frozen, group; did you mean 'batch'?"),
-    ("hydra/launcher=slurm", "hydra/launcher=slurm: no such choice. Choices: basic"),
+    ("hydra/launcher=slrm", "hydra/launcher=slrm: no such choice; did you mean 'slurm'? Choices: basic"),
     (
         "backbone._target_=vjo_train.backbones.torchvision.TorchvisonBackbone",
         "which does not exist; did you mean 'vjo_train.backbones.torchvision.TorchvisionBackbone'?",
@@ -143,3 +143,15 @@ def test_hydra_full_error_brings_the_traceback_back(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("sys.argv", ["vjo-train", "weighting=dva"])
     with pytest.raises(ConfigError, match="did you mean 'dwa'"):
         cli.train()
+
+
+@pytest.mark.parametrize(
+    ("choice", "extra"), [("joblib", "joblib"), ("submitit_local", "submitit"), ("slurm", "submitit")]
+)
+def test_a_launcher_that_is_not_installed(
+    command: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, choice: str, extra: str
+) -> None:
+    monkeypatch.setattr("vjo_train.composing.find_spec", lambda name: None)
+    status, _, err = command("vjo-train", "-m", f"hydra/launcher={choice}", "seed=1,2")
+    assert f"hydra/launcher={choice}: hydra-{extra}-launcher is not installed; pip install 'vjo-train[{extra}]'" in err
+    assert status == 2

@@ -106,10 +106,10 @@ def _train_command() -> None:
     args = _parse_flags()
     config = args.config_name or "train"
     comparison: list[Any] = []
-    sweeps: set[Path] = set()
+    sweep: Path | None = None
 
     def job(cfg: Any) -> None:
-        if _train_job(sweeps, cfg) and comparison:
+        if _train_job(cfg) and comparison:
             from vjo_train import comparing
 
             print(comparing.time_left(comparison), flush=True)
@@ -119,7 +119,10 @@ def _train_command() -> None:
             from vjo_train import comparing, preflight
 
             checked = preflight.training(_composer(config, args), args.overrides, args.multirun)
-            sys.argv += [*checked.added, *_reserve(stack, checked.place)]
+            folder = None if checked.place is None else stack.enter_context(reserved(checked.place))
+            sys.argv += [*checked.added, *_named(checked.place, folder)]
+            # Jobs may run in other processes, by a launcher's choice: where they write is known before.
+            sweep = folder if checked.place is not None and checked.place.key == "hydra.sweep.dir" else None
             comparison.extend(checked.comparison)
             if comparison:
                 print(comparing.announcement(comparison), flush=True)
@@ -128,15 +131,20 @@ def _train_command() -> None:
         try:
             _hydra(config, job)
         finally:
-            for folder in sweeps:
-                _summarise(folder)
+            if sweep is not None:
+                _summarise(sweep)
 
 
 def _reserve(stack: ExitStack, place: Place | None) -> list[str]:
     """Reserves the run's folder until the stack is closed; returns the override that names it."""
+    return _named(place, None if place is None else stack.enter_context(reserved(place)))
+
+
+def _named(place: Place | None, folder: Path | None) -> list[str]:
+    """The override that names the folder reserved for `place`."""
     from vjo_train.composing import quoted
 
-    return [] if place is None else [f"{place.key}={quoted(str(stack.enter_context(reserved(place))))}"]
+    return [] if place is None else [f"{place.key}={quoted(str(folder))}"]
 
 
 def _summarise(folder: Path) -> None:
@@ -146,6 +154,8 @@ def _summarise(folder: Path) -> None:
     from vjo_train.report.sweep import find_runs, sweep_table, write_sweep
 
     found = find_runs(folder)
+    if not found:
+        return
     Console().print(sweep_table(found))
     write_sweep(folder, found)
 
@@ -252,14 +262,11 @@ def _tune_command() -> None:
     command.tune(made)
 
 
-def _train_job(sweeps: set[Path], cfg: Any) -> bool:
+def _train_job(cfg: Any) -> bool:
     """Runs one job; whether it was run, or finished before."""
     from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
 
     output = Path(HydraConfig.get().runtime.output_dir)
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        sweeps.add(Path(HydraConfig.get().sweep.dir))
     if cfg.get("compare") is not None and (output / runs.RESULTS).is_file():
         print(f"Finished already: {output}.")
         return False

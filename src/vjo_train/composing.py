@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import yaml
@@ -149,6 +150,10 @@ class Composer:
                 f"{group}=[{', '.join(map(str, names))}]: takes one choice. Choices: {', '.join(choices)}."
             )
         for name in names:
+            if group == "hydra/launcher" and (extra := _missing_launcher(str(name))):
+                raise ConfigError(
+                    f"{group}={name}: hydra-{extra}-launcher is not installed; pip install 'vjo-train[{extra}]'."
+                )
             if name not in choices:
                 shown = "null" if name is None else name
                 hint = nearest(str(name), choices) or "."
@@ -171,6 +176,14 @@ class Composer:
         elsewhere = [full for full in _paths(parent) if full.rsplit(".", 1)[-1] == key]
         hint = f"; did you mean '{elsewhere[0]}'?" if elsewhere else nearest(key, [*keys, *self.groups])
         return f"Key '{key}' is not in the config{hint or '; see --help.'}"
+
+
+def _missing_launcher(name: str) -> str | None:
+    """The extra of this program that a launcher's choice needs, where it is not installed."""
+    extra = "joblib" if name == "joblib" else "submitit" if name == "slurm" or name.startswith("submitit_") else None
+    # Plugins lie in a namespace package, which must be there to look into it.
+    there = find_spec("hydra_plugins") and extra and find_spec(f"hydra_plugins.hydra_{extra}_launcher")
+    return None if there else extra
 
 
 def quoted(text: str) -> str:
