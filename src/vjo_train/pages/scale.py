@@ -10,6 +10,9 @@ from itertools import pairwise
 Point = tuple[float, float]
 """x, y."""
 
+ROUNDING = 1e-9
+"""Values that are closer than this share of them count as one."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -32,11 +35,11 @@ def ticks(low: float, high: float, most: int = 6, whole: bool = False) -> list[f
 
     Args:
         low: the least value; finite.
-        high: the greatest, >= low.
+        high: the greatest, >= low; where the two differ by rounding alone, the ticks lie around them.
         most: about how many ticks there may be (>= 2); the step is the least that keeps within it.
         whole: whether only whole numbers may be ticks, as for epochs.
     """
-    if high == low:
+    if high - low <= ROUNDING * max(abs(low), abs(high)):
         low, high = (low - 0.5, high + 0.5) if whole or low == 0 else (low - abs(low) / 10, high + abs(high) / 10)
     exponent = math.floor(math.log10((high - low) / most))
     steps = [m * 10.0**e for e in range(exponent, exponent + 3) for m in (1, 2, 5)]
