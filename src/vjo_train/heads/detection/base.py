@@ -109,7 +109,7 @@ class DetectionHead(Head):
                 here = pairs.image == image
                 score, label, box = pairs.score[here], pairs.label[here], boxes[here].detach()
                 known = score.detach()
-                sure = known >= known.max(dim=0, keepdim=True).values / 2 if len(known) else known.bool()
+                sure = known >= known.max() / 2 if len(known) else here[:0]  # there may be no proposals at all
                 left = batched_nms(box[sure], known[sure], label[sure], self.nms_threshold)
                 sums.append(torch.logit(score[sure][left], eps=1e-6).sum())
         return torch.stack(sums)
