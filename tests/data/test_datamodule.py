@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -10,6 +12,7 @@ from PIL import Image
 
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.shapes import CLASSES, Shapes
+from vjo_train.data.slots import PER_WORKER
 from vjo_train.data.transforms import Augment
 from vjo_train.errors import ConfigError, DataError
 from vjo_train.heads.instance.mask_rcnn import MaskRCNN
@@ -26,7 +29,7 @@ NEEDS = {
 }
 
 
-def make(where, cache, needs=NEEDS, **changed) -> DataModule:
+def make(where, files, needs=NEEDS, **changed) -> DataModule:
     keys = {
         "root": str(where),
         "classes": list(CLASSES),
@@ -40,7 +43,7 @@ def make(where, cache, needs=NEEDS, **changed) -> DataModule:
         "eval_batch_size": 4,
         "workers": 0,
         "labelled_per_batch": 1,
-        "cache_dir": str(cache),
+        "cache_dir": str(files),
         "augment": Augment(zoom_out=0.5, crop=0.5, flip=0.5, jitter=0.5),
         "seed": 1,
     }
@@ -72,6 +75,88 @@ def test_the_same_batches_with_and_without_workers(shapes_root, tmp_path):
         assert len(alone) == len(workers) == len(loaders[0])
         assert all(same(a, b) for a, b in zip(alone, workers, strict=True))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_pictures_that_are_kept_in_memory_give_the_same_batches(shapes_root, tmp_path, workers):
+    plain, kept = make(shapes_root, tmp_path), make(shapes_root, tmp_path, cache="ram", workers=workers)
+    for data in (plain, kept):
+        data.setup()
+    loaders = plain.train_dataloader(), kept.train_dataloader()
+    for _ in range(3):  # reads, then finds
+        assert all(same(a, b) for a, b in zip(*loaders, strict=True))
+    for _ in range(2):
+        loaders = plain.val_dataloader(), kept.val_dataloader()
+        assert all(same(a, b) for a, b in zip(*loaders, strict=True))
+
+
+def test_pictures_that_are_kept_need_no_file_any_more(shapes_root, tmp_path):
+    root = tmp_path / "copy"
+    shutil.copytree(shapes_root, root)
+    data = make(root, tmp_path / "c", {"x": NEEDS["semantic"]}, cache="ram", workers=1)
+    data.setup()
+    loader = data.train_dataloader()
+    _ = [*loader, *loader]  # 12 images have class masks: the first batches have them all
+    shutil.rmtree(root / "JPEGImages")
+    shutil.rmtree(root / "SegmentationClass")
+    assert len({name for batch in loader for name in batch.ids}) == 12
+    with pytest.raises(DataError, match="the file is missing"):
+        list(data.test_dataloader())  # what is tested once is not kept
+
+
+def test_what_is_kept_must_fit_into_memory(shapes_root, tmp_path, monkeypatch, caplog):
+    data = make(shapes_root, tmp_path, cache="ram")
+    monkeypatch.setattr("vjo_train.data.ram._free_memory", lambda: 400_000.0)
+    with pytest.raises(
+        ConfigError, match=r"dataset\.cache: ram needs 0\.00 GiB for 30 images; found 0\.00 GiB free, of"
+    ):
+        data.setup()
+    kept = 30 * 64 * 64 * 3 + 2 * 15 * 64 * 64  # pictures, and both masks of half of them
+    monkeypatch.setattr("vjo_train.data.ram._free_memory", lambda: kept / 0.8 + 1)
+    with caplog.at_level("INFO"):
+        data.setup()
+    assert "dataset.cache=ram keeps 30 images in 0.00 GiB" in caplog.text
+
+
+def test_large_pictures_are_reduced_alike_with_and_without_workers_and_memory(devkit, tmp_path):
+    for number in range(4):
+        devkit.image(f"a{number}", 301 + number, 203, [("cat", (20, 30, 150 + number, 180), 0)])
+    devkit.split("train", [f"a{number}" for number in range(4)])
+    keys = {"classes": ["cat"], "val_split": None, "needs": {"x": NEEDS["classification"]}, "size": 32, "batch_size": 4}
+    batches = []
+    for changed in ({}, {"workers": 2}, {"cache": "ram"}):
+        data = make(devkit.root, tmp_path / "c", **keys, **changed)
+        data.setup(None)
+        loader = data.train_dataloader()
+        batches.append([*loader, *loader])
+    assert all(same(a, b) and same(a, c) for a, b, c in zip(*batches, strict=True))
+    (devkit.root / "JPEGImages/a0.jpg").write_bytes((devkit.root / "JPEGImages/a1.jpg").read_bytes())
+    data = make(devkit.root, tmp_path / "c", **keys)
+    data._verdicts = dict.fromkeys(data.index.ids.tolist(), "")
+    with pytest.raises(DataError, match=r"a0\.jpg: found 302 x 203 pixels; its annotation says 301 x 203"):
+        list(data.train_dataloader())
+
+
+def test_a_batch_that_is_held_is_not_written_over(shapes_root, tmp_path):
+    """Loading processes write into the same memory again, once the main process has let go of it."""
+    data = make(shapes_root, tmp_path, workers=1)
+    loader = data.train_dataloader()
+    held = [next(iter(loader)).images[2:5] for _ in range(1)]
+    copies = [images.clone() for images in held]
+    for _ in range(4):
+        for batch in loader:
+            held.append(batch.images[1:].flip(-1)[:2] if len(held) % 2 else batch.images.permute(0, 2, 3, 1)[3])
+            copies.append(held[-1].clone())
+    assert len(held) > 12  # more than there are slots
+    assert all(torch.equal(a, b) for a, b in zip(held, copies, strict=True))
+
+
+def test_memory_is_used_again(shapes_root, tmp_path):
+    data = make(shapes_root, tmp_path, workers=1)
+    loader = data.train_dataloader()
+    places = {batch.images.data_ptr() for _ in range(6) for batch in loader}
+    assert 1 < len(places) <= PER_WORKER
+    assert not loader.dataset.slots._taken.any()
 
 
 def test_training_goes_on_at_any_batch(shapes_root, tmp_path):

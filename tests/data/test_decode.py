@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vjo_train.data.decode import check_image, read_image, read_mask
+from vjo_train.data.decode import check_image, read_image, read_mask, reduction
 from vjo_train.errors import DataError
 
 
@@ -23,9 +23,64 @@ def test_every_kind_of_picture_becomes_rgb(tmp_path, mode):
     image = read_image(path)
     assert image.dtype == torch.uint8
     assert image.shape == (3, 20, 30)
-    assert image.is_contiguous()
+    assert image.permute(1, 2, 0).is_contiguous()
     if mode != "1":
         assert (image.int() - torch.from_numpy(grey.astype(int))).abs().max() <= 4
+
+
+def photo(height, width, seed=0):
+    """Smooth, as photographs are, with some noise."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (height // 16 + 2, width // 16 + 2, 3), dtype=np.uint8))
+    pixels = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(int)
+    return Image.fromarray((pixels + rng.integers(-6, 7, pixels.shape)).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1}, {"quality": 20}]
+)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_is_decoded_to_pillows_bits(tmp_path, mode, options):
+    path = tmp_path / "x.jpg"
+    photo(75, 101).convert(mode).save(path, **options)
+    with Image.open(path) as image:
+        expected = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+    assert torch.equal(read_image(path), expected)
+
+
+def test_real_jpegs_are_decoded_to_pillows_bits(shared):
+    for path in sorted((shared / "VOCdevkit/VOC2007/JPEGImages").glob("*.jpg"))[:20]:
+        with Image.open(path) as image:
+            expected = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+        assert torch.equal(read_image(path), expected)
+
+
+def test_what_turbo_finds_odd_pillow_may_still_read(tmp_path):
+    """Bytes between two segments: libjpeg warns, and goes on."""
+    path = tmp_path / "x.jpg"
+    photo(40, 60).save(path)
+    expected, content = read_image(path), path.read_bytes()
+    place = content.index(b"\xff\xdb")
+    path.write_bytes(content[:place] + b"\x00\x00" + content[place:])
+    assert torch.equal(read_image(path), expected)
+
+
+@pytest.mark.parametrize(("longest", "factor"), [(127, 1), (128, 2), (255, 2), (256, 4), (511, 4), (512, 8), (9999, 8)])
+def test_the_longest_side_stays_twice_what_is_asked_for(longest, factor):
+    assert reduction((20, longest), 32) == reduction((longest, 20), 32) == factor
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("RGB", "JPEG"), ("L", "JPEG"), ("CMYK", "JPEG"), ("RGB", "PNG")])
+@pytest.mark.parametrize(("side", "factor"), [(100, 2), (50, 4), (25, 8)])
+def test_a_reduced_pixel_is_the_mean_of_those_it_stands_for(tmp_path, mode, side, factor, kind):
+    path = tmp_path / "x.jpg"
+    photo(301, 403).convert(mode).save(path, format=kind, **({"quality": 95} if kind == "JPEG" else {}))
+    whole, found = read_image(path), read_image(path, side)
+    assert found.shape == (3, -(-301 // factor), -(-403 // factor))
+    means = torch.nn.functional.avg_pool2d(whole.float(), factor)
+    off = (found[:, : means.shape[1], : means.shape[2]] - means).abs()
+    assert off.max() <= 8  # the colours of a JPEG are coarser than its light
+    assert off.mean() <= 1
 
 
 def test_the_exif_orientation_is_ignored(tmp_path):

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
-import random
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.ops import box_iou
+from torchvision.transforms.v2 import functional as F
 
-from vjo_train.data.transforms import MEAN_COLOUR, Augment, Picture, fit, letterbox, sample_crop, seeded
+from vjo_train.data import colour
+from vjo_train.data.colour import Jitter
+from vjo_train.data.transforms import MEAN_COLOUR, Augment, Picture, generator, letterbox, sample_crop
 
 ALL = {"zoom_out": 0.5, "zoom_out_max": 3.0, "crop": 0.7, "flip": 0.5, "jitter": 0.5, "jitter_strength": 1.0}
 
@@ -34,8 +35,8 @@ def painted(height: int, width: int, seed: int, objects: int = 3) -> Picture:
 @settings(deadline=None, max_examples=80)
 @given(st.integers(24, 70), st.integers(24, 70), st.integers(0, 10_000))
 def test_boxes_stay_inside_and_on_their_masks(height, width, seed):
-    with seeded(seed):
-        after, (h, w), scale = letterbox(painted(height, width, seed), 64, Augment(**{**ALL, "jitter": 0.0}))
+    augment = Augment(**{**ALL, "jitter": 0.0})
+    after, (h, w), scale = letterbox(painted(height, width, seed), 64, augment, generator(seed))
     assert after.image.shape == (3, 64, 64)
     assert after.maps.shape == (2, 64, 64)
     assert max(h, w) == 64
@@ -65,8 +66,7 @@ def test_classes_of_dropped_boxes_vanish_and_all_may():
     augment = Augment(zoom_out=0, crop=1, flip=0, jitter=0)
     numbers = set()
     for seed in range(60):
-        with seeded(seed):
-            after, *_ = letterbox(picture, 32, augment)
+        after, *_ = letterbox(picture, 32, augment, generator(seed))
         numbers.add(len(after.boxes))
     assert {1, 2, 3} <= numbers
     tiny = Picture(picture.image, torch.tensor([[5.0, 5.0, 5.5, 5.5]]), torch.tensor([0]), picture.maps)
@@ -83,15 +83,13 @@ def test_pictures_without_objects_or_of_odd_sizes_pass(size):
         torch.empty((0, *size), dtype=torch.uint8),
     )
     for seed in range(20):
-        with seeded(seed):
-            after, *_ = letterbox(picture, 32, Augment(**ALL))
+        after, *_ = letterbox(picture, 32, Augment(**ALL), generator(seed))
         assert after.image.shape == (3, 32, 32)
         assert after.boxes.shape == (0, 4)
         assert after.maps.shape == (0, 32, 32)
     boxed = Picture(picture.image, torch.tensor([[0.0, 0.0, size[1], size[0]]]), torch.arange(1), picture.maps)
     for seed in range(20):
-        with seeded(seed):
-            letterbox(boxed, 32, Augment(**ALL))
+        letterbox(boxed, 32, Augment(**ALL), generator(seed))
 
 
 def test_letterbox_keeps_the_aspect_ratio_and_fills_with_the_mean_colour():
@@ -101,9 +99,9 @@ def test_letterbox_keeps_the_aspect_ratio_and_fills_with_the_mean_colour():
     assert scale == pytest.approx(40 / 60)
     assert torch.equal(after.boxes, picture.boxes * scale)
     assert (after.image[:, 20:] == torch.tensor(MEAN_COLOUR)[:, None, None]).all()
-    same, scale = fit(picture, 60)
+    same, _, scale = letterbox(picture, 60)
     assert scale == 1
-    assert torch.equal(same.image, picture.image)
+    assert torch.equal(same.image[:, :30], picture.image)
 
 
 def test_a_flip_mirrors_everything():
@@ -118,8 +116,7 @@ def test_a_flip_mirrors_everything():
 @given(st.integers(8, 60), st.integers(8, 60), st.integers(0, 1000))
 def test_a_crop_holds_a_centre_and_overlaps_it(height, width, seed):
     boxes = torch.tensor([[0.0, 0.0, width / 2, height / 3], [width / 2, height / 4, width, height]])
-    with seeded(seed):
-        window = sample_crop(boxes, height, width)
+    window = sample_crop(boxes.numpy(), height, width, generator(seed))
     if window is None:
         return
     left, top, right, bottom = window
@@ -132,23 +129,90 @@ def test_a_crop_holds_a_centre_and_overlaps_it(height, width, seed):
     assert box_iou(boxes, torch.tensor([window]).float()).max() > 0
 
 
-def test_the_same_key_gives_the_same_picture_and_other_generators_are_untouched():
+def test_the_same_key_gives_the_same_picture():
     picture = painted(40, 50, 3)
-    torch.manual_seed(5)
-    random.seed(5)
-    np.random.seed(5)
-    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
 
     def made(*key):
-        with seeded(*key):
-            return letterbox(picture, 32, Augment(**ALL))[0].image
+        return letterbox(picture, 32, Augment(**ALL), generator(*key))[0].image
 
     assert torch.equal(made(1, "pool", 0, "x"), made(1, "pool", 0, "x"))
     distinct = {made(seed, "pool", turn, name).numpy().tobytes() for seed in (1, 2) for turn in (0, 1) for name in "xy"}
     assert len(distinct) > 5
-    assert torch.equal(torch.get_rng_state(), states[0])
-    assert random.getstate() == states[1]
-    assert (np.random.get_state()[1] == states[2]).all()
+
+
+@pytest.mark.parametrize("reduction", [2, 4, 8])
+@pytest.mark.parametrize("size", [(256, 320), (253, 311), (211, 97)])
+def test_a_reduced_picture_is_laid_where_the_whole_one_is(reduction, size):
+    """Boxes and masks to the bit, the pixels of a smooth picture to within what the reduction itself loses."""
+    height, width = size
+    rows, columns = np.mgrid[:height, :width]
+    smooth = [
+        128 + 100 * np.sin(rows / 40),
+        128 + 100 * np.cos(columns / 50),
+        (rows + columns) * 255 / (height + width),
+    ]
+    image = torch.from_numpy(np.stack(smooth).astype(np.uint8))
+    blocks = torch.nn.functional.pad(
+        image.float()[None], (0, -width % reduction, 0, -height % reduction), mode="replicate"
+    )
+    coarse = torch.nn.functional.avg_pool2d(blocks, reduction)[0].round().to(torch.uint8)
+    boxes, maps = torch.tensor([[10.0, 20, 60, 90], [30, 100, 90, 190]]), torch.zeros((1, *size), dtype=torch.uint8)
+    maps[:, 20:90, 10:60] = 1
+    whole = Picture(image, boxes, torch.arange(2), maps)
+    reduced = Picture(coarse, boxes, torch.arange(2), maps, reduction)
+    one, other = (letterbox(picture, 32)[0] for picture in (whole, reduced))
+    assert torch.equal(one.boxes, other.boxes)
+    assert torch.equal(one.maps, other.maps)
+    assert (one.image.int() - other.image.int()).abs().max() <= 4
+    for seed in range(20):  # a window begins with a pixel of the image, up to reduction - 1 further out
+        after, *_ = letterbox(reduced, 32, Augment(**{**ALL, "jitter": 0.0}), generator(seed))
+        for box, number in zip(after.boxes, after.kept, strict=True):
+            if number == 0 and (after.maps == 1).any():
+                _, y, x = torch.nonzero(after.maps == 1, as_tuple=True)
+                seen = torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1])
+                assert (seen - box).abs().max() <= 1.01
+
+
+def test_without_jitter_zooming_and_cropping_the_resizing_is_torchvisions():
+    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 375, 500), dtype=np.uint8))
+    after, (height, width), _ = letterbox(Picture.bare(image), 320)
+    assert torch.equal(after.image[:, :height, :width], F.resize(image, [240, 320], antialias=True))
+
+
+def test_jitter_is_what_its_factors_say():
+    rng = np.random.default_rng(0)
+    image = torch.from_numpy(rng.integers(60, 160, (3, 31, 47), dtype=np.uint8))
+
+    def changed(**factors):
+        return Jitter(**factors)(image).int()
+
+    def off(found, expected):
+        return (found - expected).abs().max()
+
+    assert Jitter()(image) is image
+    assert off(changed(brightness=1.3), image * 1.3) <= 1
+    assert off(changed(saturation=0.5), F.adjust_saturation(image, 0.5)) <= 2
+    grey = F.rgb_to_grayscale(image).int()
+    assert off(changed(saturation=0.0), grey) <= 2
+    flat = torch.full((3, 8, 8), 100, dtype=torch.uint8)
+    assert torch.equal(Jitter(contrast=1.7, saturation=0.2, hue=1.1)(flat), flat)  # a grey picture stays as it is
+    assert off(Jitter(contrast=0.0)(image).float(), colour.mean_grey(image)) <= 1
+    turned = F.rgb_to_grayscale(changed(hue=1.08).to(torch.uint8)).int()
+    assert off(turned, grey) <= 2  # the hue leaves the luma alone
+    assert off(changed(hue=1.25).sub(grey), image.int() - grey) > 20
+    assert off(Jitter(hue=0.9)(changed(hue=1.1).to(torch.uint8)).int(), image.int()) <= 3  # and back
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 5), (64, 64), (301, 403)])
+def test_colours_change_pixel_by_pixel_in_any_order_of_memory(size):
+    image = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (3, *size), dtype=np.uint8))
+    change = colour.matrix(Jitter(1.2, 1.4, 0.6, 1.05), 90.0)
+    exact = (np.round(change * 1024) / 1024).astype(np.float64)
+    expected = np.einsum("ij,jhw->ihw", exact[:, :3], image.numpy().astype(np.float64)) + exact[:, 3, None, None]
+    expected = torch.from_numpy(np.floor(expected + 0.5).clip(0, 255).astype(np.uint8))
+    assert torch.equal(colour.apply(image, change), expected)
+    other = image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    assert torch.equal(colour.apply(other, change), expected)
 
 
 def test_jitter_does_not_depend_on_the_number_of_threads():
@@ -156,8 +220,7 @@ def test_jitter_does_not_depend_on_the_number_of_threads():
     images = []
     for threads in (1, 4):
         torch.set_num_threads(threads)
-        with seeded(0):
-            images.append(Augment(jitter=1, jitter_strength=0.5).colour(image))
+        images.append(Jitter(1.05, 1.3, 0.8, 1.02)(image))
     torch.set_num_threads(1)
     assert torch.equal(*images)
     assert not torch.equal(images[0], image)

@@ -22,7 +22,9 @@ from vjo_train.data import verdicts, voc
 from vjo_train.data.cache import cache_folder
 from vjo_train.data.loading import ALWAYS, BatchLoader, Rows, TurnDataset
 from vjo_train.data.plan import Constant, CountedSchedule, Plan, Turn
+from vjo_train.data.ram import Ram
 from vjo_train.data.shapes import Shapes
+from vjo_train.data.slots import Slots
 from vjo_train.data.transforms import Augment
 from vjo_train.data.watch import Watch
 from vjo_train.errors import ConfigError, DataError
@@ -55,6 +57,8 @@ class DataModule(pl.LightningDataModule):
         generate: draws the data set if it is not there; None for data that exists.
         meta_fraction: share of `split` that is cut off, drawn by `seed`, for weightings that learn from images which do
             not train the network; it is cut off whether the weighting asks or not, so that others can be compared.
+        cache: `ram` keeps decoded pictures of training and validation in memory, and masks that are needed, from the
+            first time that they are read; the log says how much memory that takes. `none` decodes them every time.
         on_bad_image: what to do with an image whose files are broken: `error` stops before training with one report
             of all of them, `skip` leaves them out.
         seed: of the cut, the order and the augmentation.
@@ -82,6 +86,7 @@ class DataModule(pl.LightningDataModule):
         download: bool = False,
         generate: Shapes | None = None,
         meta_fraction: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
+        cache: Literal["none", "ram"] = "none",
         on_bad_image: Literal["error", "skip"] = "error",
         seed: int = 0,
     ) -> None:
@@ -93,7 +98,7 @@ class DataModule(pl.LightningDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
         self.labelled_per_batch, self.cache = labelled_per_batch, cache_folder(cache_dir)
         self.augment, self.download, self.generate, self.seed = augment, download, generate, seed
-        self.on_bad_image = on_bad_image
+        self.keep, self.on_bad_image = cache, on_bad_image
         self.skipped: dict[str, int] = {}
         """Split -> images that were left out."""
         self.needs: dict[str, frozenset[str]] = {}
@@ -107,6 +112,7 @@ class DataModule(pl.LightningDataModule):
         self._plan: Plan | None = None
         self._meta_plan: Plan | None = None
         self._watches: list[Watch] = []
+        self._ram: Ram | None = None
         self._verdicts: dict[str, str] = {}
         self._check_keys()
 
@@ -156,6 +162,7 @@ class DataModule(pl.LightningDataModule):
 
         Raises:
             DataError: faulty images, in one report, unless `on_bad_image` is `skip`; a split without sound images.
+            ConfigError: what `cache=ram` keeps does not fit into memory.
         """
         splits = [] if stage == "test" else [self.split, *([self.val_split] if self.val_split else [])]
         splits += [self.test_split] if stage in ("fit", "test") else []
@@ -164,6 +171,19 @@ class DataModule(pl.LightningDataModule):
             self.rows(split)
         if stage != "test":
             _ = self.meta_rows
+            self._keep_in_memory()
+
+    def _keep_in_memory(self) -> None:
+        """Takes the memory that `cache=ram` needs; once."""
+        if self.keep == "none" or self._ram is not None:
+            return
+        fields = frozenset[str]().union(*self.needs.values())
+        folders = {voc.IMAGES}
+        folders |= {folder for field, folder in voc.MASKS.items() if field in fields}
+        rows = np.unique(np.concatenate([self.train_rows, self.meta_rows, self.val_rows]))
+        ram = Ram(self.index, rows, frozenset(folders), self.size)
+        ram.reserve(self.trainer.num_devices if self.trainer is not None else 1)
+        self._ram = ram
 
     def take_as_sound(self) -> None:
         """Takes all images with an annotation for sound, for those who look into the files themselves."""
@@ -349,7 +369,7 @@ class DataModule(pl.LightningDataModule):
         self.planned = dict(needs if planned is None else planned)
         self.whole_batches = whole_batches
         self.meta_tasks, self.meta_every = tuple(meta_tasks), meta_every
-        self._plan = self._meta_plan = None
+        self._plan = self._meta_plan = self._ram = None
         self._verdicts = {}  # other tasks may need other files
 
     @property
@@ -420,7 +440,7 @@ class DataModule(pl.LightningDataModule):
                 f"dataset.batch_size: found {self.batch_size} for {world} ranks; must be a multiple (it counts the "
                 "images of all ranks together)."
             )
-        return self._loader(_Epochs(self, rank, world), self.augment)
+        return self._loader(_Epochs(self, rank, world), self.augment, self.batch_size // world)
 
     def val_dataloader(self) -> BatchLoader | list[Any]:
         """The validation images; an empty list where there are none."""
@@ -433,7 +453,7 @@ class DataModule(pl.LightningDataModule):
     def eval_dataloader(self, rows: npt.NDArray[np.int64]) -> BatchLoader:
         """`rows` in their order, without augmentation, with their originals; rank r of w gets `rows[r::w]`."""
         sampler = Rows(rows, tuple(self.needs), self.eval_batch_size, *self._place)
-        return self._loader(sampler, None)
+        return self._loader(sampler, None, self.eval_batch_size)
 
     def under_way(self, pid: int) -> Path | None:
         """The last image that the loading process `pid` took up, where that is known."""
@@ -445,7 +465,7 @@ class DataModule(pl.LightningDataModule):
         """This process's rank, and the number of ranks."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
-    def _loader(self, sampler: Sampler[Turn], augment: Augment | None) -> BatchLoader:
+    def _loader(self, sampler: Sampler[Turn], augment: Augment | None, batch_size: int) -> BatchLoader:
         watch = Watch(self.workers)
         self._watches.append(watch)
         dataset = TurnDataset(
@@ -456,6 +476,8 @@ class DataModule(pl.LightningDataModule):
             augment=augment,
             seed=self.seed,
             watch=watch,
+            slots=Slots(self.workers, batch_size, self.size),
+            ram=self._ram,
         )
         gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return BatchLoader(dataset, sampler, workers=self.workers, pin_memory=gpu)

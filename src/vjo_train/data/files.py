@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vjo_train.data.decode import read_image
+from vjo_train.data.decode import read_image, reduction
 from vjo_train.data.loading import BatchLoader
-from vjo_train.data.transforms import Picture, letterbox
+from vjo_train.data.transforms import Picture, blank, letterbox
 from vjo_train.errors import DataError
 from vjo_train.types import Batch, Target
 
@@ -55,10 +55,13 @@ class Files(Dataset[Loaded]):
                 pictures[place] = Picture.bare(read_image(self.paths[place]))
             except DataError as error:
                 unreadable[place] = str(error)
-        canvases = [letterbox(picture, self.size) for picture in pictures.values()]
-        images = [canvas.image for canvas, _, _ in canvases]
+        images = blank(len(pictures), self.size, self.size)
+        canvases = [
+            letterbox(self._reduced(place, picture), self.size, canvas=canvas)
+            for (place, picture), canvas in zip(pictures.items(), images, strict=True)
+        ]
         batch = Batch(
-            images=torch.stack(images) if images else torch.empty((0, 3, self.size, self.size), dtype=torch.uint8),
+            images=images,
             targets=[Target.unlabelled(size, self.num_classes) for _, size, _ in canvases],
             ids=[str(self.paths[place]) for place in pictures],
             scales=torch.tensor([scale for _, _, scale in canvases], dtype=torch.float32),
@@ -66,6 +69,13 @@ class Files(Dataset[Loaded]):
             originals=[Target.unlabelled(picture.size, self.num_classes) for picture in pictures.values()],
         )
         return Loaded(batch, list(pictures), [picture.image for picture in pictures.values()], unreadable)
+
+    def _reduced(self, place: int, picture: Picture) -> Picture:
+        """The picture as the evaluation would decode it, to the bit."""
+        factor = reduction(picture.size, self.size)
+        if factor == 1:
+            return picture
+        return Picture.bare(read_image(self.paths[place], self.size), picture.size, factor)
 
     def loader(self, batch_size: int, workers: int) -> BatchLoader:
         """All files in their order, `batch_size` at a time."""

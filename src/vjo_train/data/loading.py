@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
-from collections.abc import Iterable, Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +14,24 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from vjo_train.data import voc
-from vjo_train.data.decode import check_size, read_image, read_mask
+from vjo_train.data.decode import read_image, read_mask, reduction
 from vjo_train.data.index import Index
 from vjo_train.data.plan import Draw, Turn
-from vjo_train.data.transforms import Augment, Picture, letterbox, seeded
+from vjo_train.data.ram import Ram
+from vjo_train.data.slots import Slots
+from vjo_train.data.transforms import Augment, Picture, blank, generator, letterbox
 from vjo_train.data.watch import Watch
 from vjo_train.errors import DataError
 from vjo_train.types import Batch, Target
 
 ALWAYS = frozenset({"classes", "boxes"})
 """What every annotation file gives."""
+
+LARGEST_LETTER = 4 << 20
+"""Bytes of a tensor that is sent as a part of the message; above, in shared memory of its own."""
 
 
 class TurnDataset(Dataset[Any]):
@@ -41,6 +49,8 @@ class TurnDataset(Dataset[Any]):
         augment: None in evaluation, where `Batch.originals` is filled too.
         seed: of the augmentation.
         watch: is told which image is taken up.
+        slots: where loading processes put their pictures; None: in memory that is asked for each time.
+        ram: decoded pictures and masks that are kept; None: every one is read from its file each time.
     """
 
     def __init__(
@@ -53,88 +63,123 @@ class TurnDataset(Dataset[Any]):
         augment: Augment | None,
         seed: int,
         watch: Watch,
+        slots: Slots | None = None,
+        ram: Ram | None = None,
     ) -> None:
-        self.watch = watch
+        self.watch, self.slots, self.ram = watch, slots, ram
         self.root, self.index, self.needs, self.size = root, index, needs, size
         self.augment, self.seed = augment, seed
 
     def __getitem__(self, turn: Turn) -> Batch | DataError:
         try:
-            return self._batch(turn)
+            batch = self._batch(turn)
         except DataError as error:
             return error
+        if get_worker_info() is None:
+            return batch
+        slots = self.slots
+        light = batch._map(lambda tensor: (slots and slots.ticket(tensor)) or _travelling(tensor))
+        assert isinstance(light, Batch)
+        return light
 
     def _batch(self, turn: Turn) -> Batch:
         fields = frozenset[str]().union(*(self.needs[task] for task in turn.tasks))
-        samples = [self._load(draw, fields) for draw in turn.draws]
-        images = (
-            torch.stack([image for image, _, _, _ in samples])
-            if samples
-            else torch.empty((0, 3, self.size, self.size), dtype=torch.uint8)
-        )
+        images = None if self.slots is None else self.slots.take(len(turn.draws))
+        if images is None:
+            images = blank(len(turn.draws), self.size, self.size)
+        samples = [self._load(draw, fields, canvas) for draw, canvas in zip(turn.draws, images, strict=True)]
         return Batch(
             images=images,
-            targets=[target for _, target, _, _ in samples],
+            targets=[target for target, _, _ in samples],
             ids=[str(self.index.ids[draw.image]) for draw in turn.draws],
-            scales=torch.tensor([scale for _, _, scale, _ in samples], dtype=torch.float32),
+            scales=torch.tensor([scale for _, scale, _ in samples], dtype=torch.float32),
             tasks=turn.tasks,
-            originals=[original for _, _, _, original in samples if original is not None],
+            originals=[original for _, _, original in samples if original is not None],
             step=turn.step,
             meta=None if turn.meta is None else self._batch(turn.meta),
         )
 
-    def _load(self, draw: Draw, fields: frozenset[str]) -> tuple[Tensor, Target, float, Target | None]:
+    def _load(self, draw: Draw, fields: frozenset[str], canvas: Tensor) -> tuple[Target, float, Target | None]:
+        """Lays the picture on the canvas."""
         self.watch.note(draw.image)
         annotation = self.index.annotation(draw.image)
         name = str(self.index.ids[draw.image])
-        path = self.root / voc.IMAGES / f"{name}.jpg"
-        image = read_image(path)
-        height, width = annotation.size
-        check_size(path, (image.shape[-2], image.shape[-1]), annotation.size)
         semantic = "semantic" in fields and bool(self.index.has_semantic[draw.image])
         masks = "masks" in fields and bool(self.index.has_masks[draw.image])
-        maps = []
-        if semantic:
-            mask = self.root / voc.CLASS_MASKS / f"{name}.png"
-            maps.append(read_mask(mask, annotation.size, len(self.index.classes), voc.INDICES[voc.CLASS_MASKS]))
-        if masks:
-            mask = self.root / voc.OBJECT_MASKS / f"{name}.png"
-            maps.append(read_mask(mask, annotation.size, len(annotation.labels), voc.INDICES[voc.OBJECT_MASKS]))
+        maps = [
+            self._kept(draw.image, folder, partial(self._mask, folder, name, annotation, highest))
+            for folder, there, highest in (
+                (voc.CLASS_MASKS, semantic, len(self.index.classes)),
+                (voc.OBJECT_MASKS, masks, len(annotation.labels)),
+            )
+            if there
+        ]
+        path = self.root / voc.IMAGES / f"{name}.jpg"
         before = Picture(
-            image=image,
+            image=self._kept(draw.image, voc.IMAGES, partial(read_image, path, self.size, annotation.size)),
             boxes=torch.from_numpy(annotation.boxes.copy()),
             kept=torch.arange(len(annotation.labels)),
-            maps=torch.stack(maps) if maps else torch.empty((0, height, width), dtype=torch.uint8),
+            maps=torch.stack(maps) if maps else torch.empty((0, *annotation.size), dtype=torch.uint8),
+            reduction=reduction(annotation.size, self.size),
         )
-        if self.augment is None:
-            after, size, scale = letterbox(before, self.size)
-        else:
-            with seeded(self.seed, draw.stream, draw.round, name):
-                after, size, scale = letterbox(before, self.size, self.augment)
+        rng = None if self.augment is None else generator(self.seed, draw.stream, draw.round, name)
+        after, size, scale = letterbox(before, self.size, self.augment, rng, canvas)
         target = self._target(after, annotation, size, semantic, masks)
         original = self._target(before, annotation, annotation.size, semantic, masks) if self.augment is None else None
-        return after.image, target, scale, original
+        return target, scale, original
+
+    def _kept(self, row: int, folder: str, read: Callable[[], Tensor]) -> Tensor:
+        return read() if self.ram is None else self.ram.get(row, folder, read)
+
+    def _mask(self, folder: str, name: str, annotation: voc.Annotation, highest: int) -> Tensor:
+        return read_mask(self.root / folder / f"{name}.png", annotation.size, highest, voc.INDICES[folder])
 
     def _target(
         self, picture: Picture, annotation: voc.Annotation, size: tuple[int, int], semantic: bool, masks: bool
     ) -> Target:
         """Labels, flags and masks of the boxes that are left, and the classes that they show."""
-        labels = torch.from_numpy(annotation.labels)[picture.kept]
-        difficult = torch.from_numpy(annotation.difficult.copy())[picture.kept]
-        classes = torch.full((len(self.index.classes),), -1, dtype=torch.int8)
+        kept = picture.kept.numpy()
+        labels, difficult = annotation.labels[kept], annotation.difficult[kept]
+        classes = np.full(len(self.index.classes), -1, np.int8)
         classes[labels[difficult]] = 0
         classes[labels[~difficult]] = 1
         labelled = ALWAYS | ({"semantic"} if semantic else set()) | ({"masks"} if masks else set())
         return Target(
             size=size,
             labelled=frozenset(labelled),
-            classes=classes,
+            classes=torch.from_numpy(classes),
             boxes=picture.boxes,
-            labels=labels,
-            difficult=difficult,
+            labels=torch.from_numpy(labels),
+            difficult=torch.from_numpy(difficult),
             semantic=picture.maps[0] if semantic else None,
             masks=picture.maps[-1] == (picture.kept + 1).to(torch.uint8)[:, None, None] if masks else None,
         )
+
+
+def _travelling(tensor: Tensor) -> Tensor | Travelling:
+    return tensor if tensor.nbytes > LARGEST_LETTER else Travelling(tensor)
+
+
+class Travelling:
+    """A tensor that goes to another process as a part of the message, and is a tensor again when it gets there.
+
+    torch sends each tensor as a file of its own, which for a box or a mask takes far longer than its few bytes; truth
+    values go eight to a byte.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = tensor
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        array = self._tensor.numpy()
+        if array.dtype == np.bool_:
+            return _unpacked, (np.packbits(array), array.shape)
+        return torch.from_numpy, (np.ascontiguousarray(array),)
+
+
+def _unpacked(bits: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> Tensor:
+    count = int(np.prod(shape))
+    return torch.from_numpy(np.unpackbits(bits, count=count).view(np.bool_).reshape(shape))
 
 
 class BatchLoader(DataLoader[Any]):
@@ -164,7 +209,21 @@ class BatchLoader(DataLoader[Any]):
         )
 
     def __iter__(self) -> Any:
-        return _Raising(super().__iter__())
+        batches = super().__iter__()
+        if self.num_workers:
+            _AT_WORK.add(batches)
+        return _Raising(batches)
+
+
+_AT_WORK: weakref.WeakSet[Any] = weakref.WeakSet()
+"""torch's iterators that have loading processes."""
+
+
+@atexit.register
+def _stop_workers() -> None:
+    """Python would wait for ever for processes that outlive the SIGTERM that it ends them with."""
+    for batches in list(_AT_WORK):
+        batches._shutdown_workers()
 
 
 class _Raising:

@@ -1,21 +1,24 @@
-"""Augmentation and letterboxing: boxes, labels, flags and masks stay together."""
+"""Augmentation and letterboxing: boxes, labels, flags and masks stay together.
+
+What a picture goes through is decided first, from its size and boxes alone; then the part that is seen is resized
+once, straight to its place on the canvas. Pictures are uint8 all the way.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from annotated_types import Interval
 from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.ops import box_iou
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
+from torch.nn.functional import interpolate
 
+from vjo_train.data import colour
 from vjo_train.types import IGNORE
 
 MEAN_COLOUR = (124, 116, 104)
@@ -26,37 +29,42 @@ _LEAST_IOUS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, None)
 _FEWEST_PIXELS = 1.0
 """A box whose width or height falls below this on the canvas, in an augmented picture, has vanished."""
 
+Window = tuple[int, int, int, int]
+"""left, top, right, bottom in whole pixels of the picture; may reach beyond it."""
+
 
 @dataclass
 class Picture:
-    """An image with what is drawn on it, before it becomes a batch. All parts share one pixel grid."""
+    """An image with what is drawn on it, before it becomes a batch."""
 
     image: Tensor
-    """[3, H, W] uint8 RGB."""
+    """[3, H, W] uint8 RGB; coarser by `reduction`, rounded up."""
     boxes: Tensor
     """[N, 4] float32 xyxy."""
     kept: Tensor
     """[N] int64: which of the file's objects the boxes are (0-based), so that labels and flags follow a crop."""
     maps: Tensor
     """[M, H, W] uint8: M index masks (class mask, object mask), 255 where unknown; M may be 0."""
+    reduction: int = 1
+    """Pixels of H and W per pixel of the image: 1, 2, 4 or 8."""
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width."""
-        return int(self.image.shape[-2]), int(self.image.shape[-1])
+        return int(self.maps.shape[-2]), int(self.maps.shape[-1])
 
     @classmethod
-    def bare(cls, image: Tensor) -> Picture:
-        """An image with nothing drawn on it."""
-        height, width = image.shape[-2:]
-        return cls(image, torch.empty(0, 4), torch.empty(0, dtype=torch.int64), image.new_empty((0, height, width)))
+    def bare(cls, image: Tensor, size: tuple[int, int] | None = None, reduction: int = 1) -> Picture:
+        """An image with nothing drawn on it; `size` is that of the file, where the image is coarser."""
+        maps = image.new_empty((0, *(size or image.shape[-2:])))
+        return cls(image, torch.empty(0, 4), torch.empty(0, dtype=torch.int64), maps, reduction)
 
 
 class Augment:
     """Random changes of training pictures. A probability of 0 turns a change off.
 
     They come in this order: zoom out, crop, flip, letterbox, jitter. The crop keeps the boxes whose centre is inside
-    and clips them; pictures without boxes are not cropped. Randomness comes from torch's CPU generator alone.
+    and clips them; pictures without boxes are not cropped.
 
     Args:
         zoom_out: probability that the picture is laid at random on a larger ground of the mean colour (Liu et al.
@@ -80,49 +88,48 @@ class Augment:
         jitter_strength: Annotated[float, Interval(ge=0, le=1)] = 0.5,
     ) -> None:
         self.flip, self.crop, self.jitter, self.jitter_strength = flip, crop, jitter, jitter_strength
-        fill: dict[type | str, Any] = {tv_tensors.Image: MEAN_COLOUR, tv_tensors.Mask: IGNORE, "others": 0}
-        self._zoom_out = v2.RandomZoomOut(fill=fill, side_range=(1.0, zoom_out_max), p=zoom_out)
+        self.zoom_out, self.zoom_out_max = zoom_out, zoom_out_max
 
-    def geometry(self, picture: Picture) -> Picture:
-        """Zooms out, crops and mirrors, and drops the boxes that are no longer in the picture."""
-        height, width = picture.size
-        image = tv_tensors.Image(picture.image)
-        boxes = tv_tensors.BoundingBoxes(picture.boxes, format="XYXY", canvas_size=(height, width))
-        parts = [image, boxes, *([tv_tensors.Mask(picture.maps)] if len(picture.maps) else [])]
-        parts = list(self._zoom_out(*parts))
-        inside = torch.ones(len(boxes), dtype=torch.bool)
-        if _chance(self.crop):
-            window = sample_crop(parts[1].as_subclass(Tensor), *parts[0].shape[-2:])
-            if window is not None:
-                inside = _centres_inside(parts[1].as_subclass(Tensor), torch.tensor([window]))[0]
-                left, top, right, bottom = window
-                parts = [F.crop(part, top, left, bottom - top, right - left) for part in parts]
-        if _chance(self.flip):
-            parts = [F.horizontal_flip(part) for part in parts]
-        plain = [part.as_subclass(Tensor) for part in parts]
-        changed = plain[1]
-        return Picture(
-            image=plain[0],
-            boxes=changed[inside],
-            kept=picture.kept[inside],
-            maps=plain[2] if len(picture.maps) else picture.maps.new_empty((0, *plain[0].shape[-2:])),
-        )
+    def window(
+        self, boxes: npt.NDArray[np.float32], height: int, width: int, rng: np.random.Generator
+    ) -> tuple[Window, bool]:
+        """Draws what part of the picture is seen, or which ground it lies on.
 
-    def colour(self, image: Tensor) -> Tensor:
-        """[3, H, W] uint8 -> the same with brightness, contrast, saturation and hue changed."""
+        Args:
+            boxes: [N, 4] xyxy.
+            height: of the picture in pixels.
+            width: of the picture in pixels.
+            rng: all randomness.
+
+        Returns:
+            The window, and whether boxes whose centre is outside it are dropped: it is a crop.
+        """
+        left, top, right, bottom = 0, 0, width, height
+        zooms, side, x, y, crops = rng.random(5).tolist()
+        if zooms < self.zoom_out:
+            side = 1 + side * (self.zoom_out_max - 1)
+            across, down = int(width * side), int(height * side)
+            left, top = -int((across - width) * x), -int((down - height) * y)
+            right, bottom = left + across, top + down
+        if crops < self.crop:
+            shift = np.array([left, top, left, top], np.float32)
+            crop = sample_crop(boxes - shift, bottom - top, right - left, rng)
+            if crop is not None:
+                return (crop[0] + left, crop[1] + top, crop[2] + left, crop[3] + top), True
+        return (left, top, right, bottom), False
+
+    def flips(self, rng: np.random.Generator) -> bool:
+        """Draws whether the picture is mirrored."""
+        return rng.random() < self.flip
+
+    def colours(self, rng: np.random.Generator) -> colour.Jitter:
+        """Draws how the colours change."""
         strength = self.jitter_strength
-        if _chance(self.jitter):
-            image = F.adjust_brightness(image, _factor(0.25 * strength))
-        if _chance(self.jitter):
-            image = _adjust_contrast(image, _factor(strength))
-        if _chance(self.jitter):
-            image = F.adjust_saturation(image, _factor(strength))
-        if _chance(self.jitter):
-            image = F.adjust_hue(image, _factor(0.1 * strength) - 1)
-        return image
+        changes, spreads = rng.random(4) < self.jitter, np.array([0.25 * strength, strength, strength, 0.1 * strength])
+        return colour.Jitter(*(1 + changes * spreads * (2 * rng.random(4) - 1)).tolist())
 
 
-def sample_crop(boxes: Tensor, height: int, width: int) -> tuple[int, int, int, int] | None:
+def sample_crop(boxes: npt.NDArray[np.float32], height: int, width: int, rng: np.random.Generator) -> Window | None:
     """A window as SSD draws it (Liu et al. 2016): it holds the centre of some box and overlaps it enough.
 
     The least IoU is drawn from 0, 0.1, 0.3, 0.5, 0.7, 0.9, or no crop at all; sides are 0.3 to 1 of the picture's,
@@ -133,112 +140,183 @@ def sample_crop(boxes: Tensor, height: int, width: int) -> tuple[int, int, int, 
         boxes: [N, 4] xyxy.
         height: of the picture in pixels.
         width: of the picture in pixels.
+        rng: all randomness.
 
     Returns:
         left, top, right, bottom in whole pixels; None for no crop, always so without boxes.
     """
     if not len(boxes):
         return None
-    sides = torch.tensor([width, height])
-    while (least := _LEAST_IOUS[int(torch.randint(len(_LEAST_IOUS), ()))]) is not None:
-        new = (sides * (0.3 + 0.7 * torch.rand(40, 2))).long()
-        start = ((sides - new) * torch.rand(40, 2)).long()
-        windows = torch.cat([start, start + new], dim=1)
-        ious = box_iou(windows.float(), boxes.float()) * _centres_inside(boxes, windows)
-        fits = _centres_inside(boxes, windows).any(dim=1) & (ious.amax(dim=1) >= least)
-        fits &= (new[:, 0] <= 2 * new[:, 1]) & (new[:, 1] <= 2 * new[:, 0])
-        if fits.any():
-            left, top, right, bottom = (int(value) for value in windows[int(fits.long().argmax())])
+    sides = np.array([width, height])
+    while (least := _LEAST_IOUS[rng.integers(len(_LEAST_IOUS))]) is not None:
+        draws = rng.random((2, 40, 2))
+        new = (sides * (0.3 + 0.7 * draws[0])).astype(np.int64)
+        start = ((sides - new) * draws[1]).astype(np.int64)
+        windows = np.concatenate([start, start + new], axis=1)
+        inside = centres_inside(boxes, windows)
+        upright = (new[:, 0] <= 2 * new[:, 1]) & (new[:, 1] <= 2 * new[:, 0])
+        fits = np.flatnonzero(upright & inside.any(axis=1) & ((_ious(windows, boxes) * inside).max(axis=1) >= least))
+        if len(fits):
+            left, top, right, bottom = windows[fits[0]].tolist()
             return left, top, right, bottom
     return None
 
 
-def _centres_inside(boxes: Tensor, windows: Tensor) -> Tensor:
-    """[N, 4] boxes, [W, 4] windows -> [W, N] bool."""
+def centres_inside(boxes: npt.NDArray[np.float32], windows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """[N, 4] boxes, [W, 4] windows -> [W, N]."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    return ((windows[:, None, :2] < centres) & (centres < windows[:, None, 2:])).all(dim=2)
+    left, top, right, bottom = windows.T[..., None]
+    x, y = centres.T
+    inside: npt.NDArray[np.bool_] = (left < x) & (x < right) & (top < y) & (y < bottom)
+    return inside
 
 
-def fit(picture: Picture, side: int) -> tuple[Picture, float]:
-    """Scales the picture so that its longest side is `side`; clips boxes to it.
+def _ious(windows: npt.NDArray[np.int64], boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """[W, 4], [N, 4] xyxy -> [W, N]."""
+    low = np.maximum(windows[:, None, :2], boxes[:, :2])
+    sides = np.maximum(np.minimum(windows[:, None, 2:], boxes[:, 2:]) - low, 0)
+    common = sides[..., 0] * sides[..., 1]
+    areas = [(some[:, 2] - some[:, 0]) * (some[:, 3] - some[:, 1]) for some in (windows, boxes)]
+    iou: npt.NDArray[np.float64] = common / (areas[0][:, None] + areas[1] - common)
+    return iou
+
+
+def blank(*shape: int) -> Tensor:
+    """Canvases to lay pictures on: [..., 3, S, S] uint8 for `shape` [..., S, S], the colours of a pixel side by side.
+
+    In this order decoders write and the resizing is quickest; the content is undefined.
+    """
+    return torch.empty((*shape, 3), dtype=torch.uint8).movedim(-1, -3)
+
+
+def letterbox(
+    picture: Picture,
+    side: int,
+    augment: Augment | None = None,
+    rng: np.random.Generator | None = None,
+    canvas: Tensor | None = None,
+) -> tuple[Picture, tuple[int, int], float]:
+    """Augments, scales so that the longest side is `side`, and lays the picture at the top left of a square canvas.
+
+    The rest of the canvas has the mean colour; masks are padded by 255. Boxes that are smaller than a pixel afterwards
+    are dropped, but only where `augment` is given: an evaluation loses none. Without `augment` all boxes are scaled by
+    the one factor that is returned, sides being rounded to whole pixels (at least 1); with it, by what their picture
+    has been resized to.
+
+    Args:
+        picture: is left as it is.
+        side: of the canvas in pixels.
+        augment: None in evaluation.
+        rng: all randomness of `augment`; None: seeded by 0.
+        canvas: [3, S, S] uint8 to lay it on, such as one of a batch; None: a new one.
 
     Returns:
-        The picture, and its new pixels per old pixel. Sides are rounded to whole pixels, at least 1.
+        The picture on its canvas, its (height, width) there without padding, and its new pixels per old pixel.
     """
     height, width = picture.size
-    scale = side / max(height, width)
-    new = [max(1, round(height * scale)), max(1, round(width * scale))]
-    image, maps = picture.image, picture.maps
-    if new != [height, width]:
-        image = F.resize(image, new, antialias=True)
-        resized = F.resize(tv_tensors.Mask(maps), new) if len(maps) else maps.new_empty((0, *new))
-        maps = resized.as_subclass(Tensor)
-    boxes = picture.boxes * scale
-    boxes[:, 0::2] = boxes[:, 0::2].clamp(0, new[1])
-    boxes[:, 1::2] = boxes[:, 1::2].clamp(0, new[0])
-    return Picture(image, boxes, picture.kept, maps), scale
+    boxes, kept = picture.boxes.numpy(), picture.kept
+    rng = np.random.default_rng(0) if rng is None else rng
+    window, cropped = augment.window(boxes, height, width, rng) if augment else ((0, 0, width, height), False)
+    flipped = augment is not None and augment.flips(rng)
+    left, top, right, bottom = window
+    left, top = left - left % picture.reduction, top - top % picture.reduction  # begins with a pixel of the image
+    scale = side / max(right - left, bottom - top)
+    across, down = _Axis.of(left, right, width, scale), _Axis.of(top, bottom, height, scale)
 
-
-def pad(picture: Picture, side: int) -> Picture:
-    """Lays the picture at the top left of a square canvas of the mean colour; masks are padded by 255."""
-    height, width = picture.size
-    if (height, width) == (side, side):
-        return picture
-    image = picture.image.new_empty((3, side, side))
-    image[:] = torch.tensor(MEAN_COLOUR, dtype=torch.uint8)[:, None, None]
-    image[:, :height, :width] = picture.image
-    maps = picture.maps.new_full((len(picture.maps), side, side), IGNORE)
-    maps[:, :height, :width] = picture.maps
-    return replace(picture, image=image, maps=maps)
-
-
-def letterbox(picture: Picture, side: int, augment: Augment | None = None) -> tuple[Picture, tuple[int, int], float]:
-    """Augments, scales and pads.
-
-    Boxes that are smaller than a pixel afterwards are dropped, but only where `augment` is given: an evaluation
-    loses none.
-
-    Returns:
-        The picture on its canvas of `side` x `side`, its (height, width) there without padding, and its scale.
-    """
+    sizes = np.array([across.size, down.size] * 2, np.float32)
+    gain, shift = (scale, 0.0) if augment is None else _affine(across, down)
+    moved = np.clip(boxes * np.asarray(gain, np.float32) + np.asarray(shift, np.float32), 0, sizes)
+    if flipped:
+        moved[:, [0, 2]] = across.size - moved[:, [2, 0]]
     if augment is not None:
-        picture = augment.geometry(picture)
-    picture, scale = fit(picture, side)
-    if augment is not None:
-        large = ((picture.boxes[:, 2:] - picture.boxes[:, :2]) >= _FEWEST_PIXELS).all(dim=1)
-        colour = augment.colour(picture.image)
-        picture = replace(picture, image=colour, boxes=picture.boxes[large], kept=picture.kept[large])
-    return pad(picture, side), picture.size, scale
+        chosen = ((moved[:, 2:] - moved[:, :2]) >= _FEWEST_PIXELS).all(axis=1)
+        if cropped:
+            chosen &= centres_inside(boxes, np.array([window]))[0]
+        moved, kept = moved[chosen], kept[torch.from_numpy(chosen)]
+
+    image = _seen(picture, across, down, augment.colours(rng) if augment else colour.Jitter())
+    canvas = blank(side, side) if canvas is None else canvas
+    _lay(image, canvas, _ground(side), across, down, flipped)
+    maps = picture.maps.new_empty((len(picture.maps), side, side))
+    if len(maps):
+        part = picture.maps[:, down.first : down.last, across.first : across.last]
+        part = interpolate(part[None], (down.length, across.length), mode="nearest")[0]
+        _lay(part, maps, maps.new_full((1, side, side), IGNORE), across, down, flipped)
+    return Picture(canvas, torch.from_numpy(moved), kept, maps), (down.size, across.size), scale
 
 
-@contextmanager
-def seeded(*key: object) -> Iterator[None]:
-    """Inside, torch's CPU generator starts from a number made of `key`; outside, it goes on as if nothing had been.
+@dataclass(frozen=True)
+class _Axis:
+    """What happens along one axis: pixels `first..last` of the picture go to `start..end` of `size` on the canvas."""
 
-    A GPU's generator is not touched.
-    """
+    first: int
+    last: int
+    start: int
+    end: int
+    size: int
+
+    @classmethod
+    def of(cls, low: int, high: int, length: int, scale: float) -> _Axis:
+        """For a window from `low` to `high` over a picture of `length` pixels."""
+        size = max(1, round((high - low) * scale))
+        first, last = max(low, 0), min(high, length)
+        start = min(round((first - low) * scale), size - 1)
+        end = size if last == high else min(size, max(start + 1, round((last - low) * scale)))
+        return cls(first, last, start, end, size)
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+    @property
+    def gain(self) -> float:
+        """Pixels of the canvas per pixel of the picture."""
+        return self.length / (self.last - self.first)
+
+
+def _affine(across: _Axis, down: _Axis) -> tuple[list[float], list[float]]:
+    """What boxes [N, 4] are multiplied by, and what is added to them."""
+    return [across.gain, down.gain] * 2, [axis.start - axis.first * axis.gain for axis in (across, down)] * 2
+
+
+def _seen(picture: Picture, across: _Axis, down: _Axis, jitter: colour.Jitter) -> Tensor:
+    """The part of the image that is seen, in its size on the canvas; colours change where there are fewer pixels."""
+    step = picture.reduction
+    part = picture.image[:, down.first // step : -(-down.last // step), across.first // step : -(-across.last // step)]
+    grows = part.shape[1] * part.shape[2] < down.length * across.length
+    if grows:
+        part = jitter(part)
+    # The exact factors, which the sizes alone do not give where the last pixel of a reduced image is not whole.
+    factors = (down.gain * step, across.gain * step)
+    if factors != (1.0, 1.0):
+        part = torch.ops.aten._upsample_bilinear2d_aa(part[None], [down.length, across.length], False, *factors)[0]
+    return part if grows else jitter(part)
+
+
+@lru_cache(1)
+def _ground(side: int) -> Tensor:
+    """A canvas of the mean colour, which must not be written to."""
+    ground = blank(side, side)
+    ground.copy_(torch.tensor(MEAN_COLOUR)[:, None, None])
+    return ground
+
+
+def _lay(part: Tensor, canvas: Tensor, ground: Tensor, across: _Axis, down: _Axis, flipped: bool) -> None:
+    """Writes [C, h, w] to its place on [C, S, S], and the ground around it."""
+    left, right = (across.size - across.end, across.size - across.start) if flipped else (across.start, across.end)
+    inside = slice(down.start, down.end)
+    for edge, rows, columns in (
+        (down.start > 0, slice(0, down.start), slice(None)),
+        (down.end < len(canvas[0]), slice(down.end, None), slice(None)),
+        (left > 0, inside, slice(0, left)),
+        (right < len(canvas[0]), inside, slice(right, None)),
+    ):
+        if edge:
+            canvas[:, rows, columns] = ground[:, rows, columns]
+    canvas[:, inside, left:right] = part.flip(-1) if flipped else part
+
+
+def generator(*key: object) -> np.random.Generator:
+    """Random numbers that depend on `key` alone."""
     digest = hashlib.blake2b("/".join(str(part) for part in key).encode(), digest_size=8).digest()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int.from_bytes(digest, "big") >> 1)
-        yield
-
-
-def _chance(probability: float) -> bool:
-    return bool(torch.rand(()) < probability)
-
-
-def _factor(spread: float) -> float:
-    """Uniform in 1 - spread .. 1 + spread."""
-    return 1 + spread * float(2 * torch.rand(()) - 1)
-
-
-def _adjust_contrast(image: Tensor, factor: float) -> Tensor:
-    """Moves the pixels from (or to) their mean grey.
-
-    torchvision's own takes the mean in floating point, whose last bit depends on the number of threads and so on
-    whether a worker does it; the sum of integers does not.
-    """
-    grey = F.rgb_to_grayscale(image)
-    mean = int(grey.sum(dtype=torch.int64)) / grey.numel()
-    changed: Tensor = image.float() * factor + mean * (1 - factor)
-    return changed.clamp(0, 255).to(torch.uint8)
+    return np.random.default_rng(int.from_bytes(digest, "big"))

@@ -29,6 +29,8 @@ SPLITS = "ImageSets/Main"
 
 INDICES = {CLASS_MASKS: "background and dataset.classes", OBJECT_MASKS: "background and objects of the XML"}
 """What the indices of the masks in a folder mean."""
+MASKS = {"semantic": CLASS_MASKS, "masks": OBJECT_MASKS}
+"""Field of a target -> the folder of the masks that give it."""
 
 
 MOST_BYTES = 1 << 24

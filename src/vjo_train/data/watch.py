@@ -21,7 +21,7 @@ class Watch:
     def note(self, image: int) -> None:
         """In a loading process: it takes up an image. Elsewhere nothing."""
         if (worker := get_worker_info()) is not None:
-            self._slots[worker.id] = torch.tensor([os.getpid(), image])
+            self._slots.numpy()[worker.id] = os.getpid(), image
 
     def image_of(self, pid: int) -> int | None:
         """The last image that the process `pid` took up; None where it is none of this loader's, or had none yet."""
