@@ -243,7 +243,7 @@ def test_two_ranks_are_one_process(cache: Path, tmp_path: Path, weighting: list[
     assert done.returncode == 0, done.stderr[-3000:]
     a, b = weights(one), weights(tmp_path / "two")
     for name, value in a.items():
-        torch.testing.assert_close(value, b[name], atol=2e-5, rtol=1e-4, msg=name)
+        torch.testing.assert_close(value, b[name], atol=2e-5, rtol=1e-4, msg=lambda m, name=name: f"{name}: {m}")
     seen = [
         read_results(folder / "results.json").metrics["train/detection/images"] for folder in (one, tmp_path / "two")
     ]
