@@ -177,7 +177,13 @@ def test_one_rank_that_dies_ends_the_others(cache: Path, tmp_path: Path) -> None
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as process:
         assert process.stdout is not None
-        next(line for line in process.stdout if line.startswith("epoch 2/"))
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("epoch 2/"):
+                break
+        else:
+            pytest.fail("".join(said))
         (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(child), signal.SIGKILL)
         rest, _ = process.communicate(timeout=60)

@@ -97,7 +97,29 @@ SWEEPS = [
     ("-m seed=1,2 trainer.devices=2", "trainer.devices=2 with -m: each process would start the whole sweep again."),
     ("-m seed=interval(1,2)", "does not support sweep type"),
 ]
-TABLE = [*KEYS, *TYPES, *RANGES, *NAMES, *HEADS, *SYNTAX, *PATHS, *SWEEPS]
+PAIRS = [
+    ("dataset.val_split=train", "dataset.val_split: found 'train', which is trained on; must be another split."),
+    ("dataset.val_fraction=0.1", "dataset.val_fraction: found 0.1 next to dataset.val_split=val; set val_fraction=0"),
+    ("dataset.classes=[a,a]", "dataset.classes: found a twice; each class may be named once."),
+    ("dataset=voc2007", "dataset.root: is null; give the folder that holds JPEGImages/"),
+    ("dataset.val_split=null trainer.early_stopping=2", "trainer.early_stopping needs a validation split"),
+    ("dataset.val_split=null trainer.monitor=val/monitor", "trainer.monitor needs a validation split"),
+    ("backbone.norm=frozen", "backbone.norm=frozen needs backbone.weights: untrained statistics mean nothing."),
+    ("backbone.norm=group backbone.weights=imagenet", "backbone.norm=group: backbone.weights are made for BatchNorm"),
+]
+NOT_FINITE = [
+    ("optimizer.lr=inf", "optimizer.lr: found inf (not finite); must be a number > 0."),
+    ("optimizer.lr=nan", "optimizer.lr: found nan (not finite); must be a number > 0."),
+    ("optimizer.lr=1e999", "optimizer.lr: found inf (not finite); must be a number > 0."),
+    (f"optimizer.lr={'1' * 400}", "optimizer.lr: found 111"),
+    ("trainer.max_epochs=inf", "trainer.max_epochs: found inf (not finite); must be a whole number >= 1."),
+]
+TARGETS = [
+    ("weighting._target_=", "weighting._target_: found '' (text); must be a class, such as vjo_train.module.Class."),
+    ("backbone._target_=[a]", "backbone._target_: found ['a'] (a list); must be a class"),
+    ("weighting._target_=nothing.Here", "weighting._target_: found 'nothing.Here'; there is no module nothing."),
+]
+TABLE = [*KEYS, *TYPES, *RANGES, *NAMES, *HEADS, *SYNTAX, *PATHS, *PAIRS, *NOT_FINITE, *TARGETS, *SWEEPS]
 
 
 @pytest.mark.parametrize(("words", "message"), TABLE, ids=[words for words, _ in TABLE])

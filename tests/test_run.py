@@ -76,6 +76,8 @@ def assert_same_run(a: Path, b: Path) -> None:
     assert one.keys() == two.keys()
     assert [name for name in one if not torch.equal(one[name], two[name])] == []
     assert rows(a) == rows(b)
+    images = [folder / "image_weights.csv" for folder in (a, b)]
+    assert len({path.read_text() if path.exists() else None for path in images}) == 1
     results = [vars(read_results(folder / "results.json")) for folder in (a, b)]
     assert {k: v for k, v in results[0].items() if k not in UNLIKE} == {
         k: v for k, v in results[1].items() if k not in UNLIKE

@@ -20,6 +20,7 @@ from torch import nn
 from vjo_train import checkpoints, inspection, onnxfile, prediction, run, runs
 from vjo_train import export as onnx
 from vjo_train.backbones.base import Backbone
+from vjo_train.contradictions import check_norm
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.files import Files
 from vjo_train.data.sources import find_sources
@@ -270,8 +271,8 @@ def start_columns(module: MultiTaskModule, cfg: DictConfig) -> None:
 def _backbone(node: DictConfig, restored: bool) -> Any:
     if "weights" not in node:
         return _make(node)
-    if not restored and node.weights is None and node.get("norm") == "frozen":
-        raise ConfigError("backbone.norm=frozen needs backbone.weights: untrained statistics mean nothing.")
+    if not restored:
+        check_norm(node.get("norm"), node.weights)
     return _make(node, weights=None if restored else node.weights)
 
 

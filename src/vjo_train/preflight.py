@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vjo_train import comparing, onnxfile, runs
+from vjo_train import comparing, contradictions, onnxfile, runs
 from vjo_train.composing import Composer
 from vjo_train.data.sources import find_sources
 from vjo_train.errors import ConfigError
@@ -148,6 +148,7 @@ def _check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:
         raise ConfigError(f"single: found '{single}'; must be null or one of {', '.join(cfg.heads)}{hint}")
     check_paths(cfg)
     _check_schedule(cfg)
+    _check_pairs(cfg)
     if root is TrainConfig:  # an evaluated checkpoint holds the columns already
         for task, run in (cfg.sharing.get("columns_from") or {}).items():
             runs.column(Path(run), task, cfg)
@@ -159,6 +160,26 @@ def _check_schema(cfg: DictConfig, root: type[TrainConfig] | type[DataConfig]) -
     with open_dict(plain):
         del plain["hydra"]
     check(plain, root)
+
+
+def _check_pairs(cfg: DictConfig) -> None:
+    """Looks for keys that contradict one another, as far as these parts are this program's own."""
+    data, trainer, backbone = cfg.dataset, cfg.trainer, cfg.backbone
+    if data._target_ == "vjo_train.data.datamodule.DataModule":
+        contradictions.check_dataset(
+            classes=list(data.classes),
+            split=data.split,
+            val_split=data.val_split,
+            val_fraction=data.val_fraction,
+            root=data.root,
+            made=bool(data.get("generate") or data.get("download")),
+        )
+        contradictions.check_validation(
+            early_stopping=trainer.get("early_stopping"),
+            monitor=trainer.get("monitor"),
+            validated=data.val_split is not None or data.val_fraction > 0,
+        )
+    contradictions.check_norm(backbone.get("norm"), backbone.get("weights"))
 
 
 def _check_schedule(cfg: DictConfig) -> None:

@@ -17,11 +17,10 @@ from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
-from vjo_train import checkpoints, records, runs
+from vjo_train import checkpoints, contradictions, records, runs
 from vjo_train.compiling import compile_network
 from vjo_train.data.datamodule import DataModule
 from vjo_train.early_stopping import Patience
-from vjo_train.errors import ConfigError
 from vjo_train.faults import explained
 from vjo_train.files import remove_drafts
 from vjo_train.insight.base import Insight
@@ -220,11 +219,9 @@ def _trainer(job: Job, throughput: Throughput, callbacks: list[Callback]) -> pl.
 
 def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
     settings, validated = job.settings, _validated(job)
-    for key in ("early_stopping", "monitor"):
-        if getattr(settings, key) is not None and not validated:
-            raise ConfigError(
-                f"trainer.{key} needs a validation split: set dataset.val_split, or dataset.val_fraction above 0."
-            )
+    contradictions.check_validation(
+        early_stopping=settings.early_stopping, monitor=settings.monitor, validated=validated
+    )
     monitor = settings.monitor or "val/monitor"
     callbacks: list[Callback] = [
         # What they log stands in the history's row.

@@ -13,7 +13,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from vjo_train.backbones.base import Backbone
 from vjo_train.backbones.weights import load_weights
-from vjo_train.errors import ConfigError
+from vjo_train.contradictions import check_norm
 
 # Where the four stages of a `features` Sequential end.
 _ENDS = {
@@ -49,8 +49,8 @@ class TorchvisionBackbone(Backbone):
         frozen_stages: Annotated[int, Interval(ge=0, le=4)] = 0,
         norm: Literal["batch", "frozen", "group"] = "batch",
     ) -> None:
-        if norm == "group" and weights is not None:
-            raise ConfigError("backbone.norm=group: backbone.weights are made for BatchNorm; use null or norm=frozen.")
+        if norm == "group":
+            check_norm(norm, weights)
         layer = {"batch": nn.BatchNorm2d, "frozen": FrozenBatchNorm2d, "group": _group_norm}[norm]
         if name == "resnet10":
             model: nn.Module = ResNet(BasicBlock, [1, 1, 1, 1], norm_layer=layer)

@@ -16,6 +16,7 @@ import pytorch_lightning as pl
 from annotated_types import Ge, Interval, Len
 from torch.utils.data import Sampler
 
+from vjo_train import contradictions
 from vjo_train.data import download as archives
 from vjo_train.data import index as indices
 from vjo_train.data import verdicts, voc
@@ -117,24 +118,17 @@ class DataModule(pl.LightningDataModule):
         self._check_keys()
 
     def _check_keys(self) -> None:
-        twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
-        if twice:
-            raise ConfigError(f"dataset.classes: found {', '.join(twice)} twice; each class may be named once.")
-        if self.val_split is not None and self.val_fraction > 0:
-            raise ConfigError(
-                f"dataset.val_fraction: found {self.val_fraction} next to dataset.val_split={self.val_split}; "
-                "set val_fraction=0 or val_split=null."
-            )
-        if self.val_split == self.split:
-            raise ConfigError(f"dataset.val_split: found '{self.split}', which is trained on; must be another split.")
+        contradictions.check_dataset(
+            classes=self.classes,
+            split=self.split,
+            val_split=self.val_split,
+            val_fraction=self.val_fraction,
+            root=self.root_key,
+            made=self.generate is not None or self.download,
+        )
         if self.generate is not None and self.classes != self.generate.classes:
             raise ConfigError(
                 f"dataset.classes: found {list(self.classes)}; the drawn classes are {list(self.generate.classes)}."
-            )
-        if self.root_key is None and self.generate is None and not self.download:
-            raise ConfigError(
-                "dataset.root: is null; give the folder that holds JPEGImages/ or the VOCdevkit above it"
-                " (for PASCAL VOC 2007, dataset=voc2007 dataset.download=true fetches it)."
             )
 
     # What is there

@@ -21,8 +21,8 @@ COLUMNS = ("task", "image", "weight")
 class ImageWeights(pl.Callback):
     """Writes, after each epoch, the weight that every labelled image had when the epoch last saw it.
 
-    Only for weightings that tell images apart. Each epoch replaces the file; of an epoch that was resumed, it holds
-    the images of the rest.
+    Only for weightings that tell images apart. Each epoch replaces the file. On a resume, what the begun epoch has
+    seen so far is kept.
 
     Args:
         path: the file.
@@ -31,6 +31,14 @@ class ImageWeights(pl.Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._last: dict[tuple[str, str], float] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the running epoch has seen: (task, image) -> weight, of all ranks, which must all call this."""
+        return {"last": self._gathered()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if not distributed() or torch.distributed.get_rank() == 0:  # one rank keeps it for all
+            self._last = dict(state_dict["last"])
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._last = {}
@@ -44,13 +52,16 @@ class ImageWeights(pl.Callback):
             self._last |= {(task, image): weight for image, weight in found if weight == weight}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        last = self._last
-        if distributed():
-            parts: list[Any] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(parts, last)
-            last = {key: weight for part in parts for key, weight in part.items()}
+        last = self._gathered()
         if trainer.is_global_zero and last:
             write_atomically(self.path, to_csv(last))
+
+    def _gathered(self) -> dict[tuple[str, str], float]:
+        if not distributed():
+            return self._last
+        parts: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(parts, self._last)
+        return {key: weight for part in parts for key, weight in part.items()}
 
 
 def to_csv(weights: dict[tuple[str, str], float]) -> str:

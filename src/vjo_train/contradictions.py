@@ -1,0 +1,70 @@
+"""Keys of the config that contradict one another, told before a run starts. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vjo_train.errors import ConfigError
+
+
+def check_dataset(
+    *, classes: Sequence[str], split: str, val_split: str | None, val_fraction: float, root: str | None, made: bool
+) -> None:
+    """Looks at what `dataset` says of its splits, classes and place.
+
+    Args:
+        classes: `dataset.classes`.
+        split: `dataset.split`.
+        val_split: `dataset.val_split`.
+        val_fraction: `dataset.val_fraction`.
+        root: `dataset.root`.
+        made: whether the data set is drawn or downloaded.
+
+    Raises:
+        ConfigError: a class twice, two validation splits or the one that is trained on, or no place.
+    """
+    twice = sorted({name for name in classes if classes.count(name) > 1})
+    if twice:
+        raise ConfigError(f"dataset.classes: found {', '.join(twice)} twice; each class may be named once.")
+    if val_split is not None and val_fraction > 0:
+        raise ConfigError(
+            f"dataset.val_fraction: found {val_fraction} next to dataset.val_split={val_split}; "
+            "set val_fraction=0 or val_split=null."
+        )
+    if val_split == split:
+        raise ConfigError(f"dataset.val_split: found '{split}', which is trained on; must be another split.")
+    if root is None and not made:
+        raise ConfigError(
+            "dataset.root: is null; give the folder that holds JPEGImages/ or the VOCdevkit above it"
+            " (for PASCAL VOC 2007, dataset=voc2007 dataset.download=true fetches it)."
+        )
+
+
+def check_validation(*, early_stopping: int | None, monitor: str | None, validated: bool) -> None:
+    """Looks for the validation that some keys of `trainer` need.
+
+    Args:
+        early_stopping: `trainer.early_stopping`.
+        monitor: `trainer.monitor`.
+        validated: whether there is a validation split.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for key, value in (("early_stopping", early_stopping), ("monitor", monitor)):
+        if value is not None and not validated:
+            raise ConfigError(
+                f"trainer.{key} needs a validation split: set dataset.val_split, or dataset.val_fraction above 0."
+            )
+
+
+def check_norm(norm: str | None, weights: str | None) -> None:
+    """Looks whether the normalisation of the backbone, `backbone.norm`, goes with `backbone.weights`.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if norm == "group" and weights is not None:
+        raise ConfigError("backbone.norm=group: backbone.weights are made for BatchNorm; use null or norm=frozen.")
+    if norm == "frozen" and weights is None:
+        raise ConfigError("backbone.norm=frozen needs backbone.weights: untrained statistics mean nothing.")
