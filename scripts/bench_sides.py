@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -16,11 +16,27 @@ Side = Callable[[], tuple[float, float]]
 
 @dataclass(frozen=True)
 class Aim:
-    """`side` shall take at most `limit` times the seconds of `against`."""
+    """`side` shall take at most `limit` times the seconds of `against`, or so many seconds more, or alone."""
 
     side: str
-    against: str
+    against: str | None
     limit: float
+    kind: Literal["times", "seconds more", "seconds"] = "times"
+
+    def measured(self, seconds: dict[str, list[float]]) -> float:
+        """What to compare with the limit: a median over the turns."""
+        if self.kind == "seconds":
+            return median(seconds[self.side])
+        assert self.against is not None
+        pairs = zip(seconds[self.side], seconds[self.against], strict=True)
+        return median(a / b if self.kind == "times" else a - b for a, b in pairs)
+
+    def __str__(self) -> str:
+        return {
+            "times": f"{self.side} / {self.against}",
+            "seconds more": f"{self.side} - {self.against}, seconds",
+            "seconds": f"{self.side}, seconds",
+        }[self.kind]
 
 
 @dataclass
@@ -69,10 +85,12 @@ class Section:
             },
             "aims": [
                 {
+                    "aim": str(aim),
                     "side": aim.side,
                     "against": aim.against,
+                    "kind": aim.kind,
                     "at_most": aim.limit,
-                    "measured": (measured := ratio(seconds[aim.side], seconds[aim.against])),
+                    "measured": (measured := aim.measured(seconds)),
                     "met": measured <= aim.limit,
                 }
                 for aim in self.aims

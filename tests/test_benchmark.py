@@ -25,6 +25,7 @@ CHEAPER = ["at=features", "every=4", "sample=0.5", "every=4 sample=0.5"]
 PCGRADS = ["pcgrad, floor", "pcgrad, TorchJD", "pcgrad, TorchJD without vmap"]
 SHARINGS = ["hard", "cross_stitch", "hierarchical", "mtan", "mmoe", "adversarial"]
 SECTIONS = ["loop", "weighting_3", "sharing", "evaluate", "coco", "detect_8", "inference_fcos", "precision"]
+SECTIONS += ["loader", "startup", "scale"]
 NETWORKS = ["four networks", "one network"]
 Sides = dict[str, dict[str, float]]
 
@@ -44,6 +45,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Sides]
             "1",
             "--images",
             "60",
+            "--index",
+            "200",
             "--json",
             str(file),
             "--markdown",
