@@ -16,7 +16,7 @@ PACKAGE = ROOT / "src" / "vjo_train"
 
 LAYERS = (
     {"errors"},
-    {"types", "geometry", "signatures", "values", "files", "average_precision", "records"},
+    {"types", "geometry", "signatures", "values", "files", "average_precision", "records", "agreement"},
     {"schema", "runs", "places", "onnxfile", "contradictions"},
     {"data", "backbones", "sharing", "weighting", "schedules", "metrics", "optimizers", "lr_schedules"},
     {"heads", "losses", "step_log"},
@@ -36,7 +36,7 @@ LAYERS = (
 FRIENDS = {("types", "geometry"), ("values", "signatures"), ("records", "average_precision")}
 TORCH_FREE = {
     *("errors", "files", "signatures", "values", "average_precision", "records", "schema", "runs", "places"),
-    *("contradictions", "onnxfile", "composing", "helppage", "comparing", "preflight", "cli"),
+    *("agreement", "contradictions", "onnxfile", "composing", "helppage", "comparing", "preflight", "cli"),
 }
 RENAMED = {"PIL": "pillow", "yaml": "pyyaml", "hydra": "hydra-core", "lightning_fabric": "pytorch-lightning"}
 

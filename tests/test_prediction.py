@@ -19,7 +19,6 @@ from vjo_train import build, runs
 from vjo_train.composing import Composer
 from vjo_train.data.sources import find_sources
 from vjo_train.errors import ConfigError
-from vjo_train.export import difference
 
 Answer = tuple[int, str, str]
 Command = Callable[..., Answer]
@@ -70,11 +69,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def onnx(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run's export, without the task that has none."""
+    """The run's export with decoded outputs: one head has no others."""
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     own = {"run": str(run), "checkpoint": None, "format": "onnx", "output": str(path), "tolerance": 1e-3}
-    tasks = ["classification", "detection", "semantic"]
-    build.export(OmegaConf.merge(OmegaConf.load(run / runs.CONFIG), own, {"tasks": tasks}))
+    build.export(OmegaConf.merge(OmegaConf.load(run / runs.CONFIG), own, {"tasks": None, "decoded": True}))
     return path
 
 
@@ -176,19 +174,65 @@ def test_onnx_gives_the_same_predictions(command: Command, run: Path, onnx: Path
     words = [f"source={photos}", "batch_size=3"]
     assert command("vjo-predict", f"run={run}", *words, "output=torch")[0] == 3
     assert command("vjo-predict", f"model={onnx}", *words, "output=onnx")[0] == 3
-    mine, other = read(Path("torch/detection.json")), read(Path("onnx/detection.json"))
-    assert len(mine) == len(other) > 5
-    for key in ("image_id", "category_id"):
-        assert [row[key] for row in mine] == [row[key] for row in other]
-    for key in ("bbox", "score"):
-        a, b = (np.array([row[key] for row in rows]) for rows in (mine, other))
-        np.testing.assert_allclose(a, b, atol=1e-3)
+    for task in ("detection", "instance"):
+        mine, other = read(Path(f"torch/{task}.json")), read(Path(f"onnx/{task}.json"))
+        assert len(mine) == len(other) > 5
+        for key in ("image_id", "category_id"):
+            assert [row[key] for row in mine] == [row[key] for row in other]
+        for key in ("bbox", "score"):
+            a, b = (np.array([row[key] for row in rows]) for rows in (mine, other))
+            np.testing.assert_allclose(a, b, atol=1e-3)
+    for one, two in zip(mine, other, strict=True):
+        assert (rle.decode(one["segmentation"]) == rle.decode(two["segmentation"])).mean() > 0.99
     mine, other = read(Path("torch/classification.json")), read(Path("onnx/classification.json"))
     for one, two in zip(mine, other, strict=True):
         np.testing.assert_allclose(list(one["scores"].values()), list(two["scores"].values()), atol=1e-4)
     for path in Path("torch/semantic").rglob("*.png"):
         with Image.open(path) as one, Image.open("onnx" / path.relative_to("torch")) as two:
             assert (np.asarray(one) == np.asarray(two)).mean() > 0.999
+
+
+def test_another_program_gets_boxes_in_the_pixels_of_its_files(
+    command: Command, run: Path, onnx: Path, photos: Path
+) -> None:
+    """As docs/predict.md says it: pictures scaled and laid on the canvas, and their sizes."""
+    import onnxruntime
+
+    names = ["a.png", "b.jpg", "deep/c.png"]
+    pictures = [Image.open(photos / name).convert("RGB") for name in names]
+    canvases = np.full((3, 64, 64, 3), (124, 116, 104), np.uint8)
+    for canvas, picture in zip(canvases, pictures, strict=True):
+        scale = 64 / max(picture.size)
+        width, height = (max(1, round(side * scale)) for side in picture.size)
+        canvas[:height, :width] = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+    sizes = np.array([(picture.height, picture.width) for picture in pictures])
+    session = onnxruntime.InferenceSession(str(onnx), providers=["CPUExecutionProvider"])
+    images = canvases.transpose(0, 3, 1, 2)
+    outputs = dict(
+        zip([o.name for o in session.get_outputs()], session.run(None, {"images": images, "sizes": sizes}), strict=True)
+    )
+
+    words = [f"source='{photos}/**/*.*g'", "output=found", "pictures=false", "tasks=[detection,classification]"]
+    assert command("vjo-predict", f"run={run}", *words)[0] == 3
+    rows, scores = read(Path("found/detection.json")), read(Path("found/classification.json"))
+    found = {image["file_name"]: image["id"] for image in read(Path("found/images.json"))["images"]}
+    for k, name in enumerate(names):
+        (own,) = [row["scores"] for row in scores if row["file_name"].endswith(name)]
+        np.testing.assert_allclose(outputs["classification.probabilities"][k], list(own.values()), atol=0.02)
+        (place,) = [number for file, number in found.items() if file.endswith(name)]
+        mine = [row for row in rows if row["image_id"] == place]
+        count = int((outputs["detection.labels"][k] >= 0).sum())
+        assert count > 0
+        boxes = outputs["detection.boxes"][k]
+        assert not boxes[count:].any()
+        if (sizes[k] == 64).all():  # else the two programs' interpolations differ
+            wanted = np.array([row["bbox"] for row in mine])
+            wanted[:, 2:] += wanted[:, :2]
+            np.testing.assert_allclose(boxes[:count], wanted, atol=1e-3)
+            assert outputs["detection.labels"][k, :count].tolist() == [row["category_id"] - 1 for row in mine]
+        assert (boxes[:count] <= sizes[k][[1, 0, 1, 0]]).all()
+    assert outputs["semantic.map"].shape == (3, 64, 64)
+    assert outputs["instance.masks"].shape == (3, 3, 28, 28)
 
 
 def test_a_file_of_some_tasks_needs_nothing_of_the_others(command: Command, tmp_path: Path, photos: Path) -> None:
@@ -226,12 +270,16 @@ def test_the_file_says_what_it_is(onnx: Path) -> None:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(onnx), providers=["CPUExecutionProvider"])
-    (images,) = session.get_inputs()
+    images, sizes = session.get_inputs()
+    assert (sizes.name, sizes.type, sizes.shape[1:]) == ("sizes", "tensor(int64)", [2])
     assert (images.name, images.type, images.shape[1:]) == ("images", "tensor(uint8)", [3, 64, 64])
     assert isinstance(images.shape[0], str), "any number of images"
     metadata = session.get_modelmeta().custom_metadata_map
     assert json.loads(metadata["vjo_train.classes"])[0] == "circle"
-    assert {"detection.logits", "detection.locations.points", "semantic"} <= {o.name for o in session.get_outputs()}
+    outputs = {output.name: output.shape for output in session.get_outputs()}
+    assert {"detection.logits", "detection.locations.points", "semantic"} <= set(outputs)
+    assert outputs["detection.boxes"][1:] == [100, 4]
+    assert outputs["instance.boxes"][1:] == [3, 4]
 
 
 def test_a_file_that_differs_is_not_written(command: Command, run: Path) -> None:
@@ -273,16 +321,6 @@ def test_sources(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="a folder without images"):
         names(str(tmp_path / "empty"))
-
-
-def test_difference_is_relative_to_large_figures_and_minds_nan() -> None:
-    wanted = np.array([1.0, -200.0, np.inf])
-    assert difference(wanted, wanted) == 0
-    assert difference(wanted, np.array([1.0, -198.0, np.inf])) == pytest.approx(0.01)
-    assert difference(np.array([0.1]), np.array([0.3])) == pytest.approx(0.2)
-    assert difference(wanted, np.array([1.0, -200.0, 3.0])) == np.inf
-    assert difference(np.array([1.0]), np.array([np.nan])) == np.inf
-    assert difference(np.zeros(2), np.zeros(3)) == np.inf
 
 
 MISTAKES = [
@@ -340,11 +378,16 @@ MISTAKES = [
     ("predict", "run=RUN,RUN source=p output=o", "gives several values; vjo-predict predicts with one run at a time."),
     ("predict", "-m run=RUN source=p output=o", "-m: vjo-predict predicts with one run at a time."),
     ("export", "run=RUN output=x.onnx", "heads.instance: the raw outputs of MaskRCNN cannot leave the network"),
+    ("export", "run=RUN decoded=yes output=x.onnx", "decoded: found 'yes' (text); must be true or false"),
     ("export", "output=x.onnx", "run: missing; vjo-export run=DIR needs the folder of a run."),
     ("export", "run=RUN format=tflite", "format: found 'tflite' (text); must be one of onnx."),
     ("export", "run=RUN tasks=[detecton]", "tasks: found 'detecton', which the run does not have; did you mean 'detec"),
     ("export", "run=RUN tasks=[detection,detection]", "tasks: found 'detection' twice; each task may be named once."),
-    ("predict", "run=RUN source=p output=o tasks=[sematic]", "tasks: found 'sematic', which the run does not have"),
+    (
+        "predict",
+        "run=RUN source=p output=o tasks=[sematic]",
+        "tasks: found 'sematic', which the run does not have; did",
+    ),
     ("export", "run=RUN output=p/x.png/m.onnx", "output: 'p/x.png' cannot be made"),
 ]
 

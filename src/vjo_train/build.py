@@ -114,7 +114,7 @@ def export(cfg: DictConfig) -> None:
     own = OmegaConf.masked_copy(cfg, list(signature("vjo_train.schema.TrainConfig")))
     own.heads = OmegaConf.masked_copy(cfg.heads, list(tasks))
     metadata = onnxfile.metadata(own, channels)
-    onnx.export(module, tasks, Path(cfg.output), cfg.dataset.size, metadata, cfg.tolerance)
+    onnx.export(module, tasks, Path(cfg.output), cfg.dataset.size, metadata, cfg.tolerance, cfg.decoded)
 
 
 def inspect(cfg: DictConfig, action: str) -> int:

@@ -1,16 +1,14 @@
-"""Export to ONNX: the whole network from uint8 pixels to the heads' raw outputs, compared with PyTorch."""
+"""Export to ONNX: the whole network from uint8 pixels to the heads' outputs, raw or decoded; compared with PyTorch."""
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +16,14 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from vjo_train.agreement import Arrays, difference, map_difference, object_difference
 from vjo_train.data import shapes
 from vjo_train.errors import ExportError
-from vjo_train.heads.outputs import named_tensors, output_kind
+from vjo_train.heads.detection.suppression import suppress_in_onnx
+from vjo_train.heads.outputs import check_exported, named_tensors, output_kind
 from vjo_train.module import MultiTaskModule
 from vjo_train.onnxfile import open_session
+from vjo_train.types import Frames
 
 log = logging.getLogger("vjo_train")
 
@@ -39,6 +40,7 @@ def export(
     size: int,
     metadata: Mapping[str, str],
     tolerance: float,
+    decoded: bool = False,
 ) -> None:
     """Writes `path`, if onnxruntime gives the same figures for it as PyTorch; prints the greatest differences.
 
@@ -46,26 +48,31 @@ def export(
     `data.transforms.letterbox` lays them; normalisation is part of the graph. The outputs are those of the heads in
     float32, named as `named_tensors` does, with what a decoder needs of constants, such as anchors.
 
+    With `decoded`, `sizes` [B, 2] int64, height and width of the picture files, is an input too, and what
+    `Head.decoded` gives is put beside the raw outputs as `<task>.<name>`. Heads whose raw outputs cannot leave the
+    network have no others.
+
     Args:
         module: with its weights.
         tasks: the heads to export.
         path: the file; written whole or not at all.
         size: S.
         metadata: what the file says of itself; see `onnxfile.metadata`.
-        tolerance: see `difference`.
+        tolerance: see `agreement`.
+        decoded: whether decoding is part of the graph.
 
     Raises:
-        ConfigError: a head whose raw outputs cannot leave the network.
-        ExportError: an output differs by more than `tolerance`.
+        ConfigError: a head that cannot be exported so.
+        ExportError: an output differs by more than `tolerance`, or the network cannot be traced.
     """
     for task in tasks:
-        output_kind(task, module.head(task))
-    network = _Named(module, tuple(tasks)).cpu().eval()
+        check_exported(task, module.head(task), decoded)
+    network = _Named(module, tuple(tasks), decoded).cpu().eval()
     names = network.names(size)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         draft = Path(folder) / path.name
-        _write(network, names, sample_images(4, size), draft, metadata)
+        _write(network, names, size, draft, metadata)
         worst = compare(network, names, size, draft)
         Console().print(_table(worst))
         name, greatest = max(worst.items(), key=lambda item: item[1])
@@ -81,73 +88,106 @@ def export(
 class _Named(nn.Module):
     """The network with its outputs as a tuple of tensors."""
 
-    def __init__(self, module: MultiTaskModule, tasks: tuple[str, ...]) -> None:
+    def __init__(self, module: MultiTaskModule, tasks: tuple[str, ...], decoded: bool) -> None:
         super().__init__()
-        self.module, self.tasks = module, tasks
+        self.module, self.tasks, self.decoded = module, tasks, decoded
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self._outputs(images).values())
+    def forward(self, images: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, ...]:
+        return tuple(self._outputs(images, sizes).values())
+
+    def example(self, count: int, size: int) -> dict[str, Tensor]:
+        """Inputs by name; the same ones each time."""
+        images = sample_images(count, size)
+        return {"images": images, "sizes": sample_sizes(count, size)} if self.decoded else {"images": images}
 
     def names(self, size: int) -> list[str]:
         """Of the outputs, in their order."""
         with torch.no_grad():
-            return list(self._outputs(sample_images(1, size)))
+            return list(self._outputs(**self.example(1, size)))
 
-    def _outputs(self, images: Tensor) -> dict[str, Tensor]:
+    def _outputs(self, images: Tensor, sizes: Tensor | None = None) -> dict[str, Tensor]:
         found = self.module(images, self.tasks)
-        return {name: t for task in self.tasks for name, t in named_tensors(task, found[task]).items()}
+        named: dict[str, Tensor] = {}
+        for task in self.tasks:
+            head = self.module.head(task)
+            if output_kind(head) is not None:
+                named |= named_tensors(task, found[task])
+            if sizes is not None:
+                own = head.decoded(found[task], Frames.of_files(sizes, images.shape[-1]))
+                named |= {f"{task}.{name}": tensor for name, tensor in own.items()}
+        return named
 
 
-def _write(network: _Named, names: Sequence[str], example: Tensor, path: Path, metadata: Mapping[str, str]) -> None:
+def _write(network: _Named, names: Sequence[str], size: int, path: Path, metadata: Mapping[str, str]) -> None:
+    example = network.example(4, size)
+    batch = {0: torch.export.Dim("batch")}
     with _quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            network,
-            (example,),
-            dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            input_names=["images"],
-            output_names=list(names),
-            opset_version=OPSET,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                network,
+                tuple(example.values()),
+                dynamo=True,
+                dynamic_shapes=(batch,) * len(example),
+                input_names=list(example),
+                output_names=list(names),
+                opset_version=OPSET,
+                custom_translation_table={torch.ops.vjo_train.suppress.default: suppress_in_onnx},
+                verbose=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            why = str(error.__cause__ or error).strip().splitlines()[0]
+            raise ExportError(
+                f"The network cannot be traced ({why}); tasks=[...] exports some of its heads alone."
+            ) from error
     assert program is not None
     program.model.metadata_props.update(metadata)
     program.save(path)
 
 
-def compare(network: nn.Module, names: Sequence[str], size: int, path: Path) -> dict[str, float]:
-    """Output -> the greatest `difference` of the file's figures from the network's over several batches."""
+def compare(network: _Named, names: Sequence[str], size: int, path: Path) -> dict[str, float]:
+    """Output -> the greatest difference of the file's figures from the network's over several batches.
+
+    The objects that a head finds count together, under the name of their boxes.
+    """
     session = open_session(path)
-    worst = dict.fromkeys(names, 0.0)
+    worst: dict[str, float] = {}
     for count in BATCHES:
-        images = sample_images(count, size)
+        given = network.example(count, size)
         with torch.no_grad():
-            wanted = network(images)
-        found = session.run(list(names), {"images": images.numpy()})
-        for name, mine, other in zip(names, wanted, found, strict=True):
-            worst[name] = max(worst[name], difference(mine.numpy(), other))
+            wanted = dict(zip(names, (tensor.numpy() for tensor in network(**given)), strict=True))
+        values = session.run(list(names), {name: tensor.numpy() for name, tensor in given.items()})
+        found = dict(zip(names, values, strict=True))
+        for name, value in _differences(wanted, found).items():
+            worst[name] = max(worst.get(name, 0.0), value)
     return worst
 
 
-def difference(wanted: Any, found: Any) -> float:
-    """The greatest absolute difference of two arrays, by the largest finite magnitude wanted or 1, if that is more.
-
-    Places where both are equal, infinities included, do not differ; NaN differs from everything.
-    """
-    if wanted.shape != found.shape:
-        return math.inf
-    unequal = wanted != found
-    if not unequal.any():
-        return 0.0
-    scale = max(1.0, float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0.0)))
-    greatest = float(np.abs(wanted[unequal] - found[unequal]).max())
-    return math.inf if math.isnan(greatest) else greatest / scale
+def _differences(wanted: Arrays, found: Arrays) -> dict[str, float]:
+    tasks = [name.removesuffix(".labels") for name in wanted if name.endswith(".labels")]
+    objects = {f"{task}.{name}": name for task in tasks for name in ("boxes", "scores", "labels", "masks")}
+    worst = {}
+    for name in wanted:
+        if objects.get(name) == "boxes":
+            task = name.removesuffix(".boxes")
+            own = [key for key in wanted if key in objects and key.startswith(f"{task}.")]
+            mine, other = ({objects[key]: each[key] for key in own} for each in (wanted, found))
+            worst[name] = object_difference(mine, other)
+        elif name not in objects:
+            kind = map_difference if wanted[name].dtype == np.uint8 else difference
+            worst[name] = kind(wanted[name], found[name])
+    return worst
 
 
 def sample_images(count: int, size: int) -> Tensor:
     """Drawn scenes, uint8 [count, 3, size, size]; the same ones each time."""
     drawn = [shapes.draw(np.random.default_rng([count, k]), size, 0.5).image for k in range(count)]
     return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).contiguous()
+
+
+def sample_sizes(count: int, size: int) -> Tensor:
+    """Heights and widths of picture files in several shapes, int64 [count, 2]; the same ones each time."""
+    shapes = [(size, size), (round(1.5 * size), 2 * size), (size, size // 2), (size // 3, size // 2)]
+    return torch.tensor([shapes[k % len(shapes)] for k in range(count)])
 
 
 def _table(worst: Mapping[str, float]) -> Table:

@@ -12,6 +12,7 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor
 
 from vjo_train import checkpoints
 from vjo_train.data.files import Loaded
@@ -109,16 +110,25 @@ def by_onnx(heads: Mapping[str, Head], path: Path, accelerator: Accelerator) -> 
         ConfigError: onnxruntime is not installed or has no such accelerator.
     """
     session = open_session(path, accelerator)
-    (name,) = (given.name for given in session.get_inputs())
+    wanted = {given.name for given in session.get_inputs()}
     names = [given.name for given in session.get_outputs()]
 
     def network(batch: Batch) -> dict[str, list[Any]]:
-        values = session.run(names, {name: batch.images.numpy()})
+        given = {"images": batch.images.numpy(), "sizes": batch.frames.originals.numpy()}
+        values = session.run(names, {name: array for name, array in given.items() if name in wanted})
         tensors = {name: torch.from_numpy(value) for name, value in zip(names, values, strict=True)}
         try:
-            outputs = {task: from_named_tensors(task, output_kind(task, head), tensors) for task, head in heads.items()}
+            return {task: _decode(task, head, tensors, batch) for task, head in heads.items()}
         except KeyError as error:
             raise CheckpointError(f"model: {path} has no output {error}; was it written by another version?") from error
-        return {task: head.decode(outputs[task], batch) for task, head in heads.items()}
 
     return network
+
+
+def _decode(task: str, head: Head, tensors: Mapping[str, Tensor], batch: Batch) -> list[Any]:
+    """The predictions of a head from a file's outputs: from the raw ones, where it has such."""
+    kind = output_kind(head)
+    if kind is not None:
+        return head.decode(from_named_tensors(task, kind, tensors), batch)
+    prefix = f"{task}."
+    return head.predictions({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}, batch)

@@ -133,6 +133,7 @@ class ExportConfig(TrainConfig):
     run: str
     checkpoint: str | None
     format: Literal["onnx"]
+    decoded: bool
     output: Annotated[str, MinLen(1)]
     tasks: Annotated[Sequence[str], MinLen(1)] | None
     tolerance: Annotated[float, Gt(0)]

@@ -81,6 +81,27 @@ class Target(_Movable):
 
 
 @dataclass
+class Frames(_Movable):
+    """Where B images lie on their canvases, for the way back to the pixels of their files."""
+
+    side: int
+    """Of the canvases, S."""
+    sizes: Tensor
+    """[B, 2] float32: (height, width) on the canvas, without padding."""
+    originals: Tensor
+    """[B, 2] int64: (height, width) of the files."""
+    scales: Tensor
+    """[B] float32: canvas pixels per pixel of the file."""
+
+    @classmethod
+    def of_files(cls, originals: Tensor, side: int) -> Frames:
+        """As `data.transforms.fit` scales files of the sizes `originals` [B, 2]: the longest side becomes `side`."""
+        scales = side / originals.amax(1).double()
+        sizes = (originals * scales[:, None]).round().clamp(min=1)
+        return cls(side, sizes.float(), originals, scales.float())
+
+
+@dataclass
 class Batch(_Movable):
     """B images on square canvases of S x S pixels, with what is known of each."""
 
@@ -109,6 +130,17 @@ class Batch(_Movable):
             self, images=self.images[:count], targets=self.targets[:count], ids=self.ids[:count],
             scales=self.scales[:count], originals=self.originals[:count], meta=None,
         )  # fmt: skip
+
+    @property
+    def frames(self) -> Frames:
+        """Where the images lie; `originals` must be there."""
+        device = self.scales.device
+        return Frames(
+            side=self.images.shape[-1],
+            sizes=torch.tensor([t.size for t in self.targets], dtype=torch.float32, device=device).reshape(-1, 2),
+            originals=torch.tensor([t.size for t in self.originals], dtype=torch.int64, device=device).reshape(-1, 2),
+            scales=self.scales,
+        )
 
 
 @dataclass

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vjo_train.errors import ConfigError
 from vjo_train.records import Records
-from vjo_train.types import Batch, Features, Target
+from vjo_train.types import Batch, Features, Frames, Target
 
 
 class TaskMetrics(nn.Module):
@@ -60,9 +60,21 @@ class Head(nn.Module):
     def loss(self, outputs: Any, targets: list[Target]) -> Tensor:
         """[B] float32, one loss per image; 0 where the image is not labelled for the task."""
 
-    @abstractmethod
     def decode(self, outputs: Any, batch: Batch) -> list[Any]:
         """One prediction per image, in the image file's pixels."""
+        return self.predictions(self.decoded(outputs, batch.frames), batch)
+
+    def decoded(self, outputs: Any, frames: Frames) -> dict[str, Tensor]:
+        """The predictions for a batch as tensors by name, whose sizes do not depend on what was found.
+
+        It is what `vjo-export decoded=true` puts into the file, so it must be traceable. A head whose predictions have
+        no such form leaves this out and writes `decode` itself.
+        """
+        raise NotImplementedError
+
+    def predictions(self, decoded: Mapping[str, Tensor], batch: Batch) -> list[Any]:
+        """The second part of `decode`: one prediction per image, from what `decoded` gives."""
+        raise NotImplementedError
 
     @abstractmethod
     def metrics(self) -> TaskMetrics:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vjo_train.heads.base import Head, TaskMetrics, check_levels
 from vjo_train.metrics import VOCClassificationAP
 from vjo_train.records import Scores
-from vjo_train.types import Batch, Features, Target
+from vjo_train.types import Batch, Features, Frames, Target
 
 
 class Classification(Head):
@@ -66,9 +66,13 @@ class Classification(Head):
         labelled = torch.tensor([self.labelled(target) for target in targets], device=labels.device)
         return classification_loss(outputs.float(), labels * labelled[:, None])
 
-    def decode(self, outputs: Tensor, batch: Batch) -> list[Tensor]:
+    def decoded(self, outputs: Tensor, frames: Frames) -> dict[str, Tensor]:
+        """`probabilities` [B, C] float32."""
+        return {"probabilities": outputs.float().sigmoid()}
+
+    def predictions(self, decoded: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
         """Probabilities [C] float32 of each image."""
-        return list(outputs.float().sigmoid().unbind())
+        return list(decoded["probabilities"].unbind())
 
     def explained(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The logit of the likeliest class."""

@@ -41,20 +41,38 @@ def from_named_tensors(name: str, kind: Any, tensors: Mapping[str, Tensor]) -> A
     return kind(**{f.name: from_named_tensors(f"{name}.{f.name}", hints[f.name], tensors) for f in fields(kind)})
 
 
-def output_kind(task: str, head: Head) -> Any:
-    """The type of a head's raw outputs, as its `forward` is annotated.
+def output_kind(head: Head) -> Any:
+    """The type of a head's raw outputs, as its `forward` is annotated; None where they cannot leave the network.
 
-    Raises:
-        ConfigError: it is no tensor and no dataclass of tensors, so that decoding needs more than what leaves.
+    They can if they are a tensor or a dataclass of tensors. Else decoding needs more of the network than them: a head
+    of two stages runs the second one on boxes that decoding has chosen.
     """
     kind = get_type_hints(type(head).forward)["return"]
-    if not _plain(kind):
+    return kind if _plain(kind) else None
+
+
+def has_decoded(head: Head) -> bool:
+    """Whether the head's predictions can leave the network as tensors: `Head.decoded`."""
+    return type(head).decoded is not Head.decoded
+
+
+def check_exported(task: str, head: Head, decoded: bool) -> None:
+    """Refuses a head that cannot be exported.
+
+    Raises:
+        ConfigError: with `decoded`, it has no such outputs; without, its raw outputs cannot leave the network.
+    """
+    if decoded and not has_decoded(head):
+        raise ConfigError(
+            f"decoded: {type(head).__name__} (heads.{task}) has no decoded outputs; export its raw ones by"
+            " decoded=false, or leave it out by tasks=[...]."
+        )
+    if not decoded and output_kind(head) is None:
         raise ConfigError(
             f"heads.{task}: the raw outputs of {type(head).__name__} cannot leave the network: its later stages run on"
-            " the boxes that the first one has chosen. Use a head of one stage"
-            " (heads/detection: detection, detection_retinanet), or leave this task out: heads=[...]."
+            " the boxes that the first one has chosen. Export the decoded ones by decoded=true, or leave it out by"
+            " tasks=[...]."
         )
-    return kind
 
 
 def _plain(kind: Any) -> bool:

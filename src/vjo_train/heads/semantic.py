@@ -15,7 +15,7 @@ from vjo_train.heads.base import Head, TaskMetrics, check_levels
 from vjo_train.heads.detection.dense import common_channels, group_norm, stride, tower
 from vjo_train.metrics import SegmentationIoU
 from vjo_train.records import Pixels
-from vjo_train.types import IGNORE, Batch, Features, Target
+from vjo_train.types import IGNORE, Batch, Features, Frames, Target
 
 
 class SemanticHead(Head):
@@ -74,6 +74,14 @@ class SemanticHead(Head):
         """The sum of the winning logits over the cells that no background wins; 0 where it wins all."""
         best, classes = outputs.float().max(1)
         return torch.where(classes > 0, best, 0.0).sum((1, 2))
+
+    def decoded(self, outputs: Tensor, frames: Frames) -> dict[str, Tensor]:
+        """`map` [B, S, S] uint8: the class of each pixel of the canvas, as in `decode`; of no meaning in the padding.
+
+        Files differ in size, so that their own maps do not fit into one tensor.
+        """
+        full = upsample(outputs.float(), self.stride)[..., : frames.side, : frames.side]
+        return {"map": full.argmax(1).to(torch.uint8)}
 
     def metrics(self) -> SemanticMetrics:
         return SemanticMetrics(self.num_classes)

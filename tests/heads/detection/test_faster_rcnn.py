@@ -61,8 +61,8 @@ def given_proposals() -> ProposalOutputs:
 
 def test_proposals_are_suppressed_within_levels_and_cut_to_the_image() -> None:
     boxes, present = propose(given_proposals(), torch.tensor([[96.0, 90.0]]), 10, 10)
-    assert boxes[0].tolist() == [[0, 0, 20, 20], [0, 0, 20, 20], [50, 50, 70, 70], [80, 80, 90, 96]]
-    assert present.tolist() == [[True] * 4]
+    assert boxes[present].tolist() == [[0, 0, 20, 20], [0, 0, 20, 20], [50, 50, 70, 70], [80, 80, 90, 96]]
+    assert present.tolist() == [[True] * 4 + [False]]
     few, _ = propose(given_proposals(), torch.tensor([[96.0, 90.0]]), 1, 10)
     assert few[0].tolist() == [[0, 0, 20, 20], [0, 0, 20, 20]]
     best, _ = propose(given_proposals(), torch.tensor([[96.0, 90.0]]), 10, 3)
@@ -73,8 +73,8 @@ def test_proposals_outside_the_image_are_padding() -> None:
     both = given_proposals()
     both = ProposalOutputs(both.objectness.repeat(2, 1), both.offsets.repeat(2, 1, 1), both.anchors)
     boxes, present = propose(both, torch.tensor([[96.0, 96.0], [40.0, 40.0]]), 10, 10)
-    assert present.tolist() == [[True] * 4, [True, True, False, False]]
-    assert boxes[1, 2:].tolist() == [[0] * 4] * 2
+    assert present.tolist() == [[True] * 4 + [False], [True] * 2 + [False] * 3]
+    assert boxes[1, 2:].tolist() == [[0] * 4] * 3
 
 
 def test_proposal_loss_over_all_anchors_by_hand() -> None:

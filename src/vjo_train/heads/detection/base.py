@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 import torch
 from annotated_types import Ge, Interval
 from torch import Tensor
-from torchvision.ops import batched_nms
 
 from vjo_train.heads.base import Head, TaskMetrics
 from vjo_train.heads.detection.boxes import clip
 from vjo_train.heads.detection.candidates import Pairs
 from vjo_train.heads.detection.metrics import DetectionMetrics
 from vjo_train.heads.detection.objects import Objects
-from vjo_train.types import Batch, Detections, Target
+from vjo_train.heads.detection.suppression import suppress
+from vjo_train.types import Batch, Detections, Frames, Target
 
 
 class DetectionHead(Head):
@@ -73,27 +74,37 @@ class DetectionHead(Head):
         return Objects.of(targets, [self.labelled(target) for target in targets])
 
     @torch.no_grad()
-    def decode(self, outputs: Any, batch: Batch) -> list[Detections]:
-        """The objects found in each image, in the pixels of its file.
+    def decoded(self, outputs: Any, frames: Frames) -> dict[str, Tensor]:
+        """The N best objects of each image, best first, in the pixels of its file.
 
-        `batch.originals` must be there: they hold the files' sizes, to which boxes are cut.
+        `boxes` [B, N, 4], `scores` [B, N] float32, `labels` [B, N] int64. N is `detections_per_image`, or
+        `candidates` where they are fewer; behind an image's last object, boxes and scores are 0 and labels -1.
         """
-        sizes = torch.tensor([target.size for target in batch.targets], dtype=torch.float32, device=batch.scales.device)
-        originals = torch.tensor([target.size for target in batch.originals], device=sizes.device)
-        with torch.autocast(sizes.device.type, enabled=False):
-            pairs, boxes = self.find(outputs, sizes, self.score_threshold)
-            scales = batch.scales[pairs.image, None]
-            boxes = clip((boxes / scales)[:, None], originals[pairs.image])[:, 0]
+        with torch.autocast(frames.scales.device.type, enabled=False):
+            pairs, boxes = self.find(outputs, frames.sizes, self.score_threshold)
+            boxes = clip((boxes / frames.scales[pairs.image, None])[:, None], frames.originals[pairs.image])[:, 0]
+        images = frames.scales.shape[0]
+        where = (pairs.image, pairs.places(images))
+        table = boxes.new_zeros(images, self.candidates, 4).index_put(where, boxes)
+        labels = pairs.label.new_zeros(images, self.candidates).index_put(where, pairs.label)
         real = (boxes[:, 2:] > boxes[:, :2]).all(1)
-        pairs, boxes = pairs[real], boxes[real]
-        counts = pairs.image.bincount(minlength=len(sizes)).tolist()
-        images = zip(*(torch.split(rows, counts) for rows in (boxes, pairs.score, pairs.label)), strict=True)
-        return [self._suppress(*image) for image in images]
+        scores = pairs.score.new_full(labels.shape, -torch.inf)
+        scores = scores.index_put(where, torch.where(real, pairs.score, -torch.inf))
+        kept = suppress(table, scores, labels, self.num_classes, self.nms_threshold)
+        count = min(self.detections_per_image, self.candidates)
+        best, chosen = torch.where(kept, scores, -torch.inf).topk(count, dim=1)
+        there = best > -torch.inf
+        return {
+            "boxes": torch.where(there[..., None], table.gather(1, chosen[..., None].expand(-1, -1, 4)), 0.0),
+            "scores": torch.where(there, best, 0.0),
+            "labels": torch.where(there, labels.gather(1, chosen), -1),
+        }
 
-    def _suppress(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> Detections:
-        """Non-maximum suppression of one image, class by class; best score first."""
-        best = batched_nms(boxes, scores, labels, self.nms_threshold)[: self.detections_per_image]
-        return Detections(boxes=boxes[best], scores=scores[best], labels=labels[best])
+    def predictions(self, decoded: Mapping[str, Tensor], batch: Batch) -> list[Detections]:
+        """The objects found in each image, in the pixels of its file."""
+        counts = (decoded["labels"] >= 0).sum(1).tolist()
+        rows = zip(decoded["boxes"], decoded["scores"], decoded["labels"], counts, strict=True)
+        return [Detections(boxes[:n], scores[:n], labels[:n]) for boxes, scores, labels, n in rows]
 
     def explained(self, outputs: Any, batch: Batch) -> Tensor:
         """The sum of the scores' log odds, over the boxes that are left of those at least half as sure as the best.

@@ -25,6 +25,12 @@ class Pairs:
     def __getitem__(self, which: Tensor) -> Pairs:
         return Pairs(self.image[which], self.row[which], self.label[which], self.score[which])
 
+    def places(self, images: int) -> Tensor:
+        """[M] int64: the place of each pair among those of its image, of which there are `images`."""
+        counts = self.image.new_zeros(images).index_add(0, self.image, torch.ones_like(self.image))
+        starts = counts.cumsum(0) - counts
+        return torch.arange(self.image.shape[0], device=self.image.device) - starts[self.image]
+
 
 def pairs_above(scores: Tensor, threshold: float) -> Pairs:
     """The pairs of [B, R, C] scores above a threshold."""
@@ -47,6 +53,10 @@ def likely_pairs(logits: Tensor, threshold: float) -> Pairs:
 
 def best_pairs(pairs: Pairs, images: int, count: int) -> Pairs:
     """At most `count` pairs of each of the images, those with the best scores."""
+    if torch.compiler.is_exporting():  # a graph for another program has no loops
+        pairs = pairs[pairs.score.argsort(descending=True, stable=True)]
+        pairs = pairs[pairs.image.argsort(stable=True)]
+        return pairs[pairs.places(images) < count]
     counts = pairs.image.bincount(minlength=images).tolist()
     if max(counts, default=0) <= count:
         return pairs

@@ -130,7 +130,7 @@ class FCOS(DetectionHead):
         # A centreness is at most 1, so only classes more probable than the threshold's square can do.
         pairs = likely_pairs(outputs.logits, threshold**2)
         pairs.score = (pairs.score * outputs.centreness[pairs.image, pairs.row].float().sigmoid()).sqrt()
-        pairs = best_pairs(pairs[pairs.score > threshold], len(sizes), self.candidates)
+        pairs = best_pairs(pairs[pairs.score > threshold], sizes.shape[0], self.candidates)
         sides = outputs.sides[pairs.image, pairs.row].float() * outputs.locations.strides[pairs.row, None]
         return pairs, boxes_around(outputs.locations.points[pairs.row], sides)
 

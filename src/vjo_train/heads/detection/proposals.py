@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from torchvision.ops import batched_nms
 
 from vjo_train.heads.detection.anchors import BACKGROUND, match
 from vjo_train.heads.detection.boxes import clip, decode, encode
 from vjo_train.heads.detection.dense import sum_per_image
 from vjo_train.heads.detection.objects import Objects
 from vjo_train.heads.detection.sampling import sample
+from vjo_train.heads.detection.suppression import suppress
 
 FOREGROUND_IOU, BACKGROUND_IOU, NMS_IOU = 0.7, 0.3, 0.7
 
@@ -63,7 +62,8 @@ def propose(outputs: ProposalOutputs, sizes: Tensor, candidates: int, count: int
         count: boxes per image that leave it, over all levels.
 
     Returns:
-        Boxes [B, P, 4], P <= count, and which of them are no padding [B, P] bool.
+        Boxes [B, P, 4], best first, and which of them are no padding [B, P] bool. P is `count`, or less where there
+        are not so many candidates.
     """
     lengths = [len(level) for level in outputs.anchors]
     boxes, scores, levels = [], [], []
@@ -79,10 +79,10 @@ def propose(outputs: ProposalOutputs, sizes: Tensor, candidates: int, count: int
         boxes.append(clip(decode(picked, anchors[places]), sizes))
         scores.append(best)
         levels.append(torch.full_like(places, level))
-    kept = []
-    for box, score, level in zip(torch.cat(boxes, 1), torch.cat(scores, 1), torch.cat(levels, 1), strict=True):
-        whole = (box[:, 2:] > box[:, :2]).all(1)
-        box, score, level = box[whole], score[whole], level[whole]
-        kept.append(box[batched_nms(box, score, level, NMS_IOU)[:count]])
-    present = pad_sequence([torch.ones_like(box[:, 0], dtype=torch.bool) for box in kept], batch_first=True)
-    return pad_sequence(kept, batch_first=True), present
+    box, score, level = torch.cat(boxes, 1), torch.cat(scores, 1), torch.cat(levels, 1)
+    ranked = torch.where((box[..., 2:] > box[..., :2]).all(-1), score, -torch.inf)
+    kept = suppress(box, ranked, level, len(lengths), NMS_IOU)
+    best, places = torch.where(kept, ranked, -torch.inf).topk(min(count, kept.shape[1]), dim=1)
+    present = best > -torch.inf
+    picked = box.gather(1, places[..., None].expand(-1, -1, 4))
+    return torch.where(present[..., None], picked, 0.0), present

@@ -172,7 +172,7 @@ class RegionHead(DetectionHead):
 
     def find(self, outputs: RegionOutputs, sizes: Tensor, threshold: float) -> tuple[Pairs, Tensor]:
         scores, boxes = self.scored_boxes(outputs, sizes)
-        pairs = best_pairs(pairs_above(scores, threshold), len(sizes), self.candidates)
+        pairs = best_pairs(pairs_above(scores, threshold), sizes.shape[0], self.candidates)
         places = (pairs.image, pairs.row) if boxes.dim() == 3 else (pairs.image, pairs.row, pairs.label)
         return pairs, boxes[places]
 
@@ -198,6 +198,8 @@ class RegionHead(DetectionHead):
         given = outputs.proposals
         some = ProposalOutputs(given.objectness[index], given.offsets[index], given.anchors)
         boxes, present = propose(some, objects.sizes[index], self.proposal_candidates, self.proposals)
+        most = int(present.sum(1).max())
+        boxes, present = boxes[:, :most], present[:, :most]
         everywhere = boxes.new_zeros(len(objects.labelled), *boxes.shape[1:]).index_copy(0, index, boxes)
         return everywhere, present.new_zeros(everywhere.shape[:2]).index_copy(0, index, present)
 
@@ -232,7 +234,7 @@ def pool_regions(
     bounds = wanted.new_tensor([int(level[1:]) for level in levels[1:]])
     index = (wanted[:, None] >= bounds).sum(1)
     boxes = torch.cat([image[:, None].to(regions), regions], dim=1)
-    pooled = regions.new_zeros(len(regions), features[0].shape[1], resolution, resolution)
+    pooled = regions.new_zeros(regions.shape[0], features[0].shape[1], resolution, resolution)
     for at, (level, feature) in enumerate(zip(levels, features, strict=True)):
         here = (index == at).nonzero(as_tuple=True)[0]
         part = roi_align(feature.float(), boxes[here], resolution, 1 / stride(level), sampling_ratio=2, aligned=True)

@@ -115,5 +115,5 @@ class RetinaNet(DetectionHead):
 
     def find(self, outputs: RetinaNetOutputs, sizes: Tensor, threshold: float) -> tuple[Pairs, Tensor]:
         pairs = likely_pairs(outputs.logits, threshold)
-        pairs = best_pairs(pairs[pairs.score > threshold], len(sizes), self.candidates)
+        pairs = best_pairs(pairs[pairs.score > threshold], sizes.shape[0], self.candidates)
         return pairs, decode(outputs.offsets[pairs.image, pairs.row].float(), outputs.anchors[pairs.row])

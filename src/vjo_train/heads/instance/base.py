@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ from vjo_train.heads.detection.objects import Objects
 from vjo_train.heads.detection.regions import RegionHead, RegionOutputs, Regions
 from vjo_train.heads.instance.masks import paste_masks, with_pixels
 from vjo_train.heads.instance.metrics import InstanceMetrics
-from vjo_train.types import Batch, Detections
+from vjo_train.types import Batch, Detections, Frames
 
 POOLED = 14
 """Cells per side that a region is pooled into for its mask; the mask has twice as many."""
@@ -36,20 +37,25 @@ class InstanceHead(RegionHead):
         """Probabilities [M, 28, 28] float32 of the cells of boxes [M, 4] in canvas pixels, by image and class [M]."""
 
     @torch.no_grad()
-    def decode(self, outputs: RegionOutputs, batch: Batch) -> list[Detections]:
+    def decoded(self, outputs: RegionOutputs, frames: Frames) -> dict[str, Tensor]:
+        """As of a detection head, and `masks` [B, N, 28, 28] float32: probabilities of the cells of each box."""
+        found = super().decoded(outputs, frames)
+        image, place = (found["labels"] >= 0).nonzero(as_tuple=True)
+        boxes = found["boxes"][image, place] * frames.scales[image, None]
+        with torch.autocast(boxes.device.type, enabled=False):
+            own = self.masks(outputs, boxes, image, found["labels"][image, place])
+        masks = own.new_zeros(*found["labels"].shape, 2 * POOLED, 2 * POOLED)
+        masks[image, place] = own
+        return {**found, "masks": masks}
+
+    def predictions(self, decoded: Mapping[str, Tensor], batch: Batch) -> list[Detections]:
         """The objects found in each image with their masks, in the pixels of its file.
 
         The masks of an image take `detections_per_image` x its pixels in bytes.
         """
-        found = super().decode(outputs, batch)
-        counts = [len(one.scores) for one in found]
-        device = outputs.features[0].device
-        image = torch.repeat_interleave(torch.arange(len(found), device=device), torch.tensor(counts, device=device))
-        boxes = torch.cat([one.boxes for one in found]) * batch.scales[image, None]
-        with torch.autocast(device.type, enabled=False):
-            masks = self.masks(outputs, boxes, image, torch.cat([one.labels for one in found]))
-            pairs = zip(found, torch.split(masks, counts), batch.originals, strict=True)
-            return [replace(one, masks=paste_masks(own, one.boxes, target.size)) for one, own, target in pairs]
+        found = super().predictions(decoded, batch)
+        rows = zip(found, decoded["masks"], batch.originals, strict=True)
+        return [replace(one, masks=paste_masks(m[: len(one.boxes)], one.boxes, t.size)) for one, m, t in rows]
 
     def metrics(self) -> InstanceMetrics:
         return InstanceMetrics(self.num_classes)

@@ -67,4 +67,4 @@ class MaskRCNN(InstanceHead, FasterRCNN):
         pooled = self.pool(outputs.features, boxes, image, POOLED)
         with in_type_of(outputs.features[0]):
             logits: Tensor = self.mask_branch(pooled)
-        return logits[torch.arange(len(labels), device=labels.device), labels].float()
+        return logits[torch.arange(labels.shape[0], device=labels.device), labels].float()

@@ -111,7 +111,10 @@ class MNC(InstanceHead):
         boxes, present = self.propose(outputs, sizes)
         image, place = present.nonzero(as_tuple=True)
         scores = boxes.new_zeros(*present.shape, self.num_classes)
-        for part in torch.split(torch.arange(len(image), device=image.device), REGIONS_AT_ONCE):
+        everything = torch.arange(image.shape[0], device=image.device)
+        # A graph for another program has no loops.
+        parts = [everything] if torch.compiler.is_exporting() else torch.split(everything, REGIONS_AT_ONCE)
+        for part in parts:
             of, at = image[part], place[part]
             regions = boxes[of, at]
             _, logits, offsets = self._later_stages(outputs.features, regions, of)
@@ -158,7 +161,7 @@ def move(boxes: Tensor, logits: Tensor, offsets: Tensor, sizes: Tensor) -> Tenso
         sizes: [M, 2] height and width of each box's image, to which it is cut.
     """
     best = logits.detach()[:, :-1].argmax(1)
-    own = offsets.detach()[torch.arange(len(best), device=best.device), best]
+    own = offsets.detach()[torch.arange(best.shape[0], device=best.device), best]
     return clip(decode(own, boxes, OFFSET_WEIGHTS)[:, None], sizes)[:, 0]
 
 
