@@ -70,8 +70,8 @@ def test_the_distance_of_objects(name: str) -> None:
 def test_an_object_that_has_no_counterpart_differs_unless_it_is_one_of_very_many() -> None:
     few, many = objects(10), objects(300)
     without = {name: value[:, :-1] for name, value in few.items()}
-    assert object_difference(few, without) == np.inf
-    assert object_difference(without, few) == np.inf
+    assert object_difference(few, without) > 0.01, "another object is the nearest one"
+    assert object_difference(without, few) > 0.01
     assert object_difference(few, changed(few, "labels", 0, 5)) == np.inf
     assert object_difference(many, {name: value[:, :-1] for name, value in many.items()}) == 0
-    assert object_difference(many, {name: value[:, :-30] for name, value in many.items()}) == np.inf
+    assert object_difference(many, {name: value[:, :-30] for name, value in many.items()}) > 0.01

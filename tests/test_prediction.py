@@ -19,6 +19,7 @@ from vjo_train import build, runs
 from vjo_train.composing import Composer
 from vjo_train.data.sources import find_sources
 from vjo_train.errors import ConfigError
+from vjo_train.report.predictions import PredictionFiles
 
 Answer = tuple[int, str, str]
 Command = Callable[..., Answer]
@@ -304,6 +305,55 @@ def test_masks_are_written_as_cocos_codes(command: Command, run: Path, photos: P
         rows, columns = np.nonzero(mask)
         x, y, width, height = one["bbox"]
         assert all((columns + 0.5 >= x) & (columns + 0.5 < x + width) & (rows + 0.5 >= y) & (rows + 0.5 < y + height))
+
+
+def test_boxes_are_in_the_picture_as_viewers_show_it(command: Command, run: Path, tmp_path: Path) -> None:
+    """A phone's picture is stored lying on its side, with a note on how to turn it."""
+    folder = tmp_path / "phone"
+    folder.mkdir()
+    coarse = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 5, 3), dtype=np.uint8)).resize((90, 50))
+    coarse.save(folder / "stored.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    coarse.transpose(Image.Transpose.ROTATE_90).save(folder / "turned.png", exif=exif)
+    assert (
+        command("vjo-predict", f"run={run}", f"source={folder}", "output=found", "tasks=[detection,semantic]")[0] == 0
+    )
+    one, other = read(Path("found/images.json"))["images"]
+    assert (one["width"], one["height"]) == (other["width"], other["height"]) == (90, 50)
+    rows = read(Path("found/detection.json"))
+    upright, turned = ([row | {"image_id": 0} for row in rows if row["image_id"] == k] for k in (1, 2))
+    assert upright == turned != []
+    for place in ("semantic/{}.png", "pictures/{}.jpg"):
+        with Image.open("found/" + place.format("stored")) as a, Image.open("found/" + place.format("turned")) as b:
+            np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+def test_what_was_found_before_ctrl_c_is_kept(
+    command: Command, run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = PredictionFiles.add
+
+    def stopped(self: PredictionFiles, place: int, *rest: Any) -> None:
+        if place == 3:
+            raise KeyboardInterrupt
+        add(self, place, *rest)
+
+    monkeypatch.setattr(PredictionFiles, "add", stopped)
+    words = [f"source={photos}", "output=found", "tasks=[detection]", "batch_size=1"]
+    status, out, err = command("vjo-predict", f"run={run}", *words)
+    assert (status, err) == (130, "vjo-predict: interrupted\n")
+    assert "Interrupted: the first 2 images are in found." in out
+    assert [image["file_name"] for image in read(Path("found/images.json"))["images"]] == ["a.png", "b.jpg"]
+    assert {row["image_id"] for row in read(Path("found/detection.json"))} <= {1, 2}
+
+
+def test_results_of_an_earlier_prediction_are_named(command: Command, run: Path, photos: Path) -> None:
+    words = [f"run={run}", f"source={photos}/a.png", "output=found", "pictures=false"]
+    assert "Of an earlier" not in command("vjo-predict", *words, "tasks=[classification]")[1]
+    status, out, _ = command("vjo-predict", *words, "tasks=[detection]")
+    assert status == 0
+    assert "Of an earlier prediction: found/classification.json" in out
 
 
 def test_sources(photos: Path, tmp_path: Path) -> None:

@@ -75,20 +75,23 @@ vjo-predict says what a run's network sees in image files.
 Written to the output folder: pictures/ (drawn), images.json (images and
 categories), <task>.json (COCO results, or class scores), <task>/*.png (maps of
 categories). No source is ever overwritten. Files that cannot be read are named
-and left out; the exit status is then 3. The EXIF orientation is ignored, as in
-training. The run's own keys can be set anew, such as
-heads.detection.score_threshold=0.2.
+and left out; the exit status is then 3. Boxes and maps belong to the picture as
+viewers show it, turned by its EXIF orientation. The run's own keys can be set
+anew, such as heads.detection.score_threshold=0.2.
 """,
     "export": """\
 vjo-export writes a run's network as an ONNX file.
 
   vjo-export run=DIR
   vjo-export run=DIR checkpoint=last output=net.onnx tasks=[detection]
+  vjo-export run=DIR decoded=true
 
 The input `images` is uint8 RGB [B, 3, S, S], S = dataset.size, any B: pictures
 scaled to the canvas, at the top left, the rest of colour (124, 116, 104). The
-outputs are the heads' raw ones; vjo-predict model=FILE decodes them. The file
-is written only if onnxruntime gives the same figures for it as PyTorch does.
+outputs are the heads' raw ones, which vjo-predict model=FILE decodes. With
+decoded=true boxes, scores, classes, masks and maps are in the file too, and
+`sizes`, int64 [B, 2], is a second input: height and width of the picture files.
+The file is written only if onnxruntime gives the same figures for it as PyTorch.
 """,
 }
 

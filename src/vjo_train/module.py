@@ -96,9 +96,9 @@ class MultiTaskModule(StepLog):
         shared = self.share(images, tasks)
         return {task: self.head(task)(shared.tasks[task]) for task in tasks}
 
-    def predict(self, batch: Batch, tasks: tuple[str, ...] | None = None) -> dict[str, list[Any]]:
-        """Each of `tasks` (all by default) -> one prediction per image, in the image files' pixels."""
-        outputs = self(batch.images, tasks)
+    def predict(self, batch: Batch) -> dict[str, list[Any]]:
+        """Task -> one prediction per image, in the image files' pixels."""
+        outputs = self(batch.images)
         return {task: self.head(task).decode(output, batch) for task, output in outputs.items()}
 
     def share(self, images: Tensor, tasks: tuple[str, ...]) -> SharedFeatures:

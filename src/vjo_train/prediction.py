@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -29,8 +29,10 @@ from vjo_train.types import Batch
 log = logging.getLogger("vjo_train")
 
 Accelerator: TypeAlias = Literal["auto", "cpu", "gpu"]
-Network: TypeAlias = Callable[[Batch], Mapping[str, list[Any]]]
-"""A batch -> task -> one prediction per image, in the image files' pixels, on the CPU."""
+Network: TypeAlias = Callable[[Batch], Iterator[dict[str, Any]]]
+"""A batch -> for each image, task -> prediction, in the image file's pixels, on the CPU."""
+ByImage: TypeAlias = Callable[[int], Any]
+"""The place of an image in a batch -> a head's prediction for it."""
 
 
 def predict(network: Network, loader: BatchLoader, writer: PredictionFiles, *, progress: bool) -> int:
@@ -52,19 +54,28 @@ def predict(network: Network, loader: BatchLoader, writer: PredictionFiles, *, p
     images = 0
     console = Console()
     hidden = not (progress and console.is_terminal)
-    for loaded in track(loader, "predicting", console=console, transient=True, disable=hidden):
-        assert isinstance(loaded, Loaded)
-        unreadable |= loaded.unreadable
-        found = network(loaded.batch) if loaded.places else {}
-        for k, (place, picture) in enumerate(zip(loaded.places, loaded.pictures, strict=True)):
-            writer.add(place, picture, {task: predictions[k] for task, predictions in found.items()})
-        images += len(loaded.places)
+    try:
+        for loaded in track(loader, "predicting", console=console, transient=True, disable=hidden):
+            assert isinstance(loaded, Loaded)
+            unreadable |= loaded.unreadable
+            found = network(loaded.batch) if loaded.places else iter(())
+            for place, picture, predictions in zip(loaded.places, loaded.pictures, found, strict=True):
+                writer.add(place, picture, predictions)
+                images += 1
+    except KeyboardInterrupt:
+        if images:
+            writer.finish(unreadable)
+            log.warning("Interrupted: the first %d images are in %s.", images, writer.layout.output)
+        raise
     if not images:
         raise DataError(f"source: none of the {len(unreadable)} files could be read: {next(iter(unreadable.values()))}")
     writer.finish(unreadable)
     for why in unreadable.values():
         log.warning("Skipped %s", why)
+    for path in writer.leftovers():
+        log.warning("Of an earlier prediction: %s", path)
     counts = "".join(f", {count} of {task}" for task, count in writer.counts.items())
+    counts += f", {len(unreadable)} files skipped" if unreadable else ""
     log.info("Predictions for %d images%s: %s", images, counts, writer.layout.output)
     return len(unreadable)
 
@@ -94,10 +105,15 @@ def by_checkpoint(
     device, arithmetic = trainer.strategy.root_device, trainer.precision_plugin
     module.to(device).eval()
 
-    def network(batch: Batch) -> dict[str, list[Any]]:
+    def network(batch: Batch) -> Iterator[dict[str, Any]]:
+        there = batch.to(device)
         with torch.inference_mode(), arithmetic.forward_context():
-            found = module.predict(batch.to(device), tasks)
-        return {task: [prediction.to("cpu") for prediction in known] for task, known in found.items()}
+            outputs = module(there.images, tasks)
+            found = {task: _by_image(module.head(task), outputs[task], there) for task in tasks}
+        for k in range(len(batch)):
+            with torch.inference_mode():
+                predictions = {task: prediction(k).to("cpu") for task, prediction in found.items()}
+            yield predictions
 
     return network
 
@@ -113,22 +129,42 @@ def by_onnx(heads: Mapping[str, Head], path: Path, accelerator: Accelerator) -> 
     wanted = {given.name for given in session.get_inputs()}
     names = [given.name for given in session.get_outputs()]
 
-    def network(batch: Batch) -> dict[str, list[Any]]:
+    def network(batch: Batch) -> Iterator[dict[str, Any]]:
         given = {"images": batch.images.numpy(), "sizes": batch.frames.originals.numpy()}
         values = session.run(names, {name: array for name, array in given.items() if name in wanted})
         tensors = {name: torch.from_numpy(value) for name, value in zip(names, values, strict=True)}
         try:
-            return {task: _decode(task, head, tensors, batch) for task, head in heads.items()}
+            found = {task: _from_file(task, head, tensors, batch) for task, head in heads.items()}
         except KeyError as error:
             raise CheckpointError(f"model: {path} has no output {error}; was it written by another version?") from error
+        for k in range(len(batch)):
+            yield {task: prediction(k) for task, prediction in found.items()}
 
     return network
 
 
-def _decode(task: str, head: Head, tensors: Mapping[str, Tensor], batch: Batch) -> list[Any]:
-    """The predictions of a head from a file's outputs: from the raw ones, where it has such."""
+def _from_file(task: str, head: Head, tensors: Mapping[str, Tensor], batch: Batch) -> ByImage:
+    """What a head predicts by a file's outputs: by the raw ones, where it has such."""
     kind = output_kind(head)
     if kind is not None:
-        return head.decode(from_named_tensors(task, kind, tensors), batch)
+        return _by_image(head, from_named_tensors(task, kind, tensors), batch)
     prefix = f"{task}."
-    return head.predictions({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}, batch)
+    own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    if not own:
+        raise KeyError(f"{prefix}*")
+    return _cut(head, own, batch)
+
+
+def _by_image(head: Head, outputs: Any, batch: Batch) -> ByImage:
+    """Predictions one by one, so that the masks of one image alone are in memory, where the head allows it."""
+    if type(head).predictions is Head.predictions:
+        return head.decode(outputs, batch).__getitem__
+    return _cut(head, head.decoded(outputs, batch.frames), batch)
+
+
+def _cut(head: Head, decoded: Mapping[str, Tensor], batch: Batch) -> ByImage:
+    def prediction(k: int) -> Any:
+        own = slice(k, k + 1)
+        return head.predictions({name: tensor[own] for name, tensor in decoded.items()}, batch.part(own))[0]
+
+    return prediction

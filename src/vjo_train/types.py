@@ -126,9 +126,15 @@ class Batch(_Movable):
 
     def first(self, count: int) -> Batch:
         """The first `count` images, without held-out ones."""
+        return self.part(slice(count))
+
+    def part(self, where: slice) -> Batch:
+        """Some of the images, without held-out ones."""
         return replace(
-            self, images=self.images[:count], targets=self.targets[:count], ids=self.ids[:count],
-            scales=self.scales[:count], originals=self.originals[:count], meta=None,
+            self, images=self.images[where], targets=self.targets[where], ids=self.ids[where],
+            scales=self.scales[where], originals=self.originals[where], meta=None,
+        )  # fmt: skip
+
         )  # fmt: skip
 
     @property

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from vjo_train.errors import DataError
@@ -59,6 +59,25 @@ def read_image(path: Path, side: int | None = None, size: tuple[int, int] | None
     """
     pixels = _turbo(path, side, size)
     return torch.from_numpy(_pillow(path, side, size) if pixels is None else pixels).permute(2, 0, 1)
+
+
+def orientation(path: Path) -> int:
+    """The EXIF orientation of a picture, 1..8; 1, as stored, where it has none that can be read, as viewers do it."""
+    try:
+        with _opened(path) as image:
+            found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except _BROKEN:
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def upright(image: Tensor, orientation: int) -> Tensor:
+    """The stored pixels [3, H, W] of a picture as its EXIF orientation says they are to be shown."""
+    pixels = image.permute(1, 2, 0)
+    if orientation in (2, 4, 5, 7):  # mirrored
+        pixels = pixels.flip(1)
+    turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)  # of 90 degrees, against the clock
+    return pixels.rot90(turns).contiguous().permute(2, 0, 1)
 
 
 def _turbo(path: Path, side: int | None, size: tuple[int, int] | None) -> npt.NDArray[np.uint8] | None:

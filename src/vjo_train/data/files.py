@@ -1,4 +1,4 @@
-"""Plain image files, without annotations, as batches: the way of the evaluation's images from the file on."""
+"""Plain image files, without annotations, as batches: turned upright, then the way of the evaluation's images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vjo_train.data.decode import read_image, reduction
+from vjo_train.data.decode import orientation, read_image, reduction, upright
 from vjo_train.data.loading import BatchLoader
 from vjo_train.data.transforms import Picture, blank, letterbox
 from vjo_train.errors import DataError
@@ -26,7 +26,7 @@ class Loaded:
     places: list[int]
     """Which of all files they are."""
     pictures: list[Tensor]
-    """uint8 [3, H, W] as in the files."""
+    """uint8 [3, H, W] as viewers show the files."""
     unreadable: dict[int, str]
     """Which files could not be read, and why."""
 
@@ -49,15 +49,19 @@ class Files(Dataset[Loaded]):
 
     def __getitem__(self, places: Sequence[int]) -> Loaded:
         pictures: dict[int, Picture] = {}
+        turned: set[int] = set()
         unreadable: dict[int, str] = {}
         for place in places:
+            path = self.paths[place]
             try:
-                pictures[place] = Picture.bare(read_image(self.paths[place]))
+                stored, turn = read_image(path), orientation(path)
+                pictures[place] = Picture.bare(upright(stored, turn))
+                turned |= {place} if turn != 1 else set()
             except DataError as error:
                 unreadable[place] = str(error)
         images = blank(len(pictures), self.size, self.size)
         canvases = [
-            letterbox(self._reduced(place, picture), self.size, canvas=canvas)
+            letterbox(picture if place in turned else self._reduced(place, picture), self.size, canvas=canvas)
             for (place, picture), canvas in zip(pictures.items(), images, strict=True)
         ]
         batch = Batch(

@@ -96,6 +96,11 @@ class PredictionFiles:
             body = ",\n".join(lines)
             write_atomically(self.layout.results(task), f"[\n{body}\n]\n" if lines else "[]\n")
 
+    def leftovers(self) -> list[Path]:
+        """Results in the folder that are of an earlier prediction, by other heads."""
+        own = {self.layout.images, *map(self.layout.results, self._lines)}
+        return sorted(path for path in self.layout.output.glob("*.json") if path not in own)
+
 
 def coco_results(image_id: int, found: Detections) -> list[dict[str, Any]]:
     """Detections in the form of COCO's results; boxes to 1e-4 pixels."""

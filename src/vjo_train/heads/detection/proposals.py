@@ -79,10 +79,10 @@ def propose(outputs: ProposalOutputs, sizes: Tensor, candidates: int, count: int
         boxes.append(clip(decode(picked, anchors[places]), sizes))
         scores.append(best)
         levels.append(torch.full_like(places, level))
-    box, score, level = torch.cat(boxes, 1), torch.cat(scores, 1), torch.cat(levels, 1)
-    ranked = torch.where((box[..., 2:] > box[..., :2]).all(-1), score, -torch.inf)
-    kept = suppress(box, ranked, level, len(lengths), NMS_IOU)
-    best, places = torch.where(kept, ranked, -torch.inf).topk(min(count, kept.shape[1]), dim=1)
+    every, scored = torch.cat(boxes, 1), torch.cat(scores, 1)
+    scored = torch.where((every[..., 2:] > every[..., :2]).all(-1), scored, -torch.inf)
+    kept = suppress(every, scored, torch.cat(levels, 1), len(lengths), NMS_IOU)
+    best, places = torch.where(kept, scored, -torch.inf).topk(min(count, kept.shape[1]), dim=1)
     present = best > -torch.inf
-    picked = box.gather(1, places[..., None].expand(-1, -1, 4))
+    picked = every.gather(1, places[..., None].expand(-1, -1, 4))
     return torch.where(present[..., None], picked, 0.0), present

@@ -42,8 +42,9 @@ def _(boxes: Tensor, scores: Tensor, groups: Tensor, count: int, threshold: floa
 
 def suppress_in_onnx(boxes: Any, scores: Any, groups: Any, count: int, threshold: float) -> Any:
     """`suppress` in ONNX's operators, for the exporter."""
-    from onnxscript import opset18 as op
+    import onnxscript
 
+    op: Any = onnxscript.opset18
     every = op.Unsqueeze(op.Constant(value_ints=list(range(count))), [0, 2])
     own = op.Equal(op.Unsqueeze(groups, [1]), every)  # [B, count, K]
     by_group = op.Where(own, op.Unsqueeze(scores, [1]), float("-inf"))
