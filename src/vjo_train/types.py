@@ -135,8 +135,6 @@ class Batch(_Movable):
             scales=self.scales[where], originals=self.originals[where], meta=None,
         )  # fmt: skip
 
-        )  # fmt: skip
-
     @property
     def frames(self) -> Frames:
         """Where the images lie; `originals` must be there."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 import torch
 from annotated_types import Ge, Interval
 from torch import Tensor
+from torchvision.ops import batched_nms
 
 from vjo_train.heads.base import Head, TaskMetrics
 from vjo_train.heads.detection.boxes import clip

@@ -54,8 +54,8 @@ def likely_pairs(logits: Tensor, threshold: float) -> Pairs:
 def best_pairs(pairs: Pairs, images: int, count: int) -> Pairs:
     """At most `count` pairs of each of the images, those with the best scores."""
     if torch.compiler.is_exporting():  # a graph for another program has no loops
-        pairs = pairs[pairs.score.argsort(descending=True, stable=True)]
-        pairs = pairs[pairs.image.argsort(stable=True)]
+        pairs = pairs[pairs.score.argsort(descending=True)]
+        pairs = pairs[pairs.image.argsort()]  # ONNX's TopK, which it becomes, keeps the order of equals
         return pairs[pairs.places(images) < count]
     counts = pairs.image.bincount(minlength=images).tolist()
     if max(counts, default=0) <= count:
