@@ -15,26 +15,39 @@ from vjo_train.records import Matches
 from vjo_train.types import Detections, Target
 
 
-class DetectionMetrics(TaskMetrics):
-    """`map_voc07` (IoU 0.5, 11 points), `map_area` (IoU 0.5, area) and `map_coco` (IoU 0.5 to 0.95).
+class ObjectMetrics(TaskMetrics):
+    """What is found in images against their objects, by VOC's figures and by COCO's.
 
-    Difficult objects are ignored. Images without annotated boxes are left out.
+    Args:
+        voc: VOC's figures, of any number of settings.
+        coco: COCO's.
     """
 
-    per_class: ClassVar[dict[str, str]] = {"ap_voc07": "map_voc07", "ap_area": "map_area", "ap_coco": "map_coco"}
+    fields: ClassVar[frozenset[str]]
+    """What must be annotated in an image for it to count."""
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, voc: VOCDetectionAPs, coco: COCODetectionAP) -> None:
         super().__init__()
-        settings = {"voc07": APSetting(0.5, "11point"), "area": APSetting(0.5, "area")}
-        self.voc = VOCDetectionAPs(num_classes, settings)
-        self.coco = COCODetectionAP(num_classes)
+        self.voc, self.coco = voc, coco
 
     def update(self, predictions: Sequence[Detections], targets: Sequence[Target]) -> None:
-        pairs = [pair for pair in zip(predictions, targets, strict=True) if "boxes" in pair[1].labelled]
-        found = [_prediction(prediction) for prediction, _ in pairs]
-        truth = [_truth(target) for _, target in pairs]
+        pairs = [pair for pair in zip(predictions, targets, strict=True) if self.fields <= pair[1].labelled]
+        found = [self.found(prediction) for prediction, _ in pairs]
+        truth = [self.truth(target) for _, target in pairs]
         self.coco.update(found, truth)
-        self.voc.update([_inclusive(image) for image in found], [_inclusive(image) for image in truth])
+        self.voc.update([self.for_voc(image) for image in found], [self.for_voc(image) for image in truth])
+
+    def found(self, prediction: Detections) -> dict[str, Tensor]:
+        """A prediction as the metrics take it."""
+        return {"boxes": prediction.boxes, "scores": prediction.scores, "labels": prediction.labels}
+
+    def truth(self, target: Target) -> dict[str, Tensor]:
+        """The objects of an image as the metrics take them."""
+        return {"boxes": target.boxes, "labels": target.labels, "difficult": target.difficult}
+
+    def for_voc(self, image: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What VOC's figures see of the above."""
+        return image
 
     def compute(self) -> dict[str, Tensor]:
         coco = self.coco.compute()
@@ -48,13 +61,18 @@ class DetectionMetrics(TaskMetrics):
         return self.voc.records()
 
 
-def _prediction(detections: Detections) -> dict[str, Tensor]:
-    return {"boxes": detections.boxes, "scores": detections.scores, "labels": detections.labels}
+class DetectionMetrics(ObjectMetrics):
+    """`map_voc07` (IoU 0.5, 11 points), `map_area` (IoU 0.5, area) and `map_coco` (IoU 0.5 to 0.95).
 
+    Difficult objects are ignored. Images without annotated boxes are left out.
+    """
 
-def _truth(target: Target) -> dict[str, Tensor]:
-    return {"boxes": target.boxes, "labels": target.labels, "difficult": target.difficult}
+    per_class: ClassVar[dict[str, str]] = {"ap_voc07": "map_voc07", "ap_area": "map_area", "ap_coco": "map_coco"}
+    fields: ClassVar[frozenset[str]] = frozenset({"boxes"})
 
+    def __init__(self, num_classes: int) -> None:
+        settings = {"voc07": APSetting(0.5, "11point"), "area": APSetting(0.5, "area")}
+        super().__init__(VOCDetectionAPs(num_classes, settings), COCODetectionAP(num_classes))
 
-def _inclusive(image: dict[str, Tensor]) -> dict[str, Tensor]:
-    return image | {"boxes": to_devkit(image["boxes"])}
+    def for_voc(self, image: dict[str, Tensor]) -> dict[str, Tensor]:
+        return image | {"boxes": to_devkit(image["boxes"])}

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor
 
-from vjo_train.heads.base import TaskMetrics
+from vjo_train.heads.detection.metrics import ObjectMetrics
 from vjo_train.metrics import COCODetectionAP, VOCMaskAPs
 from vjo_train.metrics.voc import APSetting
-from vjo_train.records import Matches
 from vjo_train.types import Detections, Target
 
 
-class InstanceMetrics(TaskMetrics):
+class InstanceMetrics(ObjectMetrics):
     """`map_r50` and `map_r70` (AP^r at a mask IoU of 0.5 and 0.7, by area) and `map_coco` (IoU 0.5 to 0.95).
 
     AP^r is that of Hariharan, Arbelaez, Girshick, Malik 2014 (SDS), by the area under the precision-recall curve and
@@ -24,38 +22,17 @@ class InstanceMetrics(TaskMetrics):
     """
 
     per_class: ClassVar[dict[str, str]] = {"ap_r50": "map_r50", "ap_r70": "map_r70", "ap_coco": "map_coco"}
+    fields: ClassVar[frozenset[str]] = frozenset({"boxes", "masks"})
 
     def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.voc = VOCMaskAPs(num_classes, {"r50": APSetting(0.5, "area"), "r70": APSetting(0.7, "area")})
-        self.coco = COCODetectionAP(num_classes, "segm")
+        settings = {"r50": APSetting(0.5, "area"), "r70": APSetting(0.7, "area")}
+        super().__init__(VOCMaskAPs(num_classes, settings), COCODetectionAP(num_classes, "segm"))
 
-    def update(self, predictions: Sequence[Detections], targets: Sequence[Target]) -> None:
-        pairs = [pair for pair in zip(predictions, targets, strict=True) if {"boxes", "masks"} <= pair[1].labelled]
-        found = [_prediction(prediction) for prediction, _ in pairs]
-        truth = [_truth(target) for _, target in pairs]
-        self.voc.update(found, truth)
-        self.coco.update(found, truth)
+    def found(self, prediction: Detections) -> dict[str, Tensor]:
+        assert prediction.masks is not None, "an instance head gives masks"
+        return {**super().found(prediction), "masks": prediction.masks}
 
-    def compute(self) -> dict[str, Tensor]:
-        coco = self.coco.compute()
-        return {**self.voc.compute(), "map_coco": coco["map"], "ap_coco": coco["ap"]}
-
-    def reset(self) -> None:
-        self.voc.reset()
-        self.coco.reset()
-
-    def records(self) -> Matches:
-        return self.voc.records()
-
-
-def _prediction(found: Detections) -> dict[str, Tensor]:
-    assert found.masks is not None, "an instance head gives masks"
-    return {"boxes": found.boxes, "scores": found.scores, "labels": found.labels, "masks": found.masks}
-
-
-def _truth(target: Target) -> dict[str, Tensor]:
-    assert target.masks is not None, "an image that is labelled `masks` carries them"
-    there = target.masks.flatten(1).any(1)
-    fields = {"boxes": target.boxes, "labels": target.labels, "difficult": target.difficult, "masks": target.masks}
-    return {name: value[there] for name, value in fields.items()}
+    def truth(self, target: Target) -> dict[str, Tensor]:
+        assert target.masks is not None, "an image that is labelled `masks` carries them"
+        there = target.masks.flatten(1).any(1)
+        return {name: value[there] for name, value in {**super().truth(target), "masks": target.masks}.items()}
