@@ -16,7 +16,7 @@ from vjo_train.heads.base import Head, TaskMetrics
 from vjo_train.heads.parts import head_name, joint_parameters, loss_name, own_parameters
 from vjo_train.losses import StepLosses, check_finite, step_losses
 from vjo_train.lr_schedules import LRSchedule
-from vjo_train.optimizers import SGD, AdamW
+from vjo_train.optimizers import Optimizer
 from vjo_train.records import TaskRecords
 from vjo_train.sharing.base import Sharing
 from vjo_train.step_log import StepLog
@@ -53,7 +53,7 @@ class MultiTaskModule(StepLog):
         sharing: Sharing,
         heads: Mapping[str, Head],
         weighting: Weighting,
-        optimizer: SGD | AdamW,
+        optimizer: Optimizer,
         lr_schedule: LRSchedule,
         seed: int = 1,
         channels_last: bool = True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
@@ -62,28 +63,23 @@ def own_rates(module: nn.Module) -> dict[str, float]:
     return {name: part.lr_factor for name, part in module.named_modules() if isinstance(part, OwnRate)}
 
 
-class SGD:
-    """Stochastic gradient descent with momentum.
+class Optimizer(ABC):
+    """What every optimizer takes.
 
     Args:
         lr: learning rate.
-        momentum: share of the last update that is kept.
-        weight_decay: L2 penalty, on weights only (see `parameter_groups`).
-        nesterov: look ahead by the momentum.
+        weight_decay: of weights only (see `parameter_groups`).
         backbone_lr_factor: the backbone's learning rate relative to `lr`.
     """
 
     def __init__(
         self,
         *,
-        lr: Annotated[float, Gt(0)] = 0.01,
-        momentum: Annotated[float, Interval(ge=0, lt=1)] = 0.9,
-        weight_decay: Annotated[float, Ge(0)] = 1e-4,
-        nesterov: bool = False,
+        lr: Annotated[float, Gt(0)],
+        weight_decay: Annotated[float, Ge(0)] = 0.0,
         backbone_lr_factor: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         self.lr, self.weight_decay, self.backbone_lr_factor = lr, weight_decay, backbone_lr_factor
-        self.momentum, self.nesterov = momentum, nesterov
 
     def build(self, module: nn.Module) -> torch.optim.Optimizer:
         """The optimizer of all trainable parameters of `module`."""
@@ -94,39 +90,50 @@ class SGD:
             backbone_lr_factor=self.backbone_lr_factor,
             own_rates=own_rates(module),
         )
+        return self.of_groups(groups)
+
+    @abstractmethod
+    def of_groups(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The optimizer of parameter groups that have their own rates and decays."""
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum; the weight decay is an L2 penalty.
+
+    Args:
+        momentum: share of the last update that is kept.
+        nesterov: look ahead by the momentum.
+        options: those of `Optimizer`.
+    """
+
+    def __init__(
+        self, *, momentum: Annotated[float, Interval(ge=0, lt=1)] = 0.9, nesterov: bool = False, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self.momentum, self.nesterov = momentum, nesterov
+
+    def of_groups(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)
 
 
-class AdamW:
+class AdamW(Optimizer):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019).
 
     Args:
-        lr: learning rate.
         beta1: decay of the mean of gradients.
         beta2: decay of the mean of squared gradients.
-        weight_decay: decoupled decay, on weights only (see `parameter_groups`).
-        backbone_lr_factor: the backbone's learning rate relative to `lr`.
+        options: those of `Optimizer`.
     """
 
     def __init__(
         self,
         *,
-        lr: Annotated[float, Gt(0)] = 1e-3,
         beta1: Annotated[float, Interval(ge=0, lt=1)] = 0.9,
         beta2: Annotated[float, Interval(ge=0, lt=1)] = 0.999,
-        weight_decay: Annotated[float, Ge(0)] = 0.05,
-        backbone_lr_factor: Annotated[float, Gt(0)] = 1.0,
+        **options: Any,
     ) -> None:
-        self.lr, self.weight_decay, self.backbone_lr_factor = lr, weight_decay, backbone_lr_factor
+        super().__init__(**options)
         self.betas = (beta1, beta2)
 
-    def build(self, module: nn.Module) -> torch.optim.Optimizer:
-        """The optimizer of all trainable parameters of `module`."""
-        groups = parameter_groups(
-            module.named_parameters(),
-            lr=self.lr,
-            weight_decay=self.weight_decay,
-            backbone_lr_factor=self.backbone_lr_factor,
-            own_rates=own_rates(module),
-        )
+    def of_groups(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas)
