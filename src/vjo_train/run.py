@@ -134,8 +134,10 @@ def _test(
     batch = next(iter(job.data.test_dataloader()), None)
     module.to(trainer.strategy.root_device).eval()
     figures = {name: value for insight in job.insights for name, value in insight.figures().items()}
+    scalars = {name: float(value) for name, value in metrics.items()} | dict(training) | figures
     results = Results(
-        metrics={name: float(value) for name, value in metrics.items()} | dict(training) | figures,
+        metrics={name: value for name, value in scalars.items() if not name.startswith("train/")},
+        training={name: value for name, value in scalars.items() if name.startswith("train/")},
         per_class=name_per_class(
             "test",
             {t: {m: v.tolist() for m, v in values.items()} for t, values in module.per_class.items()},

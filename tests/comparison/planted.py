@@ -61,9 +61,8 @@ def plant(
     if finished:
         named = {f"test/{task}/{METRICS[task]}": value for task, value in figures.items()}
         images = {"classification": 160, "detection": 160} if seen is None else seen
-        named |= {f"train/{task}/images": float(images[task]) for task in figures if task in images}
-        monitors = [name for name in named if name.startswith("test/")]
-        own = {"metrics": named, "monitors": monitors, "seed": seed}
+        training = {f"train/{task}/images": float(images[task]) for task in figures if task in images}
+        own = {"metrics": named, "monitors": list(named), "training": training, "seed": seed}
         write_results(place / runs.RESULTS, replace(BASE, **{**own, "config": cfg, "overrides": overrides, **changes}))
     if records is not None:
         (place / FILE).write_bytes(to_bytes(records))

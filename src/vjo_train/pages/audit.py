@@ -81,7 +81,7 @@ def _data(results: Results, tasks: Sequence[str]) -> list[Block]:
         found.append(Table("Data", header, rows))
     seen = {task: count for task, count in results.images_seen.items()}
     if seen:
-        passes = [figure(results.metrics.get(f"train/{task}/passes", float("nan")), 1) for task in seen]
+        passes = [figure(results.training.get(f"train/{task}/passes", float("nan")), 1) for task in seen]
         rows = [[task, str(count), times] for (task, count), times in zip(seen.items(), passes, strict=True)]
         found.append(Table("Labelled images seen in training", ["task", "images", "passes"], rows))
     if results.skipped:

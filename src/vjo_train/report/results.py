@@ -21,7 +21,7 @@ class Results:
     """A finished run. A figure that is undefined is NaN here and null in the file.
 
     Attributes:
-        metrics: scalars by name, such as `test/detection/map_voc07`.
+        metrics: scalars of the test by name, such as `test/detection/map_voc07`.
         per_class: `test/detection/ap_voc07` -> class -> value.
         monitors: the names of the metrics that stand for the tasks when runs are compared.
         config: the resolved configuration as plain dicts and lists.
@@ -41,6 +41,7 @@ class Results:
         parameters: of the whole network.
         test_seconds: time spent testing.
         inference_images_per_second: forward and decoding of one test batch, without loading.
+        training: scalars of the training by name, such as `train/detection/images`; empty after `vjo-eval`.
         skipped: split -> faulty images that were left out; empty where there were none.
         counts: split (`train`, `val`, `meta`, `test`) -> its `images`, and how many of them are labelled for each task.
     """
@@ -65,14 +66,15 @@ class Results:
     parameters: int = 0
     test_seconds: float = math.nan
     inference_images_per_second: float = math.nan
+    training: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def images_seen(self) -> dict[str, int]:
         """Task -> labelled images that training has seen, repetitions included; empty after `vjo-eval`."""
-        names = [name.split("/") for name in self.metrics]
-        return {n[1]: int(self.metrics["/".join(n)]) for n in names if (n[0], n[-1]) == ("train", "images")}
+        names = [name.split("/") for name in self.training]
+        return {n[1]: int(self.training["/".join(n)]) for n in names if n[-1] == "images"}
 
     def to_json(self) -> str:
         """Keys sorted at every level, so that two files can be compared line by line."""
@@ -92,7 +94,10 @@ class Results:
         required = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
         if wrong := (required - set(content)) | (set(content) - {f.name for f in fields(cls)}):
             raise ValueError(f"missing or unknown: {', '.join(sorted(wrong))}")
-        content["metrics"] = _with_nan(content["metrics"])
+        # Files of the first versions hold the figures of training among those of the test.
+        scalars = _with_nan({**content["metrics"], **content.get("training", {})})
+        content["training"] = {name: value for name, value in scalars.items() if name.startswith("train/")}
+        content["metrics"] = {name: value for name, value in scalars.items() if name not in content["training"]}
         content["per_class"] = {name: _with_nan(values) for name, values in content["per_class"].items()}
         for name in ("wall_seconds", "images_per_second", "data_wait", "test_seconds", "inference_images_per_second"):
             content[name] = _number(content.get(name))

@@ -149,7 +149,7 @@ def _read_run(path: Path, name: str) -> Run:
         name,
         split_overrides(results.overrides),
         results.monitors,
-        results.metrics,
+        results.metrics | results.training,
         results.images_per_second,
         results.wall_seconds,
     )
