@@ -31,7 +31,6 @@ from vjo_train.module import MultiTaskModule
 from vjo_train.report.layout import Layout
 from vjo_train.report.predictions import PredictionFiles
 from vjo_train.report.results import Results
-from vjo_train.sharing.cross_stitch import CrossStitch
 from vjo_train.signatures import signature
 from vjo_train.weighting.base import LossWeighting, Weighting
 from vjo_train.weighting.gradients import GradientWeighting
@@ -262,10 +261,9 @@ def start_columns(module: MultiTaskModule, cfg: DictConfig) -> None:
         CheckpointError: it has no checkpoint, or that of another network.
     """
     sharing = module.sharing
-    if isinstance(sharing, CrossStitch):
-        for task, folder in sharing.columns_from.items():
-            path = runs.column(Path(folder), task, cfg)
-            checkpoints.restore_column(sharing.column(task), module.head(task), task, path)
+    for task, folder in sharing.columns_from.items():
+        path = runs.column(Path(folder), task, cfg)
+        checkpoints.restore_column(sharing.column(task), module.head(task), task, path)
 
 
 def _backbone(node: DictConfig, restored: bool) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -30,6 +30,15 @@ class Sharing(nn.Module):
 
         What depends on it must depend on nothing else that changes, so that a resumed run is exact.
         """
+
+    @property
+    def columns_from(self) -> Mapping[str, str]:
+        """Task -> the folder of a run that trained it alone, whose network fills `column(task)`; none here."""
+        return {}
+
+    def column(self, task: str) -> dict[str, nn.Module]:
+        """What belongs to one task alone and a single task's hard sharing would hold too, by its name there."""
+        raise NotImplementedError
 
     @abstractmethod
     def shared_parameters(self) -> list[nn.Parameter]:

@@ -65,7 +65,7 @@ class CrossStitch(Sharing):
         super().__init__()
         stages_of(backbone)
         self.tasks = tuple(levels)
-        self.columns_from = dict(columns_from or {})
+        self._columns_from = dict(columns_from or {})
         # The names hold `backbone.`, so that `optimizer.backbone_lr_factor` finds them.
         self.backbone = nn.ModuleList(copy.deepcopy(backbone) for _ in levels)
         self.levels = {task: tuple(names) for task, names in levels.items()}
@@ -94,6 +94,10 @@ class CrossStitch(Sharing):
             if task in self.necks:
                 features[task] = features[task] | self.necks[task](features[task], self.levels[task])
         return SharedFeatures(features, representation, summary=torch.stack([summary(x) for x in maps]).mean(0))
+
+    @property
+    def columns_from(self) -> Mapping[str, str]:
+        return self._columns_from
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """Units and backbones: through the last unit every task's loss reaches every column. Necks are a task's own."""
