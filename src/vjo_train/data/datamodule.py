@@ -21,7 +21,7 @@ from vjo_train.data import download as archives
 from vjo_train.data import index as indices
 from vjo_train.data import verdicts, voc
 from vjo_train.data.cache import cache_folder
-from vjo_train.data.loading import ALWAYS, BatchLoader, Rows, TurnDataset
+from vjo_train.data.loading import ALWAYS, BatchLoader, Rows, TurnDataset, workers_at_hand
 from vjo_train.data.plan import Constant, CountedSchedule, Plan, Turn
 from vjo_train.data.ram import Ram
 from vjo_train.data.shapes import Shapes
@@ -50,7 +50,8 @@ class DataModule(pl.LightningDataModule):
         size: side of the canvas, and so the longest side of the scaled images, in pixels.
         batch_size: images per training step, over all ranks.
         eval_batch_size: images per step of an evaluation and rank; None: `batch_size`.
-        workers: processes that load; 0 loads in the main process, with the same result.
+        workers: processes that load, at most as many as there are CPUs; 0 loads in the main process, with the same
+            result.
         labelled_per_batch: at least so many images of a batch are labelled for each task that is on.
         cache_dir: folder for the index and for drawn data; None: `$VJO_CACHE` or the platform's cache folder.
         augment: random changes of training images.
@@ -95,7 +96,7 @@ class DataModule(pl.LightningDataModule):
         self.classes = tuple(classes)
         self.root_key, self.split, self.val_split, self.test_split = root, split, val_split, test_split
         self.val_fraction, self.meta_fraction = val_fraction, meta_fraction
-        self.size, self.workers = size, workers
+        self.size, self.workers = size, workers_at_hand(workers)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
         self.labelled_per_batch, self.cache = labelled_per_batch, cache_folder(cache_dir)
         self.augment, self.download, self.generate, self.seed = augment, download, generate, seed

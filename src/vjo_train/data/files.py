@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vjo_train.data.decode import orientation, read_image, reduction, upright
-from vjo_train.data.loading import BatchLoader
+from vjo_train.data.loading import BatchLoader, workers_at_hand
 from vjo_train.data.transforms import Picture, blank, letterbox
 from vjo_train.errors import DataError
 from vjo_train.types import Batch, Target
@@ -85,4 +85,4 @@ class Files(Dataset[Loaded]):
         """All files in their order, `batch_size` at a time."""
         places = range(len(self))
         turns = [list(places[start : start + batch_size]) for start in range(0, len(self), batch_size)]
-        return BatchLoader(self, turns, workers=min(workers, len(turns)), pin_memory=False)
+        return BatchLoader(self, turns, workers=min(workers_at_hand(workers), len(turns)), pin_memory=False)

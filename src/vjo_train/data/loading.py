@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import logging
+import os
 import signal
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +28,8 @@ from vjo_train.data.transforms import Augment, Picture, blank, generator, letter
 from vjo_train.data.watch import Watch
 from vjo_train.errors import DataError
 from vjo_train.types import Batch, Target
+
+log = logging.getLogger("vjo_train")
 
 ALWAYS = frozenset({"classes", "boxes"})
 """What every annotation file gives."""
@@ -180,6 +184,17 @@ class Travelling:
 def _unpacked(bits: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> Tensor:
     count = int(np.prod(shape))
     return torch.from_numpy(np.unpackbits(bits, count=count).view(np.bool_).reshape(shape))
+
+
+def workers_at_hand(wanted: int) -> int:
+    """`wanted`, or the number of CPUs that this process may use, if that is less: more processes only wait for them.
+
+    What is loaded does not depend on the number.
+    """
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if wanted > cpus:
+        log.info("dataset.workers: %d, but there are %d CPUs; %d processes load.", wanted, cpus, cpus)
+    return min(wanted, cpus)
 
 
 class BatchLoader(DataLoader[Any]):
