@@ -72,6 +72,9 @@ def test_every_section_has_all_its_sides_in_the_table_and_in_the_file(measured):
         "coco": ["torchmetrics + pycocotools", "vjo-train"],
         "detect_8": [f"{head}, {side}" for head in ("FCOS", "RetinaNet") for side in ("torchvision", "vjo-train")],
         "precision": ["float32, contiguous", "float32, channels_last", "bfloat16, channels_last"],
+        "loader": ["decode and resize", "vjo-train", "vjo-train cache=ram", "torchvision reference"],
+        "startup": ["import hydra", "vjo-train --help", "bare imports", "first step of a run"],
+        "scale": ["step, 50 images", "step, 200 images", "index, 200 images", "1 process", "2 processes"],
         "inference_fcos": [*NETWORKS, *(f"{side}, decoded" for side in NETWORKS)],
     }
     assert all(side in shown for sides in sections.values() for side in sides)

@@ -153,7 +153,8 @@ def test_instantiates(file: Path, tmp_path: Path) -> None:
     node = with_file(file)[file.parent.name]
     if "_target_" not in node:
         return
-    if "save_dir" in node:
-        node.save_dir = str(tmp_path)
+    for key, value in OmegaConf.to_container(node, resolve=False).items():
+        if isinstance(value, str) and "${hydra:" in value:
+            node[key] = value.replace("${hydra:runtime.output_dir}", str(tmp_path))
     given = {"tasks": ("classification", "detection")} if file.parent.name == "schedule" else {}
     assert instantiate(node, **given) is not None

@@ -63,9 +63,9 @@ def test_fewer_images_and_a_logger_without_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="mlflow is not installed")
-def test_mlflow_keeps_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    logger = MLFlowLogger(save_dir=str(tmp_path / "mlruns"))
+def test_mlflow_keeps_the_file(tmp_path: Path) -> None:
+    """In a database, as conf/logger/mlflow.yaml has it: it works without a server."""
+    logger = MLFlowLogger(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", artifact_location=str(tmp_path / "mlruns"))
     train(tmp_path, logger)
     (found,) = logger.experiment.list_artifacts(logger.run_id, "val_predictions")
     assert found.path == "val_predictions/epoch=00.png"
