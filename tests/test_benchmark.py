@@ -25,7 +25,6 @@ CHEAPER = ["at=features", "every=4", "sample=0.5", "every=4 sample=0.5"]
 PCGRADS = ["pcgrad, floor", "pcgrad, TorchJD", "pcgrad, TorchJD without vmap"]
 SHARINGS = ["hard", "cross_stitch", "hierarchical", "mtan", "mmoe", "adversarial"]
 SECTIONS = ["loop", "weighting_3", "sharing", "evaluate", "coco", "detect_8", "inference_fcos", "precision"]
-SECTIONS += ["loader", "startup", "scale"]
 NETWORKS = ["four networks", "one network"]
 Sides = dict[str, dict[str, float]]
 
@@ -45,8 +44,6 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Sides]
             "1",
             "--images",
             "60",
-            "--index",
-            "200",
             "--json",
             str(file),
             "--markdown",
@@ -72,9 +69,6 @@ def test_every_section_has_all_its_sides_in_the_table_and_in_the_file(measured):
         "coco": ["torchmetrics + pycocotools", "vjo-train"],
         "detect_8": [f"{head}, {side}" for head in ("FCOS", "RetinaNet") for side in ("torchvision", "vjo-train")],
         "precision": ["float32, contiguous", "float32, channels_last", "bfloat16, channels_last"],
-        "loader": ["decode and resize", "vjo-train", "vjo-train cache=ram", "torchvision reference"],
-        "startup": ["import hydra", "vjo-train --help", "bare imports", "first step of a run"],
-        "scale": ["step, 50 images", "step, 200 images", "index, 200 images", "1 process", "2 processes"],
         "inference_fcos": [*NETWORKS, *(f"{side}, decoded" for side in NETWORKS)],
     }
     assert all(side in shown for sides in sections.values() for side in sides)
