@@ -91,7 +91,7 @@ scaled to the canvas, at the top left, the rest of colour (124, 116, 104). The
 outputs are the heads' raw ones, which vjo-predict model=FILE decodes. With
 decoded=true boxes, scores, classes, masks and maps are in the file too, and
 `sizes`, int64 [B, 2], is a second input: height and width of the picture files.
-The file is written only if onnxruntime gives the same figures for it as PyTorch.
+The file is written only if onnxruntime gives the same figures as PyTorch.
 """,
 }
 
