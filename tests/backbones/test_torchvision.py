@@ -10,6 +10,7 @@ from torch import nn
 from torchvision.models import get_model
 from torchvision.ops import FrozenBatchNorm2d
 
+from vjo_train.backbones.frozen_norm import FrozenNorm
 from vjo_train.backbones.neck import FPN
 from vjo_train.backbones.torchvision import ConvNeXt, TorchvisionBackbone
 from vjo_train.errors import CheckpointError, ConfigError
@@ -49,6 +50,37 @@ def test_frozen_stages_get_no_gradient_and_keep_their_statistics() -> None:
     changed = {key for key, value in backbone.state_dict().items() if not torch.equal(value, before[key])}
     assert changed
     assert all(key.startswith(("stages.2", "stages.3")) for key in changed)
+
+
+@pytest.mark.parametrize("norm", ["batch", "frozen"])
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "mobilenet_v3_large"])
+def test_loaded_weights_mean_what_they_mean_to_torchvision(name: str, norm: str, tmp_path: Path) -> None:
+    model = get_model(name, weights=None).eval()
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):  # small variances, where eps counts
+            nn.init.uniform_(part.running_var, 0.002, 0.01)
+            nn.init.uniform_(part.weight, 0.1, 0.3)
+    torch.save(model.state_dict(), tmp_path / "weights.pth")
+    backbone = TorchvisionBackbone(name=name, weights=str(tmp_path / "weights.pth"), norm=norm).eval()  # type: ignore[arg-type]
+    images = torch.randn(2, 3, 64, 64)
+    whole = model.features if hasattr(model, "features") else nn.Sequential(*list(model.children())[:-2])
+    with torch.no_grad():
+        found, expected = backbone(images)["c5"], whole(images)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * float(expected.std()))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_a_frozen_norm_is_torchvisions_in_the_type_of_its_input(kind: torch.dtype) -> None:
+    norm, theirs = FrozenNorm(8), FrozenBatchNorm2d(8)
+    for buffer in norm.buffers():
+        nn.init.uniform_(buffer, 0.5, 2.0)
+    theirs.load_state_dict(norm.state_dict(), strict=True)
+    features = torch.randn(2, 8, 5, 5, dtype=kind, requires_grad=True)
+    found, expected = norm(features), theirs(features)
+    assert found.dtype == kind
+    torch.testing.assert_close(found.float(), expected.float(), rtol=1e-5 if kind == torch.float32 else 0.02, atol=0.02)
+    (mine,), (other,) = (torch.autograd.grad(y.float().sum(), features) for y in (found, expected))
+    torch.testing.assert_close(mine, other, rtol=0.01, atol=1e-6)
 
 
 def test_frozen_norm_keeps_the_loaded_statistics(tmp_path: Path) -> None:

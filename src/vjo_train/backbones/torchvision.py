@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -9,9 +11,9 @@ from annotated_types import Interval
 from torch import nn
 from torchvision.models import get_model
 from torchvision.models.resnet import BasicBlock, ResNet
-from torchvision.ops import FrozenBatchNorm2d
 
 from vjo_train.backbones.base import Backbone
+from vjo_train.backbones.frozen_norm import FrozenNorm
 from vjo_train.backbones.weights import load_weights
 from vjo_train.contradictions import check_norm
 
@@ -51,7 +53,15 @@ class TorchvisionBackbone(Backbone):
     ) -> None:
         if norm == "group":
             check_norm(norm, weights)
-        layer = {"batch": nn.BatchNorm2d, "frozen": FrozenBatchNorm2d, "group": _group_norm}[norm]
+        layers: dict[str, Callable[..., nn.Module]] = {
+            "batch": nn.BatchNorm2d,
+            "frozen": FrozenNorm,
+            "group": _group_norm,
+        }
+        layer = layers[norm]
+        if norm != "group" and name.startswith("mobilenet_v3"):
+            # What the network has where no layer is given, and its weights were trained with.
+            layer = partial(layer, eps=0.001)
         if name == "resnet10":
             model: nn.Module = ResNet(BasicBlock, [1, 1, 1, 1], norm_layer=layer)
         else:
