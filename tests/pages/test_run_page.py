@@ -28,13 +28,13 @@ def test_the_page_of_a_finished_run_shows_all_and_fetches_nothing(tmp_path: Path
     page = Page(write_run_page(run))
     page.assert_self_contained()
     assert anchors(page) == {
-        *("test-figures", "learning-curves", "task-weights", "conflict", "results-by-class", "precision-and-recall"),
-        *("pictures", "config", "audit"),
+        *("test-figures", "learning-curves", "task-weights", "conflict", "affinity", "results-by-class"),
+        *("precision-and-recall", "pictures", "regions", "config", "audit"),
     }
     for text in ("0.6123", "map_area *", "1.00 M", "EPYC", "train: 1111", "revision abc", "seed=1", "lr: 0.1"):
         assert text in page.text
     assert all(name in page.text for name in CLASSES)
-    assert page.tags.count("img") == 10, "of twelve pictures two are gone"
+    assert page.tags.count("img") == 11, "of twelve pictures two are gone; the sheet of regions"
     assert "the picture is not there any more" in page.text
 
 
@@ -80,8 +80,13 @@ def test_the_page_of_a_stopped_run_says_what_is_missing(command: Callable[..., A
     page.assert_self_contained()
     assert "This run is not finished; a checkpoint is there: trainer.resume=auto goes on from it;" in page.text
     assert "no results.json, so there are no test figures." in page.text
-    assert anchors(page) == {"learning-curves", "task-weights", "conflict", "pictures", "config", "audit"}
-    for file in ("metrics.csv", "train.log", "test_records.npz", "checkpoints/last.ckpt"):
+    assert anchors(page) == {
+        *("learning-curves", "task-weights", "conflict", "affinity", "pictures", "regions", "config", "audit")
+    }
+    for file in (
+        *("metrics.csv", "train.log", "test_records.npz", "checkpoints/last.ckpt"),
+        *("affinity.csv", "regions.png"),
+    ):
         (run / file).unlink()
     shutil.rmtree(run / "examples")
     assert command("vjo-report", f"run={run}", "output=elsewhere")[0] == 0
@@ -99,9 +104,33 @@ def test_a_run_of_one_task_without_records_has_a_page(tmp_path: Path) -> None:
     assert "The test kept no records by image" in page.text
 
 
+def test_what_the_tasks_do_for_one_another_is_coloured_by_its_sign(tmp_path: Path) -> None:
+    run = furnish(tmp_path, "dwa", 1, FIGURES)
+    page = Page(write_run_page(run))
+    table = page.text[page.text.index("a step of for classification") :]
+    assert table.split()[7:13] == ["classification", "+30", "−1", "detection", "+2", "+30"]
+    assert page.source.count('class="shade') == 2, "not what a task does for itself"
+    assert '<td class="shade gain" style="--share: 45%">+2</td>' in page.source
+    assert '<td class="shade loss" style="--share: 22%">−1</td>' in page.source
+    assert "epoch 3: 4<" in page.source.replace("</title>", "<"), "the curve, in percent"
+    (run / "affinity.csv").write_text("step,source,target,affinity\n")
+    assert "Nothing was measured" in Page(write_run_page(run)).text
+
+
+def test_the_sheet_of_regions_is_whole_and_says_how_it_was_made(tmp_path: Path) -> None:
+    page = Page(write_run_page(furnish(tmp_path, "dwa", 1, FIGURES)))
+    assert 'class="picture wide"' in page.source
+    assert "one HiResCAM map per task" in page.text
+
+
 @pytest.mark.parametrize(
     ("file", "content"),
-    [("metrics.csv", "epoch,train/detection/loss\n0,much\n"), ("examples/index.json", "{}"), ("results.json", "[]")],
+    [
+        ("metrics.csv", "epoch,train/detection/loss\n0,much\n"),
+        ("affinity.csv", "step,source,target\n0,a,b\n"),
+        ("examples/index.json", "{}"),
+        ("results.json", "[]"),
+    ],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, file: str, content: str) -> None:
     run = furnish(tmp_path, "dwa", 1, FIGURES)

@@ -29,6 +29,7 @@ def sections(comparison: Comparison, output: Path) -> list[Section]:
         progress.learning_curves,
         progress.task_weights,
         progress.conflict,
+        progress.affinity,
         answers.classes,
         answers.precision_recall_curves,
         answers.pictures,

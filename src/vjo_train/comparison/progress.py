@@ -11,6 +11,7 @@ from vjo_train.comparison.reading import Run
 from vjo_train.comparison.summary import SINGLE, Comparison
 from vjo_train.pages.blocks import Block, Figure, Figures, Note, Section
 from vjo_train.pages.folder import RunFolder
+from vjo_train.pages.insight import AFFINITY, matrix, reach
 from vjo_train.pages.lines import Line, line_chart
 from vjo_train.pages.scale import Point
 from vjo_train.pages.training import figure
@@ -76,6 +77,17 @@ def conflict(comparison: Comparison) -> Section | None:
         "conflict. Methods that did not log it (weighting.diagnose_every) are missing."
     )
     return Section("Conflict", [Figures(shown, legend(comparison, list(groups)))], intro)
+
+
+def affinity(comparison: Comparison) -> Section | None:
+    """The matrix of task affinities of each method that measured it, coloured on one scale."""
+    groups = {label: [row for run in group for row in run.affinity] for label, group in _methods(comparison).items()}
+    known = {label: measured for label, measured in groups.items() if measured}
+    if not known:
+        return None
+    far = max(map(reach, known.values()))
+    tables = [matrix(label, measured, far) for label, measured in known.items()]
+    return Section("Affinity", tables, f"{AFFINITY} Means over training and seeds.")
 
 
 def overlay(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 from annotated_types import Ge
@@ -19,21 +16,12 @@ from rich.table import Table
 from vjo_train.insight.base import Insight
 from vjo_train.insight.lookahead import affinity, lookahead
 from vjo_train.module import MultiTaskModule
+from vjo_train.report.affinity import COLUMNS, FILE, Measured, lines, mean, read
 from vjo_train.report.files import write_atomically
 from vjo_train.report.text import figure
 from vjo_train.types import Batch
 
-TABLE, MEANS = "affinity.csv", "affinity.json"
-COLUMNS = ("step", "source", "target", "affinity")
-
-
-class Measured(NamedTuple):
-    """How much a step of `source` lowered the loss of `target`, relative to it, at a batch."""
-
-    step: int
-    source: str
-    target: str
-    affinity: float
+MEANS = "affinity.json"
 
 
 class Affinity(Insight):
@@ -64,7 +52,7 @@ class Affinity(Insight):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, MultiTaskModule)
         self.tasks = pl_module.weighting.tasks
-        path = self.folder / TABLE
+        path = self.folder / FILE
         before = read(path) if path.is_file() else []
         self.measured = [row for row in before if row.step < pl_module.batches]
         if trainer.is_global_zero:
@@ -95,7 +83,7 @@ class Affinity(Insight):
             name = f"train/affinity/{row.source}/{row.target}"
             pl_module.log(name, row.affinity, on_step=True, on_epoch=True, batch_size=1)
         if trainer.is_global_zero:
-            with (self.folder / TABLE).open("a", encoding="utf-8") as file:
+            with (self.folder / FILE).open("a", encoding="utf-8") as file:
                 file.write(lines(new))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -107,24 +95,6 @@ class Affinity(Insight):
     def figures(self) -> dict[str, float]:
         means = {(i, j): mean(self.measured, i, j) for i in self.tasks for j in self.tasks}
         return {f"train/affinity/{i}/{j}": value for (i, j), value in means.items() if not math.isnan(value)}
-
-
-def mean(measured: Iterable[Measured], source: str, target: str) -> float:
-    """The mean affinity of a pair; NaN where it was never measured."""
-    found = [row.affinity for row in measured if (row.source, row.target) == (source, target)]
-    return fmean(found) if found else math.nan
-
-
-def read(path: Path) -> list[Measured]:
-    """The rows of `affinity.csv`; a last line that a killed process has cut is left out."""
-    whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-    rows = csv.DictReader(io.StringIO("".join(whole)))
-    return [Measured(int(r["step"]), r["source"], r["target"], float(r["affinity"])) for r in rows]
-
-
-def lines(rows: Iterable[Measured]) -> str:
-    """The rows as lines of `affinity.csv`."""
-    return "".join(f"{row.step},{row.source},{row.target},{row.affinity:.7g}\n" for row in rows)
 
 
 def to_json(measured: Sequence[Measured], tasks: Sequence[str], every: int) -> str:

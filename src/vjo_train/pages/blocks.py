@@ -50,7 +50,12 @@ class Figures:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text: the first `left` columns hold names, the others figures. `links`: row -> where its name leads."""
+    """Rows of text: the first `left` columns hold names, the others figures.
+
+    Attributes:
+        links: row -> where its name leads.
+        shades: row -> -1..1 for each figure: how strongly it is coloured, as a loss below 0, as a gain above.
+    """
 
     kind: ClassVar[str] = "table"
     title: str
@@ -58,6 +63,7 @@ class Table:
     rows: Sequence[Sequence[str]]
     left: int = 1
     links: Sequence[str] = ()
+    shades: Sequence[Sequence[float]] = ()
 
 
 @dataclass(frozen=True)
@@ -89,11 +95,12 @@ class Code:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a data URI, with lines of text below; empty `source` for a place without one."""
+    """A picture as a data URI, with lines of text below; empty `source` for a place without one; `wide`: a sheet."""
 
     source: str
     lines: Sequence[str]
     alt: str
+    wide: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ from vjo_train.pages.scale import Point
 from vjo_train.records import FILE as RECORDS
 from vjo_train.records import TaskRecords, read_records
 from vjo_train.report import epochs
+from vjo_train.report.affinity import FILE as AFFINITY
+from vjo_train.report.affinity import Measured
+from vjo_train.report.affinity import read as read_affinity
 from vjo_train.report.examples import Example, read_examples
 from vjo_train.report.results import Results, read_results
 
@@ -111,6 +114,11 @@ class RunFolder:
     def has(self, column: str) -> bool:
         """Whether some row of the history has a finite value there."""
         return any(math.isfinite(value) for _, value in self.curve(column))
+
+    @cached_property
+    def affinity(self) -> list[Measured]:
+        """The rows of `affinity.csv`."""
+        return read_affinity(self.path / AFFINITY) if (self.path / AFFINITY).is_file() else []
 
     @cached_property
     def records(self) -> dict[str, TaskRecords]:

@@ -16,7 +16,7 @@ def pictures(run: RunFolder) -> Section | None:
     if not run.examples:
         if not (run.path / PREDICTIONS).is_file():
             return None
-        sheet = Picture(embedded(run.path / PREDICTIONS, 1100), [], "predictions on the first test images")
+        sheet = Picture(embedded(run.path / PREDICTIONS, 1100), [], "predictions on the first test images", wide=True)
         said = "The test kept no pictures of single images; this is its sheet of the first ones."
         return Section("Pictures", [Note(said), Pictures("", [sheet])])
     blocks: list[Block] = []

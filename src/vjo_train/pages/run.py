@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vjo_train import runs
-from vjo_train.pages import answers, audit, gallery, training
+from vjo_train.pages import answers, audit, gallery, insight, training
 from vjo_train.pages.blocks import Note, Section, Tile
 from vjo_train.pages.folder import RunFolder
 from vjo_train.pages.page import render
@@ -20,10 +20,12 @@ SECTIONS: tuple[Callable[[RunFolder], Section | None], ...] = (
     training.learning_curves,
     training.task_weights,
     training.conflict,
+    insight.affinity,
     training.other_figures,
     answers.classes,
     answers.precision_recall_curves,
     gallery.pictures,
+    insight.regions,
     audit.config,
     audit.audit,
 )
