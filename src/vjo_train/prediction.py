@@ -22,7 +22,6 @@ from vjo_train.heads.base import Head
 from vjo_train.heads.outputs import from_named_tensors, output_kind
 from vjo_train.module import MultiTaskModule
 from vjo_train.onnxfile import open_session
-from vjo_train.precision import choose_precision
 from vjo_train.report.predictions import PredictionFiles
 from vjo_train.types import Batch
 
@@ -83,7 +82,15 @@ def predict(network: Network, loader: BatchLoader, writer: PredictionFiles, *, p
 def by_checkpoint(
     module: MultiTaskModule, tasks: tuple[str, ...], checkpoint: Path, accelerator: Accelerator, precision: str
 ) -> Network:
-    """The network with the weights of a checkpoint, in the arithmetic of an evaluation; predicts for `tasks`.
+    """The network with the weights of a checkpoint; predicts for `tasks`.
+
+    Args:
+        module: of the run's config.
+        tasks: the heads to predict with.
+        checkpoint: the weights.
+        accelerator: where it computes.
+        precision: as `trainer.precision`, but that `auto` is float32: boxes are those of the exported file, and do not
+            depend on what the hardware is fast at.
 
     Raises:
         CheckpointError: the checkpoint is damaged or of another network.
@@ -95,7 +102,7 @@ def by_checkpoint(
         trainer = pl.Trainer(
             accelerator=accelerator,
             devices=1,
-            precision=choose_precision(precision, accelerator),  # type: ignore[arg-type]
+            precision="32-true" if precision == "auto" else precision,  # type: ignore[arg-type]
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
