@@ -62,7 +62,9 @@ def data() -> NoReturn:
 
 
 def report() -> NoReturn:
-    """`vjo-report runs=GLOB` compares runs, `run=DIR` writes one's page; the arguments are those of the process."""
+    """`vjo-report runs=GLOB` compares runs, `run=DIR` and `study=DIR` write the page of one; the arguments are those of
+    the process.
+    """
     sys.exit(_guard("vjo-report", _report_command))
 
 
@@ -232,12 +234,16 @@ def _report_command() -> None:
     cfg = preflight.reporting(_composer("report", args), args.overrides)
     from vjo_train.comparison import command
     from vjo_train.pages.run import write_run_page
+    from vjo_train.tuning.page import write_study_page
 
+    output = None if cfg.output is None else Path(cfg.output)
     try:
-        if cfg.run is None:
-            command.write_report(cfg)
+        if cfg.run is not None:
+            print(f"Report: {write_run_page(Path(cfg.run), output)}")
+        elif cfg.study is not None:
+            print(f"Report: {write_study_page(Path(cfg.study), output)}")
         else:
-            print(f"Report: {write_run_page(Path(cfg.run), None if cfg.output is None else Path(cfg.output))}")
+            command.write_report(cfg)
     except OSError as error:
         raise ConfigError(f"The report cannot be written: {error}.") from error
 

@@ -113,12 +113,13 @@ download  fetches or draws the data set, and says where it lies
 
 _REPORT = """\
 vjo-report compares finished runs: does joint training win? Or it writes the page
-of one run again, finished or not.
+of one run, or of a study of vjo-tune, finished or not.
 
   vjo-report runs=multirun/compare
   vjo-report runs='multirun/compare/*/seed1' interval=images
   vjo-report runs=[outputs/joint,outputs/alone] metrics={detection:map_voc07}
   vjo-report run=outputs/voc_dwa/2026-01-31_12-00-00
+  vjo-report study=tune/shapes_demo
 
 Prints the tables and writes report.md, report.csv and report.html (one file,
 readable without a network). Runs of one task are what the others are measured
@@ -135,7 +136,7 @@ vjo-tune searches for good settings, trial by trial, judged on val.
 All settings of vjo-train can be given; each trial is a run of it that leaves
 the test alone. The same command goes on with a study that was stopped, and
 several processes may work on one. The study's folder holds study.md,
-trials.csv, a folder per trial, and for several metrics front.svg.
+report.html, trials.csv, a folder per trial, and for several metrics front.svg.
 """
 
 
@@ -189,7 +190,7 @@ def _own_keys(file: Path) -> list[str]:
 def report_page() -> str:
     """The page of `vjo-report`."""
     lines = [_REPORT, "Keys"]
-    for key in ("runs", "run", "output", "metrics", "interval", "level", "resamples"):
+    for key in ("runs", "run", "study", "output", "metrics", "interval", "level", "resamples"):
         lines += _entry(f"  {key}", _key_help(_folder(), key, {}, root="report.yaml"))
     return "\n".join([*lines, "", _FLAGS.format(command="vjo-report").replace(_sweep_line(), "")])
 

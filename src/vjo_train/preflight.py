@@ -398,15 +398,26 @@ def reporting(composer: Composer, overrides: list[str]) -> DictConfig:
     with open_dict(cfg):
         del cfg["hydra"]
     check(cfg, ReportConfig)
-    if cfg.run is None and cfg.runs is None:
+    given = [key for key in ("runs", "run", "study") if cfg[key] is not None]
+    if not given:
         near = runs.nearby(Path("multirun"))
         shown = f" Runs here: {', '.join(map(str, near))}." if near else ""
         raise ConfigError(
-            f"runs: missing; vjo-report runs=GLOB needs the folders of runs, or one above them; run=DIR one.{shown}"
+            "runs: missing; vjo-report runs=GLOB needs the folders of runs, or one above them; run=DIR one, study=DIR "
+            f"a study of vjo-tune.{shown}"
         )
-    if cfg.run is not None:
-        if cfg.runs is not None:
-            raise ConfigError("run: given next to runs; one run's own page is run=DIR, a comparison runs=GLOB.")
+    if len(given) > 1:
+        raise ConfigError(
+            f"{given[1]}: given next to {given[0]}; one run's own page is run=DIR, a study's study=DIR, a comparison "
+            "runs=GLOB."
+        )
+    (key,) = given
+    if key == "study":
+        return cfg
+    for folder in [cfg[key]] if isinstance(cfg[key], str) else cfg[key]:
+        if (Path(folder) / runs.STUDY).is_file():
+            raise ConfigError(f"{key}: found '{folder}', which is a study of vjo-tune; its page is study={folder}.")
+    if key == "run":
         runs.load_config(Path(cfg.run))
     return cfg
 

@@ -16,6 +16,8 @@ CONFIG = Path(".hydra") / "config.yaml"
 """A run's own config, in its folder."""
 HARD = "vjo_train.sharing.hard.HardSharing"
 """The `_target_` of hard sharing: what a single task's network is."""
+STUDY = "study.yaml"
+"""The file in a folder of `vjo-tune` that says what the study is of."""
 RESULTS = "results.json"
 """The file in a run's folder that says that it is finished."""
 

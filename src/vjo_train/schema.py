@@ -154,8 +154,9 @@ class ReportConfig:
 
     Attributes:
         runs: glob patterns of run folders, or of folders above them, to compare.
-        run: one run's folder, whose own page is written; either this or `runs`.
-        output: where the report is written; None: the run's folder, or the one that holds all runs.
+        run: one run's folder, whose own page is written.
+        study: the folder of a study of `vjo-tune`, whose page is written; one of `runs`, `run` and this.
+        output: where the report is written; None: the run's or the study's folder, or the one that holds all runs.
         metrics: task -> the metric that stands for it in delta_m; None: the heads' own.
         interval: what intervals are over; `auto` takes seeds where there are several, else images.
         level: how often intervals hold the truth.
@@ -164,6 +165,7 @@ class ReportConfig:
 
     runs: str | Annotated[Sequence[str], Len(1)] | None = None
     run: str | None = None
+    study: str | None = None
     output: str | None = None
     metrics: Mapping[str, str] | None = None
     interval: Literal["auto", "seeds", "images"] = "auto"

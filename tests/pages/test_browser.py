@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 from tests.pages.planted import furnish
+from tests.tuning.planted import plant_study
 from vjo_train.comparison.page import as_html
 from vjo_train.comparison.reading import find_folders, read_run
 from vjo_train.comparison.summary import compare
 from vjo_train.pages.run import write_run_page
+from vjo_train.tuning.page import write_study_page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -26,6 +28,8 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
     *("--allow-file-access-from-files", "--enable-logging=stderr", "--hide-scrollbars"),
 )
+LEAST = {"run": (8, 5), "compare": (8, 5), "study": (5, 0)}
+"""Page -> charts and pictures that it has at least."""
 FAULTY = """<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <body style="margin:0"><div style="width:600px">wide</div><figure><svg style="display:none"></svg></figure>
@@ -71,9 +75,11 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     write_run_page(run, folder / "run")
     comparison = compare([read_run(run) for run in find_folders([str(folder / "sweep")])], {}, resamples=100)
     (folder / "compare.html").write_text(as_html(comparison, folder), encoding="utf-8")
+    write_study_page(plant_study(folder / "study"))
     (folder / "faulty.html").write_text(FAULTY)
     frames = [("run", "run/report.html", 375), ("run-wide", "run/report.html", 1280), ("compare", "compare.html", 375),
-              ("compare-wide", "compare.html", 1280), ("faulty", "faulty.html", 375)]  # fmt: skip
+              ("compare-wide", "compare.html", 1280), ("study", "study/report.html", 375),
+              ("study-wide", "study/report.html", 1280), ("faulty", "faulty.html", 375)]  # fmt: skip
     shown = [
         f'<iframe id="{n}" src="{path}" style="width:{w}px;height:900px;border:0"></iframe>' for n, path, w in frames
     ]
@@ -94,12 +100,15 @@ def test_the_harness_sees_faults(seen: dict[str, Any]) -> None:
     assert any("faulty.html" in line for line in seen["console"])
 
 
-@pytest.mark.parametrize("name", ["run", "run-wide", "compare", "compare-wide"])
-def test_a_page_is_whole_and_fits(seen: dict[str, Any], name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "charts", "pictures"),
+    [(page + width, *least) for page, least in LEAST.items() for width in ("", "-wide")],
+)
+def test_a_page_is_whole_and_fits(seen: dict[str, Any], name: str, charts: int, pictures: int) -> None:
     page = seen[name]
     assert page["width"] <= page["view"], "no sideways scrolling"
-    assert page["drawn"] == page["charts"] >= 8
-    assert page["loaded"] == page["pictures"] >= 5
+    assert page["drawn"] == page["charts"] >= charts
+    assert page["loaded"] == page["pictures"] >= pictures
     assert page["least"] >= 9, "the smallest letters, in pixels"
     assert page["outside"] == []
     assert page["fetched"] == []

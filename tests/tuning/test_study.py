@@ -130,7 +130,7 @@ def test_a_study_is_run_and_gone_on_with(command: Callable[..., Answer], tmp_pat
     assert (status, err) == (0, "")
     assert "On the front: " in out
     folder = tmp_path / "tune" / "s"
-    for name in ("study.md", "trials.csv", "front.svg", "study.db", "trial_0000/checkpoints/best.ckpt"):
+    for name in ("study.md", "report.html", "trials.csv", "front.svg", "study.db", "trial_0000/checkpoints/best.ckpt"):
         assert (folder / name).is_file(), name
     assert not (folder / "trial_0000" / "results.json").exists()  # the test is left alone
     with (folder / "trials.csv").open() as file:

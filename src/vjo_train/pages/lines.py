@@ -8,11 +8,9 @@ from typing import Literal
 from xml.etree.ElementTree import Element
 
 from vjo_train.pages import svg
-from vjo_train.pages.scale import Point, Scale, number_text, span, stretches, thinned, tick_text, ticks
+from vjo_train.pages.axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, draw_axes, marks
+from vjo_train.pages.scale import Point, Scale, number_text, span, stretches, thinned, ticks
 
-WIDTH, HEIGHT = 380.0, 230.0
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 22.0, 34.0
-"""Margins around the plot."""
 POINTS = {"bold": 240, "thin": 240, "faint": 80}
 """How many points a line is thinned to."""
 MARKED = 40
@@ -68,27 +66,10 @@ def line_chart(
     y_ticks = ticks(*ends, most=6)
     y = Scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
     picture = svg.canvas(WIDTH, HEIGHT, title)
-    _axes(picture, x, x_ticks, y, y_ticks)
-    svg.write(picture, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, x_label, "middle", "label")
-    if y_label:
-        svg.write(picture, 2, 11, y_label, kind="label")
+    draw_axes(picture, x, marks(x_ticks), y, y_ticks, x_label, y_label)
     for line in lines:
         _draw(picture, line, x, y, x_label, whole)
     return svg.as_text(picture)
-
-
-def _axes(picture: Element, x: Scale, x_ticks: Sequence[float], y: Scale, y_ticks: Sequence[float]) -> None:
-    step = y_ticks[1] - y_ticks[0]
-    for tick in y_ticks:
-        level = y(tick)
-        zero = abs(tick) < step / 1e6
-        svg.shape(picture, "line", "axis" if zero else "rule", x1=LEFT, x2=WIDTH - RIGHT, y1=level, y2=level)
-        svg.write(picture, LEFT - 6, level + 3.5, tick_text(tick, step), "end", "tick")
-    width = x_ticks[1] - x_ticks[0] if len(x_ticks) > 1 else 1.0
-    for tick in x_ticks:
-        svg.shape(picture, "line", "axis", x1=x(tick), x2=x(tick), y1=y.start, y2=y.start + 4)
-        svg.write(picture, x(tick), y.start + 15, tick_text(tick, width), "middle", "tick")
-    svg.shape(picture, "line", "axis", x1=LEFT, x2=WIDTH - RIGHT, y1=y.start, y2=y.start)
 
 
 def _draw(picture: Element, line: Line, x: Scale, y: Scale, x_label: str, whole: bool) -> None:

@@ -7,20 +7,22 @@ from collections.abc import Callable, Sequence
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from vjo_train import preflight
+from vjo_train import preflight, runs
 from vjo_train.errors import VjoError
 from vjo_train.report.files import write_atomically
 from vjo_train.report.text import figure
 from vjo_train.tuning import plan as plans
 from vjo_train.tuning import trial as trials
-from vjo_train.tuning.plan import CONFIG, MONITOR, Plan
+from vjo_train.tuning.page import write_study_page
+from vjo_train.tuning.plan import COMMAND, MONITOR, Plan
 from vjo_train.tuning.space import words
 from vjo_train.tuning.study import FAULT, Study
 from vjo_train.tuning.summary import best, write_summary
 
 
 def tune(made: Plan) -> None:
-    """Runs the trials that the study lacks; every one leaves `trials.csv` and `study.md` as they then are.
+    """Runs the trials that the study lacks; every one leaves `trials.csv` and `study.md` as they then are, the last one
+    `report.html` too.
 
     Raises:
         VjoError: a mistake that would meet every trial.
@@ -28,7 +30,8 @@ def tune(made: Plan) -> None:
     metrics = plans.metrics(made.settings, made.base, trials.own_metrics(made.base))
     made.folder.mkdir(parents=True, exist_ok=True)
     study = Study(made.folder, made.settings, len(metrics), made.base.seed)
-    write_atomically(made.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(plans.description(made))))
+    content = {COMMAND: made.overrides, **plans.description(made)}
+    write_atomically(made.folder / runs.STUDY, OmegaConf.to_yaml(OmegaConf.create(content)))
     finished = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
     print(f"Study in {made.folder}: {len(finished)} of {made.settings.trials} trials finished.", flush=True)
     try:
@@ -39,6 +42,7 @@ def tune(made: Plan) -> None:
         raise
     write_summary(made.folder, study.trials, metrics, made.overrides)
     print((made.folder / "study.md").read_text(encoding="utf-8") + f"\nStudy: {made.folder}")
+    print(f"Report: {write_study_page(made.folder)}")
 
 
 def _one(study: Study, made: Plan, metrics: Sequence[str]) -> bool:

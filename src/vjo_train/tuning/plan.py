@@ -17,9 +17,9 @@ from vjo_train.schema import TuneConfig, TuneRoot, check
 from vjo_train.signatures import nearest
 from vjo_train.tuning import space as spaces
 
-CONFIG = "study.yaml"
-"""The file in a study's folder that says what it is of."""
 MONITOR = "val/monitor"
+COMMAND = "command"
+"""The key in a study's file under which stand the overrides that its trials have in common, as they were written."""
 
 
 @dataclass(frozen=True)
@@ -159,12 +159,12 @@ def description(made: Plan) -> dict[str, Any]:
 
 
 def _check_same(made: Plan) -> None:
-    file = made.folder / CONFIG
+    file = made.folder / runs.STUDY
     if not file.is_file():
         return
     before = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
     assert isinstance(before, dict)
-    there = {str(key): value for key, value in before.items()}
+    there = {str(key): value for key, value in before.items() if key != COMMAND}
     if difference := runs.first_difference(there, description(made)):
         raise ConfigError(
             f"'{made.folder}' holds a study of something else ({difference}). Give this one a folder of its own, such"

@@ -98,6 +98,15 @@ def words(params: Mapping[str, Any]) -> list[str]:
     return [f"{key}={value if isinstance(value, str) else word(value)}" for key, value in params.items()]
 
 
+def command(common: Sequence[str], params: Mapping[str, Any]) -> str:
+    """The command that trains and tests a trial: `common` overrides and its own parameters, for a shell."""
+    return f"vjo-train {' '.join(map(_shell, [*common, *words(params)]))}"
+
+
+def _shell(text: str) -> str:
+    return f'"{text}"' if set(text) & set("{}[]() '*?$&;|<>") else text
+
+
 def corners(space: Space) -> list[list[str]]:
     """Overrides that try every choice and both ends of every range: all combinations, or one key at a time."""
     ends = {

@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vjo_train.report.files import write_atomically
 from vjo_train.report.text import figure, markdown
+from vjo_train.tuning import space as spaces
 from vjo_train.tuning.front import dominated, scatter
-from vjo_train.tuning.space import words
 from vjo_train.tuning.study import FAULT, FOLDER
 
 SHOWN = 10
@@ -83,12 +83,8 @@ def to_markdown(trials: Sequence[FrozenTrial], metrics: Sequence[str], command: 
     title = "The Pareto front: no trial is better in all metrics" if several else "The best trials"
     text += f"\n{title}:\n\n" + markdown(["trial", *metrics, *keys], rows)
     text += "\nTo train and test one of them, such as trial " + f"{front[0].number}:\n\n"
-    return text + f"    vjo-train {' '.join(_shell(part) for part in [*command, *words(front[0].params)])}\n"
+    return text + f"    {spaces.command(command, front[0].params)}\n"
 
 
 def _cell(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _shell(text: str) -> str:
-    return f'"{text}"' if set(text) & set("{}[]() '*?$&;|<>") else text
