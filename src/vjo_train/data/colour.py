@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,12 +16,9 @@ GREY = (0.299, 0.587, 0.114)
 _YIQ = np.array([GREY, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)])
 _RGB = np.linalg.inv(_YIQ)
 _STEP = 1024
-"""Coefficients are multiples of 1 / 1024: with eight bits of colour and four bits before the point, all products and
-sums are exact in float32, so that the result depends neither on the order of summation nor on threads."""
-_SIDE_BY_SIDE = 8
-"""Pixels in a row of the matrix product: a product of rows of 3 is several times slower than one of 24."""
-_STRIP = 8192
-"""Rows of that product at a time, which stay in the cache of the processor."""
+"""Coefficients are multiples of 1 / 1024, as OpenCV's integer arithmetic for bytes has them: the result is exact."""
+
+cv2.setNumThreads(0)  # pictures are loaded side by side as it is, and its threads do not outlive a fork
 
 
 class Jitter(NamedTuple):
@@ -64,26 +62,5 @@ def mean_grey(image: Tensor) -> float:
 
 def apply(image: Tensor, change: npt.NDArray[np.float64]) -> Tensor:
     """[3, h, w] uint8 and [3, 4] -> the changed image, its colours side by side in memory."""
-    exact = (np.round(change * _STEP) / _STEP).astype(np.float32)
-    exact[:, 3] += 0.5  # what follows cuts, and so rounds
-    pixels = image.permute(1, 2, 0).contiguous()
-    out = torch.empty_like(pixels)
-    count = pixels.shape[0] * pixels.shape[1]
-    together = _SIDE_BY_SIDE if count >= _SIDE_BY_SIDE else 1
-    block = np.zeros((together, 3, together, 3), np.float32)
-    block[np.arange(together), :, np.arange(together)] = exact[:, :3].T
-    weight = torch.from_numpy(block.reshape(3 * together, 3 * together))
-    added = torch.from_numpy(np.tile(exact[:, 3], together))
-
-    whole = 3 * (count // together * together)
-    rows, places = (some.view(-1)[:whole].view(-1, 3 * together) for some in (pixels, out))
-    for start in range(0, len(rows), _STRIP):
-        places[start : start + _STRIP] = _product(rows[start : start + _STRIP], weight, added)
-    if whole < 3 * count:  # the last row once more, a little further on
-        out.view(-1)[-3 * together :] = _product(pixels.view(-1)[None, -3 * together :], weight, added)[0]
-    return out.permute(2, 0, 1)
-
-
-def _product(rows: Tensor, weight: Tensor, added: Tensor) -> Tensor:
-    """[n, c] uint8 -> [n, c] int16, from where to bytes is quick; from floating point it is not."""
-    return torch.addmm(added, rows.float(), weight).clamp_(0, 255).to(torch.int16)
+    exact = np.round(change * _STEP) / _STEP
+    return torch.from_numpy(cv2.transform(image.permute(1, 2, 0).numpy(), exact)).permute(2, 0, 1)
