@@ -208,7 +208,7 @@ class Maker:
         value = rng.choice(
             (misspelt(rng, rng.choice(self.choices[group])), rng.choice(self.choices[other]), "none", "[]")
         )
-        if value in self.choices[group] or not value or (value == "[]" and group == "heads"):
+        if value in self.choices[group] or not value or (value == "[]" and group in ("heads", "insight")):
             return self.wrong_choice(rng)
         return f"{group}={value}", group
 
@@ -238,9 +238,10 @@ class Maker:
         return (f"{key.path}._target_={new}", "_target_") if new != old else self.target(rng)
 
     def path(self, rng: random.Random) -> tuple[str, str]:
+        drawn = " dataset.generate=null" if "generate" in self.cfg.dataset else ""
         return rng.choice(
             (
-                ("dataset.root=nowhere dataset.generate=null", "dataset.root"),
+                (f"dataset.root=nowhere{drawn}", "dataset.root"),
                 ("backbone.weights=none.pth", "backbone.weights"),
                 ("trainer.resume=nowhere", "trainer.resume"),
                 ("hydra.run.dir=/proc/x", "hydra.run.dir"),

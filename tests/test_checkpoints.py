@@ -7,6 +7,7 @@ import errno
 import os
 import pickle
 import random
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,9 +80,40 @@ def test_whatever_is_read_is_whole(tmp_path: Path) -> None:
             assert torch.equal(checkpoints.read(path)["state_dict"]["weight"], GOOD["state_dict"]["weight"])
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"weights": torch.zeros(1)}])
-def test_a_file_of_another_program(tmp_path: Path, content: Any) -> None:
-    with pytest.raises(CheckpointError, match="is no checkpoint of vjo-train: it holds no state_dict"):
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_hostile_bytes_under_right_checksums_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "x.ckpt")
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    rng, told = random.Random(0), []
+    for _ in range(300):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, part in parts.items():
+                changed = bytearray(part)
+                if name.endswith("data.pkl"):
+                    for _ in range(rng.randint(1, 3)):
+                        changed[rng.randrange(len(changed))] = rng.randrange(256)
+                    del changed[rng.choice([len(changed), rng.randrange(len(changed))]) :]
+                archive.writestr(name, bytes(changed))
+        try:
+            checkpoints.read(path)
+        except CheckpointError as error:
+            told.append(str(error))
+    assert len(told) > 200
+    assert all(message.startswith(f"{path} is ") for message in told)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ([1, 2], "it holds no state_dict"),
+        ({"weights": torch.zeros(1)}, "it holds no state_dict"),
+        ({"state_dict": {"weight": torch.zeros(1)}}, "it holds no batches"),
+        ({"state_dict": {"weight": 1}, "batches": 3}, "weight in its state_dict is no tensor"),
+    ],
+)
+def test_a_file_of_another_program(tmp_path: Path, content: Any, told: str) -> None:
+    with pytest.raises(CheckpointError, match=f"is no checkpoint of vjo-train: {told}"):
         checkpoints.read(save(tmp_path / "x.ckpt", content))
 
 

@@ -163,7 +163,7 @@ def test_a_signal_twice_stops_at_once(cache: Path, tmp_path: Path, caplog: pytes
         run.train(struck(cache, tmp_path, at=at))
     assert at.seen == 2
     assert not (tmp_path / "checkpoints/last.ckpt").exists()
-    assert "Stopped at once (SIGINT)." in caplog.text
+    assert "Stopped at once (SIGINT), before the first checkpoint." in caplog.text
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "handlers are given back"
 
 

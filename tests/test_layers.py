@@ -16,7 +16,7 @@ PACKAGE = ROOT / "src" / "vjo_train"
 
 LAYERS = (
     {"errors"},
-    {"types", "geometry", "signatures", "values", "files", "average_precision", "records", "agreement"},
+    {"types", "geometry", "signatures", "values", "files", "average_precision", "records", "agreement", "unpickling"},
     {"schema", "runs", "places", "onnxfile", "contradictions"},
     {"data", "backbones", "sharing", "weighting", "schedules", "metrics", "optimizers", "lr_schedules"},
     {"heads", "losses", "step_log"},

@@ -144,6 +144,28 @@ def test_a_run_stopped_inside_an_epoch_goes_on_bit_equal(cache: Path, tmp_path: 
     assert_same_run(whole, cut)
 
 
+def test_a_run_stopped_in_a_validation_and_in_the_test_goes_on_bit_equal(
+    cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Terminate(pl.Callback):
+        def on_validation_start(self, trainer: pl.Trainer, *_: Any) -> None:
+            if trainer.current_epoch == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        def on_test_start(self, *_: Any) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    whole, cut = train(cache, tmp_path / "whole"), tmp_path / "cut"
+    for told in ("Stopped; ", "Stopped at once (SIGTERM); "):
+        job = build.job(config(cache, ["trainer.resume=auto"]), cut)
+        job.callbacks.append(Terminate())
+        with pytest.raises(Stopped):
+            run.train(job)
+        assert f"{told}the same command with hydra.run.dir='{cut}' trainer.resume=auto goes on" in caplog.text
+    train(cache, cut, "trainer.resume=auto")
+    assert_same_run(whole, cut)
+
+
 def test_a_finished_run_that_is_started_again_keeps_its_results(cache: Path, tmp_path: Path) -> None:
     """Its last epoch was cut short by `max_steps`; `results.json` was lost."""
     once = train(cache, tmp_path / "once", "trainer.max_steps=6", "dataset.val_split=null")
@@ -230,13 +252,18 @@ def test_a_checkpoint_of_another_network_is_named(cache: Path, tmp_path: Path) -
         build.evaluate(config(cache, ["neck.channels=32"]), tmp_path, folder / "checkpoints/last.ckpt")
 
 
-@pytest.mark.parametrize("weighting", [["weighting=pcgrad"], META], ids=["pcgrad", "meta"])
+FEW = ["dataset.generate.val=1", "dataset.generate.test=1"]
+
+
+@pytest.mark.parametrize("weighting", [["weighting=pcgrad", *FEW], META], ids=["pcgrad", "meta"])
 def test_two_ranks_are_one_process(cache: Path, tmp_path: Path, weighting: list[str]) -> None:
     """The same global batches by one process and by two; GroupNorm, since BatchNorm looks at a rank's own images.
 
-    Two steps: the rounding of sums in another order, 3e-8 after one step, grows with every further one.
+    With a single image to validate and to test, the second rank has none. Two steps: the rounding of sums in another
+    order, 3e-8 after one step, grows with every further one.
     """
-    common = ["backbone.norm=group", "trainer.max_steps=2", "heads.classification.dropout=0", *weighting]
+    exact = ["trainer.precision=32-true", "heads.classification.dropout=0"]
+    common = ["backbone.norm=group", "trainer.max_steps=2", *exact, *weighting]
     one = train(cache, tmp_path / "one", *common)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     place = [f"dataset.cache_dir={cache}", f"hydra.run.dir={tmp_path / 'two'}"]
@@ -249,7 +276,8 @@ def test_two_ranks_are_one_process(cache: Path, tmp_path: Path, weighting: list[
     a, b = weights(one), weights(tmp_path / "two")
     for name, value in a.items():
         torch.testing.assert_close(value, b[name], atol=2e-5, rtol=1e-4, msg=lambda m, name=name: f"{name}: {m}")
-    seen = [
-        read_results(folder / "results.json").training["train/detection/images"] for folder in (one, tmp_path / "two")
-    ]
+    results = [read_results(folder / "results.json") for folder in (one, tmp_path / "two")]
+    seen = [found.training["train/detection/images"] for found in results]
     assert seen[0] == seen[1] > 0
+    assert results[0].metrics == pytest.approx(results[1].metrics, abs=1e-3, nan_ok=True)
+    assert rows(one)[0].keys() == rows(tmp_path / "two")[0].keys()

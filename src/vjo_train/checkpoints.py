@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import nn
 from vjo_train import runs
 from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.files import replacing
+from vjo_train.unpickling import read_plain, reason
 
 log = logging.getLogger("vjo_train")
 
@@ -113,25 +114,18 @@ def read(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums
             part = archive.testzip()
-        if part is not None:
-            raise CheckpointError(f"{path} is damaged (wrong checksum of {part}).")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} is refused: it holds more than plain data ({_reason(error)}), and reading it could run code."
-        ) from error
-    except (RuntimeError, EOFError, ValueError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise CheckpointError(f"{path} is damaged or no checkpoint ({_reason(error)}).") from error
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise CheckpointError(f"{path} is no checkpoint of vjo-train: it holds no state_dict.")
+    except (RuntimeError, EOFError, ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise CheckpointError(f"{path} is damaged or no checkpoint ({reason(error)}).") from error
+    if part is not None:
+        raise CheckpointError(f"{path} is damaged (wrong checksum of {part}).")
+    content = read_plain(path)
+    checkpoint: dict[str, Any] = content if isinstance(content, dict) else {}
+    for key, kind in (("state_dict", dict), ("batches", int)):
+        if not isinstance(checkpoint.get(key), kind):
+            raise CheckpointError(f"{path} is no checkpoint of vjo-train: it holds no {key}.")
+    if odd := next((name for name, value in checkpoint["state_dict"].items() if not torch.is_tensor(value)), None):
+        raise CheckpointError(f"{path} is no checkpoint of vjo-train: {odd} in its state_dict is no tensor.")
     return checkpoint
-
-
-def _reason(error: Exception) -> str:
-    """The line of torch's message that says what is wrong, without its advice on trusting files."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    chosen = next((line for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0])
-    return chosen.partition(" was not an allowed")[0].rstrip(".")
 
 
 def restore(module: nn.Module, path: Path) -> None:

@@ -7,11 +7,13 @@ import signal
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+
+from vjo_train import runs
 
 log = logging.getLogger("vjo_train")
 
@@ -81,12 +83,15 @@ class Interruption(pl.Callback):
         """Whether any rank was asked to stop; all ranks must call this at the same places."""
         return trainer.strategy.reduce_boolean_decision(self._asked, all=False)
 
-    def _stop(self) -> None:
+    def _stop(self) -> NoReturn:
+        log.warning("Stopped; %s goes on from here.", self._same_command())
+        raise Stopped(130)
+
+    def _same_command(self) -> str:
         key, folder = "hydra.run.dir", str(self.path.parent.parent)
         if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
             key, folder = "hydra.sweep.dir", str(Path(HydraConfig.get().sweep.dir).absolute())
-        log.warning("Stopped; the same command with %s='%s' trainer.resume=auto goes on from here.", key, folder)
-        raise Stopped(130)
+        return f"the same command with {key}='{folder}' trainer.resume=auto"
 
     def _listen(self) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -100,7 +105,10 @@ class Interruption(pl.Callback):
     def _ask(self, number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
         if self._asked or not self._training:
-            log.warning("Stopped at once (%s).", name)
+            if any(path.is_file() for path in runs.last_checkpoints(self.path.parent.parent)):
+                log.warning("Stopped at once (%s); %s goes on from the last checkpoint.", name, self._same_command())
+            else:
+                log.warning("Stopped at once (%s), before the first checkpoint.", name)
             raise Stopped(130)
         self._asked = True
         log.warning("Stopping after this step (%s); once more to stop at once.", name)

@@ -336,6 +336,8 @@ class MultiTaskModule(StepLog):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Any]]:
         """Collects predictions and losses of a batch of the validation split; returns the predictions by task."""
+        if not len(batch):  # of a rank without images
+            return {task: [] for task in self.tasks}
         outputs = self(batch.images)
         predictions = {task: self.head(task).decode(output, batch) for task, output in outputs.items()}
         for task, output in outputs.items():
@@ -364,6 +366,8 @@ class MultiTaskModule(StepLog):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Collects the predictions for a batch of the split that is tested."""
+        if not len(batch):  # of a rank without images
+            return
         for task, predictions in self.predict(batch).items():
             self._metrics[task].update(predictions, batch.originals)
             labelled = [self.head(task).labelled(target) for target in batch.originals]

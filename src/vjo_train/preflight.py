@@ -130,9 +130,10 @@ def _sweep(composer: Composer, overrides: list[str]) -> Checked:
         _check_run(cfg, TrainConfig)
         if added:
             compared.append(comparing.planned(cfg))
-        if cfg.trainer.devices * cfg.trainer.num_nodes > 1:
+        many = "devices" if cfg.trainer.devices > 1 else "num_nodes"
+        if cfg.trainer[many] > 1:
             raise ConfigError(
-                f"trainer.devices={cfg.trainer.devices} with -m: each process would start the whole sweep again. "
+                f"trainer.{many}={cfg.trainer[many]} with -m: each process would start the whole sweep again. "
                 "Start each run by torchrun, such as: torchrun --nproc-per-node=2 $(which vjo-train) ..."
             )
     comparing.check_folders(compared)

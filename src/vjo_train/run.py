@@ -131,7 +131,7 @@ def _test(
     start = time.perf_counter()
     (metrics,) = trainer.test(module, datamodule=job.data, verbose=False)
     seconds = time.perf_counter() - start
-    batch = next(iter(job.data.test_dataloader()), None)
+    batch = next(iter(job.data.test_dataloader()))
     module.to(trainer.strategy.root_device).eval()
     figures = {name: value for insight in job.insights for name, value in insight.figures().items()}
     scalars = {name: float(value) for name, value in metrics.items()} | dict(training) | figures
@@ -161,7 +161,7 @@ def _test(
         data_wait=throughput.run.data_wait,
         parameters=sum(p.numel() for p in (*module.sharing.parameters(), *module.heads.parameters())),
         test_seconds=seconds,
-        inference_images_per_second=math.nan if batch is None else inference_speed(module, batch),
+        inference_images_per_second=inference_speed(module, batch) if len(batch) else math.nan,
         skipped=job.data.skipped,
         counts=_counts(job.data, bool(training)),
     )
@@ -169,9 +169,8 @@ def _test(
         # The results last: a run that has them is finished.
         if module.records:
             write_atomically(job.output / records.FILE, records.to_bytes(module.records))
-        if batch is not None:
-            _draw(job, batch)
-            write_examples(job.output, module, job.data, batch.ids, module.records)
+        _draw(job, batch)
+        write_examples(job.output, module, job.data, batch.ids, module.records)
         write_results(job.output / runs.RESULTS, results)
         console = Console()
         console.print(per_class_table(results.per_class, width=console.width))

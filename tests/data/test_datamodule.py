@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -186,6 +188,17 @@ def test_ranks_split_training_and_evaluation(shapes_root, tmp_path):
     odd.trainer = Second()
     with pytest.raises(ConfigError, match=r"dataset\.batch_size: found 9 for 2 ranks; must be a multiple"):
         odd.train_dataloader()
+
+
+def test_signals_that_reach_the_whole_group_leave_the_loading_processes_alone(shapes_root, tmp_path):
+    loader = make(shapes_root, tmp_path, workers=1).train_dataloader()
+    batches = iter(loader)
+    next(batches)
+    (worker,) = loader._iterator._workers
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        os.kill(worker.pid, number)
+    assert len([*batches, *loader]) == 2 * len(loader) - 1
+    assert worker.is_alive()
 
 
 def test_targets_agree_with_the_picture(shapes_root, tmp_path):

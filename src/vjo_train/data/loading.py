@@ -259,9 +259,10 @@ class _Raising:
 
 
 def _outlive_signals(worker: int) -> None:
-    """Ctrl-C and SIGTERM often reach the whole group; the main process needs its workers to finish the step."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """What asks a run to stop often reaches the whole group; the main process needs its workers to finish the step."""
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -269,7 +270,10 @@ def _as_it_is(batch: Any) -> Any:
 
 
 class Rows(Sampler[Turn]):
-    """Images in their order, `batch_size` at a time; rank r of w takes `rows[r::w]`, none twice."""
+    """Images in their order, `batch_size` at a time; rank r of w takes `rows[r::w]`, none twice.
+
+    A further rank for which there is none takes one batch without images: all must meet where figures are summed.
+    """
 
     def __init__(
         self, rows: npt.NDArray[np.int64], tasks: tuple[str, ...], batch_size: int, rank: int, world: int
@@ -278,6 +282,8 @@ class Rows(Sampler[Turn]):
         self._turns = [
             Turn(-1, tasks, tuple(draws[start : start + batch_size])) for start in range(0, len(draws), batch_size)
         ]
+        if rank and not draws:
+            self._turns = [Turn(-1, tasks, ())]
 
     def __iter__(self) -> Iterator[Turn]:
         return iter(self._turns)
