@@ -7,6 +7,7 @@ import errno
 import os
 import pickle
 import random
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -132,6 +133,11 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
     assert (found[0], found[1]["name"]) == (previous, "first")
     assert f"{last} is damaged" in caplog.text
     assert "Taking the one before it." in caplog.text
+    checkpoints.set_aside_damaged(tmp_path, previous)
+    assert sorted(path.name for path in last.parent.iterdir()) == ["last-damaged.ckpt", "last-previous.ckpt"]
+    save(last, {**GOOD, "name": "third"})
+    checkpoints.set_aside_damaged(tmp_path, last)
+    assert [checkpoints.read(path)["name"] for path in (last, previous)] == ["third", "first"], "no good one is lost"
     last.unlink()  # killed between the two renamings
     found = checkpoints.resumed(str(tmp_path), tmp_path / "elsewhere")
     assert found is not None
@@ -202,12 +208,15 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(
     assert [checkpoints.read(path)["name"] for path in (last, previous)] == ["third", "second"]
 
 
-@pytest.mark.parametrize("asked", [Stopped(130), KeyboardInterrupt()], ids=["signal", "keyboard"])
-def test_stopped_at_once_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: BaseException) -> None:
+DIED = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+
+@pytest.mark.parametrize("asked", [Stopped(130), KeyboardInterrupt(), DIED], ids=["signal", "keyboard", "worker"])
+def test_ended_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: BaseException) -> None:
     last, _ = runs.last_checkpoints(tmp_path)
     save(last)
     monkeypatch.setattr("vjo_train.files.os.fdopen", failing_after(1000, asked))
-    with pytest.raises(type(asked)):
+    with pytest.raises(type(asked), match=re.escape(str(asked))):
         save(last)
     assert checkpoints.read(last)["name"] == "good"
     assert [path.name for path in last.parent.iterdir()] == ["last.ckpt"]

@@ -49,6 +49,9 @@ def test_check_tells_by_its_status_whether_a_run_would_stop(command: Command) ->
     content = json.loads(Path("seen/check.json").read_text())
     assert content["counts"]["unreadable image"] == 1
     assert [fault["where"] for fault in content["faults"] if fault["fatal"]] == ["000000.jpg"]
+    Path("drawn/Annotations/000001.xml").write_text("<annotation>")
+    _, out, _ = command("vjo-data", "check", *SMALL, "dataset.root=drawn", "output=again")
+    assert "Images checked: 16. Faults that would stop a run: 2, " in out, "one report of all"
 
 
 MISTAKES = [

@@ -41,12 +41,11 @@ class DurableIO(TorchCheckpointIO):
         try:
             with replacing(place, backup=previous if place.name == last.name else None) as file:
                 torch.save(checkpoint, file)
-        except (OSError, RuntimeError) as error:  # torch hides the OSError of its file behind a RuntimeError
-            cause = error if isinstance(error, OSError) else error.__context__
-            if isinstance(cause, SystemExit | KeyboardInterrupt):  # asked to stop at once while it was writing
+        except (OSError, RuntimeError) as error:
+            # torch hides what its file raised behind a RuntimeError of its own.
+            cause = error if isinstance(error, OSError) else error.__context__ or error
+            if not isinstance(cause, OSError):  # asked to stop at once, or a loading process died, while it was writing
                 raise cause from None
-            if not isinstance(cause, OSError):
-                raise
             raise CheckpointError(
                 f"{place} could not be written ({cause.strerror}). {newest(place.parent.parent)}"
             ) from error
@@ -103,6 +102,18 @@ def resumed(resume: str | None, output: Path) -> tuple[Path, dict[str, Any]] | N
         except CheckpointError as error:
             log.warning("%s Taking the one before it.", error)
     return oldest, read(oldest)
+
+
+def set_aside_damaged(output: Path, taken: Path) -> None:
+    """Renames a run's damaged `last.ckpt` where the one before it was taken, whose place it would get at the next save.
+
+    Args:
+        output: the run's folder.
+        taken: the checkpoint that the run goes on from.
+    """
+    last, previous = runs.last_checkpoints(output)
+    if last.is_file() and previous.is_file() and taken.samefile(previous):
+        last.replace(last.with_name("last-damaged.ckpt"))
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def explained(data: DataModule, output: Path) -> Iterator[None]:
                 f"{checkpoints.newest(output)}"
             ) from error
         if torch.distributed.is_initialized() and _RANK.search(text):
-            reason = text.splitlines()[0]
+            reason = text.splitlines()[0].partition(". This is typically")[0]  # what follows is gloo's advice
             raise ResourceError(
                 f"Another process of this run ended ({reason}); what it said itself tells why. "
                 f"{checkpoints.newest(output)}"

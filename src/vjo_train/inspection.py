@@ -72,11 +72,9 @@ def check(data: DataModule, output: Path) -> int:
 
 
 def _faults(data: DataModule) -> tuple[list[faults.Fault], int]:
-    """All faults, and how many images were looked at; none where annotations or lists are broken already."""
-    found = faults.broken_annotations(data.root, data.classes)
-    if found:
-        return found, 0
-    parts, found = faults.splits(data)
+    """All faults, and how many images were looked at: those in readable lists whose annotation is sound."""
+    parts, broken = faults.splits(data)
+    found = faults.broken_annotations(data.root, data.classes) + broken
     if not parts:
         return found, 0
     rows = np.unique(np.concatenate(list(parts.values())))

@@ -105,6 +105,8 @@ def fit(job: Job, throughput: Throughput) -> pl.Trainer:
     del going_on  # it is as large as the network
     if trainer.is_global_zero:
         remove_drafts(job.output)
+        if resume is not None:
+            checkpoints.set_aside_damaged(job.output, resume)
     with explained(job.data, job.output):
         trainer.fit(job.module, datamodule=job.data, ckpt_path=resume, weights_only=True)
     return trainer

@@ -181,8 +181,9 @@ class DataModule(pl.LightningDataModule):
         self._ram = ram
 
     def take_as_sound(self) -> None:
-        """Takes all images with an annotation for sound, for those who look into the files themselves."""
-        self._verdicts = {str(name): "" for name in self.index.ids}
+        """Takes all images whose annotation can be read for sound, for those who look into the files themselves."""
+        broken = dict(zip(self.index.faulty.tolist(), self.index.faults.tolist(), strict=True))
+        self._verdicts = {str(name): broken.get(row, "") for row, name in enumerate(self.index.ids)}
 
     def _judge(self, splits: Sequence[str]) -> None:
         """Looks into the files of the images of some lists that were not looked into yet."""

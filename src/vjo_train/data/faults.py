@@ -70,7 +70,9 @@ def broken_annotations(root: Path, classes: Sequence[str]) -> list[Fault]:
 
 
 def splits(data: DataModule) -> tuple[dict[str, Rows], list[Fault]]:
-    """The images by what they are for (`train`, `val`, `test`), broken ones too, and the lists that cannot be read."""
+    """The images with a sound annotation by what they are for (`train`, `val`, `test`), whatever their other files are
+    like, and the lists that cannot be read.
+    """
     data.take_as_sound()
     wanted: dict[str, Callable[[], Rows]] = {
         "train": lambda: data.train_rows,
