@@ -20,7 +20,7 @@ import torch
 
 from tests.test_files import HOLD
 from tests.test_run import SMALL, assert_same_run, config, train
-from vjo_train import build, run
+from vjo_train import build, cli, run
 from vjo_train.errors import DataError, NumericsError, ResourceError
 from vjo_train.faults import explained
 from vjo_train.interruption import Stopped
@@ -75,6 +75,15 @@ def test_a_full_disk_is_told_in_one_line_and_other_errors_stay_what_they_are(tmp
     for other in (PermissionError(errno.EACCES, "no"), RuntimeError("size mismatch"), ZeroDivisionError()):
         with pytest.raises(type(other)), explained(None, tmp_path):  # type: ignore[arg-type]
             raise other
+
+
+def test_a_full_disk_is_told_by_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    def fill() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    assert cli._guard("vjo-data", fill) == 2
+    said = "vjo-data: error: A file: could not be written (No space left on device). Make room.\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_disk_that_fills_up_in_a_run_costs_nothing(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from vjo_train import helppage, runs
 from vjo_train.errors import ConfigError, VjoError
+from vjo_train.files import NO_SPACE
 from vjo_train.places import Place, reserved
 from vjo_train.signatures import nearest
 
@@ -87,6 +88,13 @@ def _guard(command: str, run: Callable[[], None]) -> int:
         print(f"{command}: interrupted", file=sys.stderr)
         _note(logging.WARNING, "interrupted")
         return 130
+    except OSError as error:
+        _note(logging.ERROR, traceback.format_exc())
+        if error.errno not in NO_SPACE or os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"{command}: error: {error.filename or 'A file'}: could not be written ({error.strerror}). Make room.",
+              file=sys.stderr)  # fmt: skip
+        return 2
     except Exception:
         _note(logging.ERROR, traceback.format_exc())
         raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +12,8 @@ import torch
 from vjo_train import checkpoints
 from vjo_train.data.datamodule import DataModule
 from vjo_train.errors import NumericsError, ResourceError
+from vjo_train.files import NO_SPACE
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
 _NO_MEMORY = re.compile(r"can't allocate memory|out of memory", re.IGNORECASE)
 _WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? (\d+)[^)]*\) (.*)")
 _RANK = re.compile(r"gloo/transport|Connection closed by peer|Connection reset by peer|NCCL", re.IGNORECASE)
@@ -39,10 +38,11 @@ def explained(data: DataModule, output: Path) -> Iterator[None]:
     except MemoryError as error:
         raise ResourceError(_no_memory("of the machine")) from error
     except OSError as error:
-        if error.errno not in _NO_SPACE:
+        if error.errno not in NO_SPACE:
             raise
         raise ResourceError(
-            f"{error.filename or output}: could not be written ({error.strerror}). Make room, then go on with "
+            f"{error.filename or f'A file in {output} or in dataset.cache_dir'}: could not be written "
+            f"({error.strerror}). Make room, then go on with "
             f"trainer.resume=auto. {checkpoints.newest(output)}"
         ) from error
     except RuntimeError as error:

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 LOCK = ".lock"
 """The lock file of a folder that one process has to itself."""
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
+"""The numbers of the OSError of a full disk."""
 _DRAFT = ".tmp"
 _HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 _UNKNOWN = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
