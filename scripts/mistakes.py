@@ -246,7 +246,7 @@ class Maker:
                 ("trainer.resume=nowhere", "trainer.resume"),
                 ("hydra.run.dir=/proc/x", "hydra.run.dir"),
                 ("hydra.run.dir=picture.png/x", "hydra.run.dir"),
-                ("dataset=voc", "dataset.root"),
+                ("dataset=voc", "dataset."),
                 ("dataset=voc dataset.root=nowhere dataset.classes=[a]", "dataset.root"),
                 ("dataset=voc dataset.root=picture.png dataset.classes=[a]", "dataset.root"),
                 ("dataset=voc dataset.root=.", "dataset.classes"),
@@ -264,7 +264,8 @@ class Maker:
         make = rng.choice(makers)
         text, named = make(rng)
         words = (*self.words, *(text.split() if make == self.path else [text]))
-        if rng.random() < 0.1 and not text.startswith("hydra.run.dir"):  # a sweep does not look at that
+        # A sweep does not look at the first, and what is no value may be several.
+        if rng.random() < 0.1 and not text.startswith("hydra.run.dir") and make != self.syntax:
             words = ("-m", *words, "seed=1,2")
         return Mistake(make.__name__.replace("_", " "), "vjo-train", words, (named, text))
 

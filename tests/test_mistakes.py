@@ -88,6 +88,8 @@ PATHS = [
     ),
     ("trainer.resume=nowhere", "trainer.resume: found 'nowhere', which does not exist; must be auto or a path."),
     ("hydra.run.dir=file/run", "hydra.run.dir: 'file/run' cannot be made or written to (Not a directory)."),
+    ("hydra.run.dir=${nothing}", "hydra.run.dir: Interpolation key 'nothing' not found."),
+    ("-m ~name seed=1,2", "hydra.sweep.dir: Interpolation key 'name' not found."),
     ("hydra.run.dir=/proc/none", "hydra.run.dir: '/proc/none' cannot be made or written to ("),
     ("-cd nowhere", "--config-dir: found 'nowhere', which is no folder."),
 ]

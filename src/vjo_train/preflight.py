@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from vjo_train import comparing, contradictions, onnxfile, runs
 from vjo_train.composing import Composer
@@ -93,7 +94,7 @@ def training(composer: Composer, overrides: list[str], multirun: bool) -> Checke
         return Checked(None)
     if cfg.trainer.get("resume") == "auto" and not given and (found := _unfinished(cfg)) is not None:
         return Checked(Place("hydra.run.dir", found, new=False))
-    return Checked(Place("hydra.run.dir", Path(cfg.hydra.run.dir), new=not given))
+    return Checked(Place("hydra.run.dir", _folder(cfg, "hydra.run.dir"), new=not given))
 
 
 def _later_process(several: bool) -> bool:
@@ -113,7 +114,7 @@ def _sweep(composer: Composer, overrides: list[str]) -> Checked:
         raise ConfigError("-m: a sweep cannot run inside torchrun; start torchrun once for each run.")
     # A comparison's folder holds the runs that it has finished and goes on with.
     new = master.get("compare") is None and not _given(composer, overrides, key)
-    place = Place(key, Path(master.hydra.sweep.dir), new)
+    place = Place(key, _folder(master, key), new)
     if "BasicSweeper" not in master.hydra.sweeper._target_:
         return Checked(place)  # another sweeper decides as it goes; each of its runs is checked when it starts
     added = []
@@ -225,6 +226,18 @@ def _near(path: str) -> str:
     return hint or f" (looked in {Path.cwd()})."
 
 
+def _folder(cfg: DictConfig, key: str) -> Path:
+    """The folder that a key of Hydra names, which is mostly made of other keys.
+
+    Raises:
+        ConfigError: one of those is not there.
+    """
+    try:
+        return Path(OmegaConf.select(cfg, key))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{key}: {str(error).splitlines()[0].rstrip('.')}.") from error
+
+
 def _check_writable(folder: Path, key: str = "hydra.run.dir") -> None:
     """Refuses a folder that cannot be made."""
     there = next(parent for parent in [folder, *folder.parents, *folder.absolute().parents] if parent.exists())
@@ -234,7 +247,7 @@ def _check_writable(folder: Path, key: str = "hydra.run.dir") -> None:
 
 def _unfinished(cfg: DictConfig) -> Path | None:
     """The run that `trainer.resume=auto` goes on with, and a word on it."""
-    folder = Path(cfg.hydra.run.dir).parent
+    folder = _folder(cfg, "hydra.run.dir").parent
     found = runs.unfinished(folder, cfg)
     if found is None:
         print(f"trainer.resume=auto: no unfinished run with this config in {folder}; starting anew.")
@@ -258,7 +271,7 @@ def evaluation(composer: Composer, overrides: list[str], config_dir: str | None,
         _check_of_run(cfg, EVAL, classes)
         check_data(cfg)
     new = not _given(composer, overrides, "hydra.run.dir")
-    return rest, Place("hydra.run.dir", Path(cfg.hydra.run.dir), new) if check_run else None
+    return rest, Place("hydra.run.dir", _folder(cfg, "hydra.run.dir"), new) if check_run else None
 
 
 def prediction(composer: Composer, overrides: list[str], config_dir: str | None, check_run: bool = True) -> Prepared:
@@ -295,7 +308,7 @@ def dataset(composer: Composer, overrides: list[str]) -> None:
     cfg = composer.compose(overrides)
     _check_schema(cfg, DataConfig)
     check_data(cfg)
-    _check_writable(Path(cfg.hydra.run.dir), "output")
+    _check_writable(_folder(cfg, "hydra.run.dir"), "output")
 
 
 def _over_run(
