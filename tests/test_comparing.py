@@ -116,3 +116,9 @@ def test_mistakes(command: Callable[..., Answer], words: str, message: str) -> N
 def test_the_estimate_takes_a_case_by_its_own_runs_and_an_unknown_one_by_the_mean() -> None:
     times = {"equal": [100.0, 140.0], "pcgrad": [300.0]}
     assert comparing.estimated_seconds(["equal", "pcgrad", "dwa"], times) == 120 + 300 + (120 + 300) / 2
+
+
+def test_another_data_set_takes_nothing_from_the_drawn_one(here: Path) -> None:
+    words = ["dataset=voc2007", "dataset.root=VOCdevkit"]
+    alone, compared = (Composer("train").compose([*words, *more]).dataset for more in ([], ["experiment=compare"]))
+    assert compared == alone
