@@ -97,6 +97,7 @@ SWEEPS = [
     ("-m weighting=equal,dva", "weighting=dva: no such choice; did you mean 'dwa'?"),
     ("-m seed=1,x", "seed: found 'x' (text); must be a whole number"),
     ("-m seed=1,2 trainer.devices=2", "trainer.devices=2 with -m: each process would start the whole sweep again."),
+    ("-m seed=1,2 --cfg job", "-m and --cfg: found together; only one of -m, --run, --cfg, --info is allowed."),
     ("-m seed=interval(1,2)", "does not support sweep type"),
 ]
 PAIRS = [

@@ -356,7 +356,7 @@ def _parse_flags() -> argparse.Namespace:
     """The process's arguments as Hydra's own parser reads them.
 
     Raises:
-        ConfigError: an unknown flag.
+        ConfigError: an unknown flag, or two that contradict each other.
     """
     from hydra._internal.utils import get_args_parser
 
@@ -366,7 +366,11 @@ def _parse_flags() -> argparse.Namespace:
         raise ConfigError(f"{message}. Settings are given as key=value, after flags such as -m; see --help.")
 
     parser.error = fail  # type: ignore[method-assign]
-    return parser.parse_args()
+    args = parser.parse_args()
+    kinds = {"-m": args.multirun, "--run": args.run, "--cfg": args.cfg, "--info": args.info}
+    if len(asked := [flag for flag, given in kinds.items() if given]) > 1:
+        raise ConfigError(f"{' and '.join(asked)}: found together; only one of {', '.join(kinds)} is allowed.")
+    return args
 
 
 def _runs(args: argparse.Namespace) -> bool:
