@@ -2,7 +2,7 @@
 
     python scripts/fuzz_data.py --cases 2000 --json fuzz.json
 
-Each case must end in one of two ways: the data set is served whole, or a DataError names the broken file. Anything
+Each case must end in one of two ways: the data set is served whole, or an error of ours names the broken file. Anything
 else is a failure: another exception, a message without the file's name, boxes that are not finite, more than
 `PATIENCE` seconds, or a changed file. Exit status 1 if there is one.
 """
@@ -31,7 +31,7 @@ from rich.table import Table
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.shapes import CLASSES, Shapes
 from vjo_train.data.transforms import Augment
-from vjo_train.errors import DataError
+from vjo_train.errors import VjoError
 from vjo_train.schedules.joint import Joint
 
 PATIENCE = 20
@@ -164,7 +164,7 @@ def serve(root: Path, cache: Path) -> None:
 
     Raises:
         ValueError: boxes that are not finite.
-        DataError: see the data module.
+        VjoError: see the data module.
     """
     data = DataModule(
         root=str(root), classes=list(CLASSES), split="train", val_split="val", val_fraction=0.0, test_split="test",
@@ -208,7 +208,7 @@ def judge(root: Path, cache: Path, path: Path) -> tuple[str, str]:
         with limited(PATIENCE):
             serve(root, cache)
         said = ("served", "")
-    except DataError as error:
+    except VjoError as error:  # a ConfigError where lists now have images in common
         named = path.name in str(error) or path.stem in str(error)
         said = ("refused" if named else "failed", str(error))
     except Exception:
