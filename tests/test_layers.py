@@ -38,7 +38,13 @@ TORCH_FREE = {
     *("errors", "files", "signatures", "values", "average_precision", "records", "schema", "runs", "places"),
     *("agreement", "contradictions", "onnxfile", "composing", "helppage", "comparing", "preflight", "cli"),
 }
-RENAMED = {"PIL": "pillow", "yaml": "pyyaml", "hydra": "hydra-core", "lightning_fabric": "pytorch-lightning"}
+RENAMED = {
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "hydra": "hydra-core",
+    "lightning_fabric": "pytorch-lightning",
+    "cv2": "opencv-python-headless",
+}
 
 
 def files() -> list[Path]:

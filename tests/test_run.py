@@ -109,7 +109,7 @@ def test_a_run_leaves_its_files_and_is_evaluated_exactly(cache: Path, tmp_path: 
     assert {(e.task, e.why) for e in found_examples[4:]} == {(t, w) for t in TASKS for w in ("best", "worst")}
     assert all((folder / FOLDER / e.prediction).is_file() and (folder / FOLDER / e.truth).is_file()
                for e in found_examples)  # fmt: skip
-    assert (folder / "report.html").read_text().count("<img ") == 2 * len(found_examples)
+    assert (folder / "report.html").read_text().count("<img ") == 2 * len(found_examples) + 1  # regions.png
     assert (tmp_path / "eval/report.html").is_file()
 
 

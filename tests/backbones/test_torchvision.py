@@ -116,7 +116,10 @@ def test_mistakes_about_weights_are_named(tmp_path: Path) -> None:
         TorchvisionBackbone(name="resnet18", weights="nowhere.pth")
     broken = tmp_path / "broken.pth"
     broken.write_bytes(b"not weights")
-    with pytest.raises(CheckpointError, match=r"broken.pth is no file of weights"):
+    with pytest.raises(CheckpointError, match=r"backbone.weights: .*broken.pth is refused"):
+        TorchvisionBackbone(name="resnet18", weights=str(broken))
+    broken.write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"backbone.weights: .*broken.pth is damaged"):
         TorchvisionBackbone(name="resnet18", weights=str(broken))
     other = tmp_path / "other.pth"
     torch.save(get_model("mobilenet_v3_large", weights=None).state_dict(), other)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from urllib.error import URLError
 
@@ -11,6 +10,7 @@ from torch import nn
 from torchvision.models import get_model_weights, list_models
 
 from vjo_train.errors import CheckpointError, ConfigError
+from vjo_train.unpickling import read_plain
 
 
 def load_weights(model: nn.Module, name: str, weights: str | None) -> None:
@@ -42,10 +42,9 @@ def load_weights(model: nn.Module, name: str, weights: str | None) -> None:
     if not path.is_file():
         raise ConfigError(f"backbone.weights: found {weights!r}, which is no file; give imagenet, a file, or null.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"backbone.weights: {path} is no file of weights that torch loads ({reason}).") from error
+        state = read_plain(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"backbone.weights: {error}") from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise CheckpointError(f"backbone.weights: {path} holds no state dict (name -> tensor) of torchvision's {name}.")
     try:

@@ -234,9 +234,9 @@ def pool_regions(
     bounds = wanted.new_tensor([int(level[1:]) for level in levels[1:]])
     index = (wanted[:, None] >= bounds).sum(1)
     boxes = torch.cat([image[:, None].to(regions), regions], dim=1)
-    pooled = regions.new_zeros(regions.shape[0], features[0].shape[1], resolution, resolution)
-    for at, (level, feature) in enumerate(zip(levels, features, strict=True)):
-        here = (index == at).nonzero(as_tuple=True)[0]
-        part = roi_align(feature.float(), boxes[here], resolution, 1 / stride(level), sampling_ratio=2, aligned=True)
-        pooled = pooled.index_copy(0, here, part)
-    return pooled
+    places = [(index == at).nonzero()[:, 0] for at in range(len(levels))]
+    pooled = [
+        roi_align(feature.float(), boxes[here], resolution, 1 / stride(level), sampling_ratio=2, aligned=True)
+        for level, feature, here in zip(levels, features, places, strict=True)
+    ]
+    return torch.cat(pooled)[torch.cat(places).argsort()]
