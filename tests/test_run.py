@@ -124,6 +124,8 @@ BF16 = ["trainer.precision=bf16-mixed", "heads.detection.levels=[p3,p4,p5]"]
         [],
         ["schedule=alternating", "trainer.ema=0.9", "dataset.workers=2"],
         ["schedule=proportional", "sharing=hierarchical"],
+        ["trainer.max_steps=7"],
+        ["trainer.max_steps=7", "dataset.val_split=null"],
     ],
 )
 def test_a_run_resumed_after_an_epoch_ends_bit_equal(cache: Path, tmp_path: Path, extra: list[str]) -> None:

@@ -23,6 +23,7 @@ from vjo_train.data.datamodule import DataModule
 from vjo_train.early_stopping import Patience
 from vjo_train.faults import explained
 from vjo_train.files import remove_drafts
+from vjo_train.fit_loop import resumable
 from vjo_train.insight.base import Insight
 from vjo_train.interruption import Interruption
 from vjo_train.module import MultiTaskModule
@@ -193,7 +194,7 @@ def _trainer(job: Job, throughput: Throughput, callbacks: list[Callback]) -> pl.
     warnings.filterwarnings("ignore", message=r"You're resuming from a checkpoint that ended before the epoch ended")
     several = settings.devices * settings.num_nodes > 1
     shown = [Progress(job.module.weighting.tasks, throughput)] if settings.progress else []
-    return pl.Trainer(
+    trainer = pl.Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
         num_nodes=settings.num_nodes,
@@ -218,6 +219,7 @@ def _trainer(job: Job, throughput: Throughput, callbacks: list[Callback]) -> pl.
         use_distributed_sampler=False,
         default_root_dir=job.output,
     )
+    return resumable(trainer)
 
 
 def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
