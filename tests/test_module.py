@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from tests import tiny
 from vjo_train.errors import NumericsError
-from vjo_train.module import MultiTaskModule
+from vjo_train.module import MultiTaskModule, all_finite
 from vjo_train.optimizers import SGD, AdamW
 from vjo_train.types import Batch
 from vjo_train.weighting.base import TaskLosses, Weighting
@@ -198,3 +199,10 @@ def test_a_loss_that_is_not_finite_stops_with_task_batch_and_images(tmp_path: Pa
         module.get_parameter("heads.classification.linear.bias").fill_(float("nan"))
     with pytest.raises(NumericsError, match=r"loss of classification is not finite at batch 0 \(images 000000, "):
         fit(module, [tiny.batch()], tmp_path)
+
+
+@pytest.mark.parametrize("odd", [math.inf, -math.inf, math.nan])
+def test_what_is_not_finite_is_found_among_numbers_whose_squares_overflow(odd: float) -> None:
+    large = [torch.full((3,), 1e30), torch.full((2, 2), -1e30)]
+    assert all_finite(large)
+    assert not all_finite([*large, torch.tensor([1.0, odd])])

@@ -399,5 +399,9 @@ class MultiTaskModule(StepLog):
 
 
 def all_finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether every number in `tensors` is finite, by one look at the device."""
-    return bool(torch.nn.utils.get_total_norm(tensors, norm_type=float("inf")).isfinite())
+    """Whether every number in `tensors` is finite, by one look at the device, or two where one is not.
+
+    The root of the sum of squares takes a tenth of the time of the maximum, which decides where that sum overflows.
+    """
+    given = list(tensors)
+    return any(bool(torch.nn.utils.get_total_norm(given, norm_type=kind).isfinite()) for kind in (2.0, float("inf")))
