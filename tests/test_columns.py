@@ -32,7 +32,7 @@ def run(folder: Path, task: str, *overrides: str, checkpoint: bool = True) -> Pa
     OmegaConf.save(cfg, folder / ".hydra" / "config.yaml")
     (folder / "checkpoints").mkdir()
     if checkpoint:
-        torch.save({"state_dict": build.model(cfg).state_dict()}, folder / "checkpoints" / "best.ckpt")
+        torch.save({"state_dict": build.model(cfg).state_dict(), "batches": 1}, folder / "checkpoints" / "best.ckpt")
     return folder
 
 

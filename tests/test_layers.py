@@ -21,7 +21,7 @@ LAYERS = (
     {"data", "backbones", "sharing", "weighting", "schedules", "metrics", "optimizers", "lr_schedules"},
     {"heads", "losses", "step_log"},
     {"module"},
-    {"checkpoints", "early_stopping", "interruption", "precision", "strategy", "compiling", "report"},
+    {"checkpoints", "early_stopping", "interruption", "precision", "strategy", "fit_loop", "compiling", "report"},
     {"faults", "insight", "pages"},
     {"run", "prediction", "export", "inspection"},
     {"build"},
