@@ -74,8 +74,8 @@ class StudyFolder:
 
     @property
     def front(self) -> list[TrialRow]:
-        """The best trial, or those on the Pareto front, best first metric first."""
-        return sorted((trial for trial in self.complete if trial.best), key=lambda trial: -trial.values[0])
+        """The best trial, or those on the Pareto front, in the order of `study.md`."""
+        return sorted((trial for trial in self.complete if trial.best), key=lambda t: [-value for value in t.values])
 
 
 def read_study(folder: Path) -> StudyFolder:

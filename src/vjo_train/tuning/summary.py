@@ -13,6 +13,7 @@ from vjo_train.report.files import write_atomically
 from vjo_train.report.text import figure, markdown
 from vjo_train.tuning import space as spaces
 from vjo_train.tuning.front import dominated, scatter
+from vjo_train.tuning.reading import FIRST, LAST, TRIALS
 from vjo_train.tuning.study import FAULT, FOLDER
 
 SHOWN = 10
@@ -37,7 +38,7 @@ def write_summary(folder: Path, trials: Sequence[FrozenTrial], metrics: Sequence
         metrics: names of what is maximised.
         command: overrides that all trials have in common.
     """
-    write_atomically(folder / "trials.csv", to_csv(trials, metrics))
+    write_atomically(folder / TRIALS, to_csv(trials, metrics))
     write_atomically(folder / "study.md", to_markdown(trials, metrics, command))
     if len(metrics) > 1:
         done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
@@ -50,7 +51,7 @@ def to_csv(trials: Sequence[FrozenTrial], metrics: Sequence[str]) -> str:
     keys = list(dict.fromkeys(key for trial in trials for key in trial.params))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", "best", "folder", "seconds", *metrics, *keys, "fault"])
+    writer.writerow([*FIRST, *metrics, *keys, LAST])
     for trial in trials:
         values = trial.values if trial.state == TrialState.COMPLETE else [""] * len(metrics)
         seconds = "" if trial.duration is None else round(trial.duration.total_seconds(), 1)
