@@ -1,7 +1,8 @@
 """The loader with two processes against what it cannot beat, and against torchvision's reference pipeline.
 
 The pictures are those of `$VJO_SHARED/VOCdevkit` where that variable is set, else drawn shapes with as many pixels as
-500 x 375; the canvas has 512. The limit is decoding and resizing alone, in as many processes, with nothing sent back.
+500 x 375; the canvas has 512. The limit is decoding and resizing alone, in as many processes, with nothing sent back:
+by the functions of vjo-train, and with torchvision's resizing in the place of its own.
 The reference is the augmentation of torchvision's detection reference (Pillow, then transforms v2: distortion of
 colours, zoom out, crop by IoU, flip) with the probabilities of `dataset=voc2007`, resized and padded to the canvas.
 The result beside the seconds is how many images a visit loaded.
@@ -10,17 +11,17 @@ The result beside the seconds is how many images a visit loaded.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -31,6 +32,7 @@ from vjo_train import build
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.decode import read_image
 from vjo_train.data.loading import BatchLoader
+from vjo_train.data.resizing import resize
 from vjo_train.data.transforms import MEAN_COLOUR, Augment
 
 SIDE = 433
@@ -41,7 +43,8 @@ DRAWN = [
     *("dataset.augment.jitter=0.5", "dataset.augment.jitter_strength=0.5", "dataset.augment.zoom_out_max=3"),
 ]
 IMAGES = 640
-LIMIT, OURS, KEPT, REFERENCE = "decode and resize", "vjo-train", "vjo-train cache=ram", "torchvision reference"
+LIMIT, TORCHVISION_LIMIT = "decode and resize", "decode and resize, torchvision"
+OURS, KEPT, REFERENCE = "vjo-train", "vjo-train cache=ram", "torchvision reference"
 
 
 def section(overrides: Sequence[str], folder: Path) -> Section:
@@ -59,16 +62,21 @@ def section(overrides: Sequence[str], folder: Path) -> Section:
         dataset = module.train_dataloader().dataset
         loaders[name] = BatchLoader(dataset, turns, workers=module.workers, pin_memory=False)
     rows = [[draw.image for draw in turn.draws] for turn in turns]
-    for name, dataset in ((LIMIT, _Limit(module)), (REFERENCE, _Reference(module, module.augment))):
+    for name, dataset in (
+        (LIMIT, _Limit(module, resize_ours)),
+        (TORCHVISION_LIMIT, _Limit(module, resize_torchvision)),
+        (REFERENCE, _Reference(module, module.augment)),
+    ):
         loaders[name] = DataLoader(
             dataset, sampler=rows, batch_size=None, num_workers=module.workers, persistent_workers=module.workers > 0
         )
     return Section(
         unit="image",
         result="images",
-        sides={name: partial(all_of, loaders[name]) for name in (LIMIT, OURS, KEPT, REFERENCE)},
+        sides={name: partial(all_of, loaders[name]) for name in (LIMIT, TORCHVISION_LIMIT, OURS, KEPT, REFERENCE)},
         aims=[
             Aim(OURS, LIMIT, round(1 / 0.85, 3)),
+            Aim(OURS, TORCHVISION_LIMIT, round(1 / 0.85, 3)),
             Aim(OURS, REFERENCE, round(1 / 1.5, 3)),
             Aim(KEPT, REFERENCE, round(1 / 3, 3)),
         ],
@@ -96,19 +104,29 @@ def all_of(loader: Iterable[Any]) -> tuple[float, float]:
     return (now() - start) / count, count
 
 
+def resize_ours(image: Tensor, side: int) -> None:
+    """To `side` at most, as pictures are laid on their canvas."""
+    scale = side / max(image.shape[1:])
+    height, width = (max(1, round(length * scale)) for length in image.shape[1:])
+    place = np.empty((height, width, 3), np.uint8)
+    resize(image.permute(1, 2, 0).numpy(), place, (height / image.shape[1], width / image.shape[2]))
+
+
+def resize_torchvision(image: Tensor, side: int) -> None:
+    """To `side` at most."""
+    F.resize(image, None, max_size=side, antialias=True)
+
+
 class _Limit(Dataset[int]):
     """Decodes and resizes, and says how many."""
 
-    def __init__(self, data: DataModule) -> None:
+    def __init__(self, data: DataModule, resized: Callable[[Tensor, int], None]) -> None:
         self.paths = [data.root / "JPEGImages" / f"{name}.jpg" for name in data.index.ids]
-        self.side = data.size
+        self.side, self.resized = data.size, resized
 
     def __getitem__(self, rows: Sequence[int]) -> int:
         for row in rows:
-            image = read_image(self.paths[row])
-            scale = self.side / max(image.shape[1:])
-            size = [max(1, round(length * scale)) for length in image.shape[1:]]
-            interpolate(image[None], size, mode="bilinear", antialias=True)
+            self.resized(read_image(self.paths[row]), self.side)
         return len(rows)
 
 

@@ -5,11 +5,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import interpolate
 from torchvision.ops import box_iou
 from torchvision.transforms.v2 import functional as F
 
 from vjo_train.data import colour
 from vjo_train.data.colour import Jitter
+from vjo_train.data.resizing import resize
 from vjo_train.data.transforms import MEAN_COLOUR, Augment, Picture, generator, letterbox, sample_crop
 
 ALL = {"zoom_out": 0.5, "zoom_out_max": 3.0, "crop": 0.7, "flip": 0.5, "jitter": 0.5, "jitter_strength": 1.0}
@@ -29,7 +31,7 @@ def painted(height: int, width: int, seed: int, objects: int = 3) -> Picture:
         image[:, top:bottom, left:right] = 80 * (number + 1)
         maps[:, top:bottom, left:right] = number + 1
         boxes.append([left, top, right, bottom])
-    return Picture(image, torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), torch.arange(objects), maps)
+    return Picture(image, torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), np.arange(objects), maps)
 
 
 @settings(deadline=None, max_examples=80)
@@ -44,7 +46,7 @@ def test_boxes_stay_inside_and_on_their_masks(height, width, seed):
     assert (after.boxes[:, 0::2] <= w).all()
     assert (after.boxes[:, 1::2] <= h).all()
     assert len(after.kept) == len(after.boxes)
-    assert torch.equal(after.kept, after.kept.sort().values)
+    assert np.array_equal(after.kept, np.sort(after.kept))
     assert (after.maps[:, h:] == 255).all()
     assert (after.maps[:, :, w:] == 255).all()
     margin = max(1.0, scale) + 0.51  # nearest pixels of the mask, and sides rounded to whole pixels
@@ -69,7 +71,7 @@ def test_classes_of_dropped_boxes_vanish_and_all_may():
         after, *_ = letterbox(picture, 32, augment, generator(seed))
         numbers.add(len(after.boxes))
     assert {1, 2, 3} <= numbers
-    tiny = Picture(picture.image, torch.tensor([[5.0, 5.0, 5.5, 5.5]]), torch.tensor([0]), picture.maps)
+    tiny = Picture(picture.image, torch.tensor([[5.0, 5.0, 5.5, 5.5]]), np.array([0]), picture.maps)
     assert len(letterbox(tiny, 32, Augment(zoom_out=0, crop=0, flip=0, jitter=0))[0].boxes) == 0
     assert len(letterbox(tiny, 32)[0].boxes) == 1  # an evaluation loses none
 
@@ -79,7 +81,7 @@ def test_pictures_without_objects_or_of_odd_sizes_pass(size):
     picture = Picture(
         torch.zeros((3, *size), dtype=torch.uint8),
         torch.empty((0, 4)),
-        torch.arange(0),
+        np.arange(0),
         torch.empty((0, *size), dtype=torch.uint8),
     )
     for seed in range(20):
@@ -87,7 +89,7 @@ def test_pictures_without_objects_or_of_odd_sizes_pass(size):
         assert after.image.shape == (3, 32, 32)
         assert after.boxes.shape == (0, 4)
         assert after.maps.shape == (0, 32, 32)
-    boxed = Picture(picture.image, torch.tensor([[0.0, 0.0, size[1], size[0]]]), torch.arange(1), picture.maps)
+    boxed = Picture(picture.image, torch.tensor([[0.0, 0.0, size[1], size[0]]]), np.arange(1), picture.maps)
     for seed in range(20):
         letterbox(boxed, 32, Augment(**ALL), generator(seed))
 
@@ -158,8 +160,8 @@ def test_a_reduced_picture_is_laid_where_the_whole_one_is(reduction, size):
     coarse = torch.nn.functional.avg_pool2d(blocks, reduction)[0].round().to(torch.uint8)
     boxes, maps = torch.tensor([[10.0, 20, 60, 90], [30, 100, 90, 190]]), torch.zeros((1, *size), dtype=torch.uint8)
     maps[:, 20:90, 10:60] = 1
-    whole = Picture(image, boxes, torch.arange(2), maps)
-    reduced = Picture(coarse, boxes, torch.arange(2), maps, reduction)
+    whole = Picture(image, boxes, np.arange(2), maps)
+    reduced = Picture(coarse, boxes, np.arange(2), maps, reduction)
     one, other = (letterbox(picture, 32)[0] for picture in (whole, reduced))
     assert torch.equal(one.boxes, other.boxes)
     assert torch.equal(one.maps, other.maps)
@@ -184,43 +186,66 @@ def test_jitter_is_what_its_factors_say():
     image = torch.from_numpy(rng.integers(60, 160, (3, 31, 47), dtype=np.uint8))
 
     def changed(**factors):
-        return Jitter(**factors)(image).int()
+        return jittered(image, Jitter(**factors)).int()
 
     def off(found, expected):
         return (found - expected).abs().max()
 
-    assert Jitter()(image) is image
+    assert torch.equal(jittered(image, Jitter()), image)
     assert off(changed(brightness=1.3), image * 1.3) <= 1
     assert off(changed(saturation=0.5), F.adjust_saturation(image, 0.5)) <= 2
     grey = F.rgb_to_grayscale(image).int()
     assert off(changed(saturation=0.0), grey) <= 2
-    flat = torch.full((3, 8, 8), 100, dtype=torch.uint8)
-    assert torch.equal(Jitter(contrast=1.7, saturation=0.2, hue=1.1)(flat), flat)  # a grey picture stays as it is
-    assert off(Jitter(contrast=0.0)(image).float(), colour.mean_grey(image)) <= 1
+    flat = torch.full((3, 8, 8), 100, dtype=torch.uint8)  # a grey picture stays as it is
+    assert torch.equal(jittered(flat, Jitter(contrast=1.7, saturation=0.2, hue=1.1)), flat)
+    assert off(changed(contrast=0.0).float(), colour.mean_grey(image.permute(1, 2, 0).numpy())) <= 1
     turned = F.rgb_to_grayscale(changed(hue=1.08).to(torch.uint8)).int()
     assert off(turned, grey) <= 2  # the hue leaves the luma alone
     assert off(changed(hue=1.25).sub(grey), image.int() - grey) > 20
-    assert off(Jitter(hue=0.9)(changed(hue=1.1).to(torch.uint8)).int(), image.int()) <= 3  # and back
+    assert off(jittered(changed(hue=1.1).to(torch.uint8), Jitter(hue=0.9)).int(), image.int()) <= 3  # and back
+
+
+def jittered(image, jitter):
+    """[3, h, w] -> [3, h, w]."""
+    return torch.from_numpy(jitter(image.permute(1, 2, 0).numpy())).permute(2, 0, 1)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 5), (64, 64), (301, 403)])
 def test_colours_change_pixel_by_pixel_in_any_order_of_memory(size):
-    image = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (3, *size), dtype=np.uint8))
+    pixels = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
     change = colour.matrix(Jitter(1.2, 1.4, 0.6, 1.05), 90.0)
     exact = (np.round(change * 1024) / 1024).astype(np.float64)
-    expected = np.einsum("ij,jhw->ihw", exact[:, :3], image.numpy().astype(np.float64)) + exact[:, 3, None, None]
-    expected = torch.from_numpy(np.floor(expected + 0.5).clip(0, 255).astype(np.uint8))
-    assert torch.equal(colour.apply(image, change), expected)
-    other = image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
-    assert torch.equal(colour.apply(other, change), expected)
+    expected = np.floor(pixels @ exact[:, :3].T + exact[:, 3] + 0.5).clip(0, 255).astype(np.uint8)
+    assert np.array_equal(colour.apply(pixels, change), expected)
+    other = np.ascontiguousarray(pixels.transpose(2, 0, 1)).transpose(1, 2, 0)
+    assert np.array_equal(colour.apply(other, change), expected)
+    assert colour.mean_grey(pixels) == pytest.approx(np.dot(pixels[::4].mean(axis=(0, 1)), colour.GREY))
 
 
-def test_jitter_does_not_depend_on_the_number_of_threads():
-    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 300, 400), dtype=np.uint8))
-    images = []
-    for threads in (1, 4):
-        torch.set_num_threads(threads)
-        images.append(Jitter(1.05, 1.3, 0.8, 1.02)(image))
-    torch.set_num_threads(1)
-    assert torch.equal(*images)
-    assert not torch.equal(images[0], image)
+@pytest.mark.parametrize("reduction", [1, 2, 4])
+def test_a_flip_mirrors_the_picture_to_the_bit_whatever_its_size_becomes(reduction):
+    """Also where the last pixel of a reduced picture is not whole."""
+    image = torch.from_numpy(np.random.default_rng(2).integers(0, 256, (3, 61, 83), dtype=np.uint8))
+    whole = (61 * reduction - reduction // 2, 83 * reduction - reduction // 2)
+    picture = Picture.bare(image, whole, reduction)
+    for side in (31, 83, 160):
+        one, other = (
+            letterbox(picture, side, Augment(zoom_out=0, crop=0, flip=flip, jitter=0))[0].image for flip in (0, 1)
+        )
+        assert torch.equal(one.flip(-1), other)
+
+
+@pytest.mark.parametrize("size", [(512, 384), (83, 61), (61, 200), (500, 62)])
+def test_a_picture_is_enlarged_within_a_level_of_the_exact_values(size):
+    pixels = np.random.default_rng(3).integers(0, 256, (61, 60, 3), dtype=np.uint8)
+    canvas = np.zeros((600, 600, 3), np.uint8)
+    place = canvas[10 : 10 + size[0], 20 : 20 + size[1]]
+    resize(pixels, place, (size[0] / 61, size[1] / 60))
+    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].double()
+    exact = interpolate(image, size, mode="bilinear")[0].permute(1, 2, 0).numpy()
+    assert np.abs(place - exact).max() < 1
+    assert (place == exact.round()).mean() > 0.85  # torchvision's own: 0.83 to 0.85
+    assert not canvas[:10].any()
+    assert not canvas[:, :20].any()
+    assert not canvas[10 + size[0] :].any()
+    assert not canvas[:, 20 + size[1] :].any()

@@ -8,8 +8,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 GREY = (0.299, 0.587, 0.114)
 """Luma of ITU-R BT.601."""
@@ -17,8 +15,6 @@ _YIQ = np.array([GREY, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)])
 _RGB = np.linalg.inv(_YIQ)
 _STEP = 1024
 """Coefficients are multiples of 1 / 1024, as OpenCV's integer arithmetic for bytes has them: the result is exact."""
-
-cv2.setNumThreads(0)  # pictures are loaded side by side as it is, and its threads do not outlive a fork
 
 
 class Jitter(NamedTuple):
@@ -33,11 +29,14 @@ class Jitter(NamedTuple):
     hue: float = 1.0
     """Turns them about the axis of greys, by `hue - 1` of a full turn, in YIQ."""
 
-    def __call__(self, image: Tensor) -> Tensor:
-        """[3, h, w] uint8 -> the same, changed; cut to 0..255 once, at the end."""
-        if self == Jitter():
-            return image
-        return apply(image, matrix(self, mean_grey(image) if self.contrast != 1 else 0.0))
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """[h, w, 3] -> the same, changed; cut to 0..255 once, at the end."""
+        if self == UNCHANGED:
+            return pixels
+        return apply(pixels, matrix(self, mean_grey(pixels) if self.contrast != 1 else 0.0))
+
+
+UNCHANGED = Jitter()
 
 
 def matrix(jitter: Jitter, mean: float) -> npt.NDArray[np.float64]:
@@ -53,14 +52,13 @@ def matrix(jitter: Jitter, mean: float) -> npt.NDArray[np.float64]:
     return np.concatenate([jitter.contrast * linear, added], axis=1) * jitter.brightness
 
 
-def mean_grey(image: Tensor) -> float:
-    """Of [3, h, w] uint8, from every fourth row and column: a sum of integers, the same with any number of threads."""
-    some = image[:, ::4, ::4]
-    sums = some.sum(dim=(1, 2), dtype=torch.int64).tolist()
-    return float(np.dot(GREY, sums)) / (some.shape[1] * some.shape[2])
+def mean_grey(pixels: npt.NDArray[np.uint8]) -> float:
+    """Of [h, w, 3], from every fourth row: sums of integers, exact in any order."""
+    some = pixels[::4]
+    red, green, blue, _ = cv2.sumElems(some)
+    return float(np.dot(GREY, (red, green, blue)) / (some.shape[0] * some.shape[1]))
 
 
-def apply(image: Tensor, change: npt.NDArray[np.float64]) -> Tensor:
-    """[3, h, w] uint8 and [3, 4] -> the changed image, its colours side by side in memory."""
-    exact = np.round(change * _STEP) / _STEP
-    return torch.from_numpy(cv2.transform(image.permute(1, 2, 0).numpy(), exact)).permute(2, 0, 1)
+def apply(pixels: npt.NDArray[np.uint8], change: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    """[h, w, 3] and [3, 4] -> the changed pixels."""
+    return np.asarray(cv2.transform(pixels, np.round(change * _STEP) / _STEP), np.uint8)

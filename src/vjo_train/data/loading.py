@@ -122,7 +122,7 @@ class TurnDataset(Dataset[Any]):
         before = Picture(
             image=self._kept(draw.image, voc.IMAGES, partial(read_image, path, self.size, annotation.size)),
             boxes=torch.from_numpy(annotation.boxes.copy()),
-            kept=torch.arange(len(annotation.labels)),
+            kept=np.arange(len(annotation.labels)),
             maps=torch.stack(maps) if maps else torch.empty((0, *annotation.size), dtype=torch.uint8),
             reduction=reduction(annotation.size, self.size),
         )
@@ -142,7 +142,7 @@ class TurnDataset(Dataset[Any]):
         self, picture: Picture, annotation: voc.Annotation, size: tuple[int, int], semantic: bool, masks: bool
     ) -> Target:
         """Labels, flags and masks of the boxes that are left, and the classes that they show."""
-        kept = picture.kept.numpy()
+        kept = picture.kept
         labels, difficult = annotation.labels[kept], annotation.difficult[kept]
         classes = np.full(len(self.index.classes), -1, np.int8)
         classes[labels[difficult]] = 0
@@ -156,7 +156,7 @@ class TurnDataset(Dataset[Any]):
             labels=torch.from_numpy(labels),
             difficult=torch.from_numpy(difficult),
             semantic=picture.maps[0] if semantic else None,
-            masks=picture.maps[-1] == (picture.kept + 1).to(torch.uint8)[:, None, None] if masks else None,
+            masks=picture.maps[-1] == torch.from_numpy(kept + 1).to(torch.uint8)[:, None, None] if masks else None,
         )
 
 

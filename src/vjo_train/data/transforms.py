@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from vjo_train.data import colour
+from vjo_train.data.resizing import resize
 from vjo_train.types import IGNORE
 
 MEAN_COLOUR = (124, 116, 104)
@@ -41,8 +43,8 @@ class Picture:
     """[3, H, W] uint8 RGB; coarser by `reduction`, rounded up."""
     boxes: Tensor
     """[N, 4] float32 xyxy."""
-    kept: Tensor
-    """[N] int64: which of the file's objects the boxes are (0-based), so that labels and flags follow a crop."""
+    kept: npt.NDArray[np.int64]
+    """[N]: which of the file's objects the boxes are (0-based), so that labels and flags follow a crop."""
     maps: Tensor
     """[M, H, W] uint8: M index masks (class mask, object mask), 255 where unknown; M may be 0."""
     reduction: int = 1
@@ -57,7 +59,7 @@ class Picture:
     def bare(cls, image: Tensor, size: tuple[int, int] | None = None, reduction: int = 1) -> Picture:
         """An image with nothing drawn on it; `size` is that of the file, where the image is coarser."""
         maps = image.new_empty((0, *(size or image.shape[-2:])))
-        return cls(image, torch.empty(0, 4), torch.empty(0, dtype=torch.int64), maps, reduction)
+        return cls(image, torch.empty(0, 4), np.arange(0), maps, reduction)
 
 
 class Augment:
@@ -208,7 +210,7 @@ def letterbox(
         side: of the canvas in pixels.
         augment: None in evaluation.
         rng: all randomness of `augment`; None: seeded by 0.
-        canvas: [3, S, S] uint8 to lay it on, such as one of a batch; None: a new one.
+        canvas: [3, S, S] uint8 of `blank` to lay it on, such as one of a batch; None: a new one.
 
     Returns:
         The picture on its canvas, its (height, width) there without padding, and its new pixels per old pixel.
@@ -225,23 +227,26 @@ def letterbox(
 
     sizes = np.array([across.size, down.size] * 2, np.float32)
     gain, shift = (scale, 0.0) if augment is None else _affine(across, down)
-    moved = np.clip(boxes * np.asarray(gain, np.float32) + np.asarray(shift, np.float32), 0, sizes)
+    moved = np.maximum(np.minimum(boxes * np.array(gain, np.float32) + np.array(shift, np.float32), sizes), 0)
     if flipped:
         moved[:, [0, 2]] = across.size - moved[:, [2, 0]]
     if augment is not None:
         chosen = ((moved[:, 2:] - moved[:, :2]) >= _FEWEST_PIXELS).all(axis=1)
         if cropped:
             chosen &= centres_inside(boxes, np.array([window]))[0]
-        moved, kept = moved[chosen], kept[torch.from_numpy(chosen)]
+        moved, kept = moved[chosen], kept[chosen]
 
-    image = _seen(picture, across, down, augment.colours(rng) if augment else colour.Jitter())
     canvas = blank(side, side) if canvas is None else canvas
-    _lay(image, canvas, _ground(side), across, down, flipped)
+    pixels, rows, columns = canvas.permute(1, 2, 0).numpy(), down.place(), across.place(flipped)
+    jitter = augment.colours(rng) if augment else colour.UNCHANGED
+    _paint(picture, pixels[rows, columns], across, down, jitter, flipped)
+    _surround(pixels, rows, columns)
     maps = picture.maps.new_empty((len(picture.maps), side, side))
     if len(maps):
+        maps[:] = IGNORE
         part = picture.maps[:, down.first : down.last, across.first : across.last]
         part = interpolate(part[None], (down.length, across.length), mode="nearest")[0]
-        _lay(part, maps, maps.new_full((1, side, side), IGNORE), across, down, flipped)
+        maps[:, rows, columns] = part.flip(-1) if flipped else part
     return Picture(canvas, torch.from_numpy(moved), kept, maps), (down.size, across.size), scale
 
 
@@ -268,6 +273,10 @@ class _Axis:
     def length(self) -> int:
         return self.end - self.start
 
+    def place(self, mirrored: bool = False) -> slice:
+        """On the canvas."""
+        return slice(self.size - self.end, self.size - self.start) if mirrored else slice(self.start, self.end)
+
     @property
     def gain(self) -> float:
         """Pixels of the canvas per pixel of the picture."""
@@ -279,41 +288,45 @@ def _affine(across: _Axis, down: _Axis) -> tuple[list[float], list[float]]:
     return [across.gain, down.gain] * 2, [axis.start - axis.first * axis.gain for axis in (across, down)] * 2
 
 
-def _seen(picture: Picture, across: _Axis, down: _Axis, jitter: colour.Jitter) -> Tensor:
-    """The part of the image that is seen, in its size on the canvas; colours change where there are fewer pixels."""
+def _paint(
+    picture: Picture,
+    place: npt.NDArray[np.uint8],
+    across: _Axis,
+    down: _Axis,
+    jitter: colour.Jitter,
+    flipped: bool,
+) -> None:
+    """Writes the part of the image that is seen to its place, [h, w, 3]; colours change where pixels are fewer."""
     step = picture.reduction
-    part = picture.image[:, down.first // step : -(-down.last // step), across.first // step : -(-across.last // step)]
-    grows = part.shape[1] * part.shape[2] < down.length * across.length
+    rows, columns = (slice(axis.first // step, -(-axis.last // step)) for axis in (down, across))
+    part: npt.NDArray[np.uint8] = picture.image[:, rows, columns].permute(1, 2, 0).numpy()
+    grows = part.size < place.size
     if grows:
         part = jitter(part)
-    # The exact factors, which the sizes alone do not give where the last pixel of a reduced image is not whole.
-    factors = (down.gain * step, across.gain * step)
-    if factors != (1.0, 1.0):
-        part = torch.ops.aten._upsample_bilinear2d_aa(part[None], [down.length, across.length], False, *factors)[0]
-    return part if grows else jitter(part)
+    resize(part, place, (down.gain * step, across.gain * step))
+    if not grows:
+        place[:] = jitter(place)
+    if flipped:
+        cv2.flip(place, 1, dst=place)
 
 
 @lru_cache(1)
-def _ground(side: int) -> Tensor:
-    """A canvas of the mean colour, which must not be written to."""
-    ground = blank(side, side)
-    ground.copy_(torch.tensor(MEAN_COLOUR)[:, None, None])
-    return ground
+def _ground(side: int) -> npt.NDArray[np.uint8]:
+    """A row of the mean colour, which must not be written to: [S, 3]."""
+    return np.full((side, 3), MEAN_COLOUR, np.uint8)
 
 
-def _lay(part: Tensor, canvas: Tensor, ground: Tensor, across: _Axis, down: _Axis, flipped: bool) -> None:
-    """Writes [C, h, w] to its place on [C, S, S], and the ground around it."""
-    left, right = (across.size - across.end, across.size - across.start) if flipped else (across.start, across.end)
-    inside = slice(down.start, down.end)
-    for edge, rows, columns in (
-        (down.start > 0, slice(0, down.start), slice(None)),
-        (down.end < len(canvas[0]), slice(down.end, None), slice(None)),
-        (left > 0, inside, slice(0, left)),
-        (right < len(canvas[0]), inside, slice(right, None)),
+def _surround(pixels: npt.NDArray[np.uint8], rows: slice, columns: slice) -> None:
+    """Lays the mean colour on a canvas [S, S, 3] around a place."""
+    ground, side = _ground(len(pixels)), len(pixels)
+    for edge, down, across in (
+        (rows.start > 0, slice(rows.start), slice(None)),
+        (rows.stop < side, slice(rows.stop, None), slice(None)),
+        (columns.start > 0, rows, slice(columns.start)),
+        (columns.stop < side, rows, slice(columns.stop, None)),
     ):
         if edge:
-            canvas[:, rows, columns] = ground[:, rows, columns]
-    canvas[:, inside, left:right] = part.flip(-1) if flipped else part
+            pixels[down, across] = ground[across]
 
 
 def generator(*key: object) -> np.random.Generator:
