@@ -72,6 +72,21 @@ def test_pixel_loss_by_hand() -> None:
     assert pixel_loss(logits, torch.full((1, 1, 2), 255)).tolist() == [0]
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_pixel_loss_is_the_mean_over_an_images_own_pixels_in_any_order_of_memory(
+    memory_format: torch.memory_format,
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 5, 9, 13, generator=generator).to(memory_format=memory_format)[..., :8, :12]
+    truth = torch.randint(0, 5, (3, 8, 12), generator=generator, dtype=torch.uint8)
+    truth[torch.rand(3, 8, 12, generator=generator) < 0.3] = 255
+    each = [
+        torch.nn.functional.cross_entropy(one[None], own[None].long(), ignore_index=255)
+        for one, own in zip(logits, truth, strict=True)
+    ]
+    torch.testing.assert_close(pixel_loss(logits, truth), torch.stack(each))
+
+
 def test_dice_loss_by_hand() -> None:
     # One of four counted pixels is of class 1; everywhere its probability is a quarter.
     probability = torch.tensor([0.75, 0.25])
