@@ -22,6 +22,7 @@ from vjo_train.heads.base import Head
 from vjo_train.heads.outputs import from_named_tensors, output_kind
 from vjo_train.module import MultiTaskModule
 from vjo_train.onnxfile import open_session
+from vjo_train.precision import cast_once
 from vjo_train.report.predictions import PredictionFiles
 from vjo_train.types import Batch
 
@@ -109,7 +110,7 @@ def by_checkpoint(
         )
     except MisconfigurationException as error:
         raise ConfigError(f"accelerator: found {accelerator}; {' '.join(str(error).split())}") from error
-    device, arithmetic = trainer.strategy.root_device, trainer.precision_plugin
+    device, arithmetic = trainer.strategy.root_device, cast_once(trainer).precision_plugin
     module.to(device).eval()
 
     def network(batch: Batch) -> Iterator[dict[str, Any]]:

@@ -28,7 +28,7 @@ from vjo_train.insight.base import Insight
 from vjo_train.interruption import Interruption
 from vjo_train.module import MultiTaskModule
 from vjo_train.pages.run import write_run_page
-from vjo_train.precision import choose_precision
+from vjo_train.precision import cast_once, choose_precision
 from vjo_train.report.environment import describe_device, git_revision, package_versions
 from vjo_train.report.example_pictures import write_examples
 from vjo_train.report.files import write_atomically
@@ -219,7 +219,7 @@ def _trainer(job: Job, throughput: Throughput, callbacks: list[Callback]) -> pl.
         use_distributed_sampler=False,
         default_root_dir=job.output,
     )
-    return resumable(trainer)
+    return resumable(cast_once(trainer))
 
 
 def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
