@@ -120,7 +120,7 @@ def train(overrides: Sequence[str], folder: Path, steps: int, processes: int) ->
         "trainer.accelerator=cpu",
     ]
     words += [f"hydra.run.dir={output}", f"trainer.devices={processes}", "trainer.progress=false"]
-    many = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--master-port=0"] if processes > 1 else []
+    many = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"] if processes > 1 else []
     line = [sys.executable, *many, "-m", "vjo_train.cli", *words]
     done = subprocess.run(line, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
     if done.returncode:

@@ -191,6 +191,9 @@ def test_torchrun_needs_a_folder(here: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert place.folder == Path("mine")
     with pytest.raises(ConfigError, match="start torchrun once for each run"):
         preflight.training(composer(), ["seed=1,2"], multirun=True)
+    monkeypatch.setenv("MASTER_PORT", "0")
+    with pytest.raises(ConfigError, match="MASTER_PORT: found 0"):
+        preflight.training(composer(), ["hydra.run.dir=mine"], multirun=False)
 
 
 def test_a_sweep_runs_every_combination(here: Path) -> None:

@@ -90,6 +90,8 @@ def training(composer: Composer, overrides: list[str], multirun: bool) -> Checke
     given = _given(composer, overrides, "hydra.run.dir")
     if _torchrun() and not given:
         raise ConfigError("hydra.run.dir: under torchrun it must be given, so that all processes use the same folder.")
+    if _torchrun() and os.environ.get("MASTER_PORT") == "0":
+        raise ConfigError("MASTER_PORT: found 0, where processes wait for ever; use torchrun --standalone.")
     if _later_process(several=cfg.trainer.devices * cfg.trainer.num_nodes > 1):
         return Checked(None)
     if cfg.trainer.get("resume") == "auto" and not given and (found := _unfinished(cfg)) is not None:
