@@ -26,6 +26,7 @@ import bench_inference
 import bench_loader
 import bench_loop
 import bench_markdown
+import bench_regions
 import bench_scale
 import bench_sharing
 import bench_startup
@@ -37,7 +38,8 @@ from vjo_train.report.environment import describe_device, git_revision, package_
 
 SECTIONS = (
     *("loop", "weighting_2", "weighting_3", "weighting_4", "sharing"),
-    *("evaluate", "coco", "detect_8", "detect_16", "inference_fcos", "inference_faster_rcnn", "precision", "compile"),
+    *("evaluate", "coco", "detect_8", "detect_16", "regions", "inference_fcos", "inference_faster_rcnn"),
+    *("precision", "compile"),
     *("loader", "startup", "scale"),
 )
 TOGETHER = {
@@ -66,7 +68,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help="all but evaluate, coco and detect: as for vjo-train; put it last",
+        help="all but evaluate, coco, detect and regions: as for vjo-train; put it last",
     )
     args = parser.parse_args(words)
     args.sections = [part for name in args.sections for part in TOGETHER.get(name, (name,))]
@@ -87,6 +89,8 @@ def section(name: str, args: argparse.Namespace, folder: Path) -> Section:
         return bench_evaluate.coco_section(max(1, args.images // 10))
     if name in TOGETHER["detect"]:
         return bench_detect.section(int(name.removeprefix("detect_")))
+    if name == "regions":
+        return bench_regions.section()
     if name in TOGETHER["inference"]:
         return bench_inference.section(args.set, folder, name.removeprefix("inference_"))
     if name == "precision":

@@ -24,7 +24,7 @@ TINY = (
 CHEAPER = ["at=features", "every=4", "sample=0.5", "every=4 sample=0.5"]
 PCGRADS = ["pcgrad, floor", "pcgrad, TorchJD", "pcgrad, TorchJD without vmap"]
 SHARINGS = ["hard", "cross_stitch", "hierarchical", "mtan", "mmoe", "adversarial"]
-SECTIONS = ["loop", "weighting_3", "sharing", "evaluate", "coco", "detect_8", "inference_fcos", "precision"]
+SECTIONS = ["loop", "weighting_3", "sharing", "evaluate", "coco", "detect_8", "regions", "inference_fcos", "precision"]
 NETWORKS = ["four networks", "one network"]
 Sides = dict[str, dict[str, float]]
 

@@ -38,6 +38,7 @@ HEADS = {
     "mask_depth": 1,
     "mask_width": 16,
     "proposals": 8,
+    "eval_proposals": 8,
     "rois_per_image": 8,
     "detections_per_image": 5,
 }

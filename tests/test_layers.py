@@ -16,7 +16,18 @@ PACKAGE = ROOT / "src" / "vjo_train"
 
 LAYERS = (
     {"errors"},
-    {"types", "geometry", "signatures", "values", "files", "average_precision", "records", "agreement", "unpickling"},
+    {
+        "types",
+        "geometry",
+        "signatures",
+        "values",
+        "files",
+        "average_precision",
+        "records",
+        "agreement",
+        "unpickling",
+        "group_norm",
+    },
     {"schema", "runs", "places", "onnxfile", "contradictions"},
     {"data", "backbones", "sharing", "weighting", "schedules", "metrics", "optimizers", "lr_schedules"},
     {"heads", "losses", "step_log"},

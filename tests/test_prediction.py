@@ -58,6 +58,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     heads = ["heads=[classification,detection,semantic,instance]", "heads.detection.depth=1", "heads.semantic.width=16"]
     small = (
         "proposals=20",
+        "eval_proposals=20",
         "hidden=16",
         "mask_depth=1",
         "mask_width=16",

@@ -57,7 +57,7 @@ def heads(tasks: Sequence[str], channels: dict[str, int], split: bool = False) -
 
 def mnc(channels: dict[str, int], **options: Any) -> MNC:
     """A small cascade whose samples take all there is, so that nothing in it is random."""
-    everything = {"anchors_per_image": 10**5, "rois_per_image": 10**5, "proposals": 16}
+    everything = {"anchors_per_image": 10**5, "rois_per_image": 10**5, "proposals": 16, "eval_proposals": 16}
     small = {"hidden": 16, "mask_depth": 1, "mask_width": 8}
     return MNC(channels=channels, num_classes=CLASSES, **(everything | small | options))
 

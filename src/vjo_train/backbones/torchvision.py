@@ -16,6 +16,7 @@ from vjo_train.backbones.base import Backbone
 from vjo_train.backbones.frozen_norm import FrozenNorm
 from vjo_train.backbones.weights import load_weights
 from vjo_train.contradictions import check_norm
+from vjo_train.group_norm import GroupNorm
 
 # Where the four stages of a `features` Sequential end.
 _ENDS = {
@@ -86,9 +87,9 @@ class ConvNeXt(Backbone):
         super().__init__(stages, _channels(stages), frozen_stages)
 
 
-def _group_norm(channels: int) -> nn.GroupNorm:
+def _group_norm(channels: int) -> GroupNorm:
     # MobileNets have layers of 8, 24 or 40 channels: 8 divides them all.
-    return nn.GroupNorm(channels // (16 if channels % 16 == 0 else 8), channels)
+    return GroupNorm(channels // (16 if channels % 16 == 0 else 8), channels)
 
 
 def _stages(model: nn.Module, name: str) -> list[nn.Module]:

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from annotated_types import Ge, Interval, Len
 from torch import Tensor, nn
 
+from vjo_train.group_norm import group_norm
 from vjo_train.heads.base import Head, TaskMetrics, check_levels
-from vjo_train.heads.detection.dense import common_channels, group_norm, stride, tower
+from vjo_train.heads.detection.dense import common_channels, stride, tower
 from vjo_train.metrics import SegmentationIoU
 from vjo_train.records import Pixels
 from vjo_train.types import IGNORE, Batch, Features, Frames, Target
@@ -67,7 +68,7 @@ class SemanticHead(Head):
                 height, width = target.size
                 full = upsample(logits[None].float(), self.stride)[..., :height, :width]
                 own = F.interpolate(full, size=original.size, mode="bilinear", align_corners=False)
-                maps.append(own[0].argmax(0).to(torch.uint8))
+                maps.append(own[0].max(0).indices.to(torch.uint8))  # argmax takes four times as long
         return maps
 
     def explained(self, outputs: Tensor, batch: Batch) -> Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from torch import nn
+
+from vjo_train.group_norm import group_norm
 
 
 def block(inputs: int, outputs: int, size: int, norm: Literal["batch", "group"] = "group") -> nn.Sequential:
@@ -24,7 +25,5 @@ def halving(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def normalised(width: int, norm: Literal["batch", "group"]) -> nn.Module:
-    """Batch norm, or group norm (Wu, He 2018) of up to 32 groups of at least 8 channels."""
-    if norm == "batch":
-        return nn.BatchNorm2d(width)
-    return nn.GroupNorm(math.gcd(32, width, max(1, width // 8)), width)
+    """Batch norm, or group norm of up to 32 groups of at least 8 channels."""
+    return nn.BatchNorm2d(width) if norm == "batch" else group_norm(width)

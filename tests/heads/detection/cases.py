@@ -28,7 +28,7 @@ def head(kind: str, **options: Any) -> DetectionHead:
     if kind == "retinanet":
         return RetinaNet(channels=CHANNELS, num_classes=CLASSES, depth=1, **options)
     # Half (a quarter) of the sample may be positive: these sizes leave room for all.
-    whole = {"anchors_per_image": 10**5, "rois_per_image": 10**5, "proposals": 50, "hidden": 32}
+    whole = {"anchors_per_image": 10**5, "rois_per_image": 10**5, "proposals": 50, "eval_proposals": 50, "hidden": 32}
     return FasterRCNN(channels=CHANNELS, num_classes=CLASSES, **(whole | options))
 
 

@@ -12,8 +12,8 @@ from vjo_train.heads.detection.anchors import BACKGROUND, match
 from vjo_train.heads.detection.boxes import encode
 from vjo_train.heads.detection.faster_rcnn import FasterRCNN
 from vjo_train.heads.detection.objects import Objects
+from vjo_train.heads.detection.pooling import pool_regions
 from vjo_train.heads.detection.proposals import ProposalOutputs, proposal_loss, propose
-from vjo_train.heads.detection.regions import pool_regions
 from vjo_train.heads.detection.sampling import sample
 
 SCENE = cases.target([[4, 4, 40, 40], [40, 20, 90, 80]], [0, 1])
@@ -100,12 +100,23 @@ def test_pooling_is_that_of_torchvision(boundary: bool) -> None:
     side = 300.0 if boundary else 60.0
     regions = torch.tensor([[4.0, 4, 30, 40], [0, 0, side, side], [10, 50, 90, 90]])
     image = torch.tensor([0, 1, 1])
-    ours = pool_regions(list(maps.values()), list(maps), regions, image)
+    ours = pool_regions(list(maps.values()), list(maps), regions, image, 7)
     cell = torch.tensor([8.0, 16.0 if boundary else 8.0, 8.0])[:, None]
     theirs = MultiScaleRoIAlign(list(maps), output_size=7, sampling_ratio=2)
     moved = regions - cell / 2
     expected = theirs(OrderedDict(maps), [moved[:1], moved[1:]], [(cases.SIZE, cases.SIZE)] * 2)
     torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_evaluation_has_a_number_of_proposals_of_its_own() -> None:
+    head = cases.head("faster_rcnn")
+    assert isinstance(head, FasterRCNN)
+    head.proposals, head.eval_proposals = 40, 7
+    outputs = head(cases.features(1))
+    _, present = head.propose(outputs, torch.tensor([[96.0, 96.0]]))
+    assert present.sum() == 7
+    regions = head.sample_regions(outputs, Objects.of([SCENE], [True]))
+    assert len(regions.boxes) > 7
 
 
 def test_no_region_is_pooled_for_images_without_labels() -> None:

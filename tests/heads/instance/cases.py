@@ -23,7 +23,14 @@ SIZE = cases.SIZE
 def head(kind: str, **options: Any) -> InstanceHead:
     """A small head whose samples take all there is, so that nothing in it is random."""
     torch.manual_seed(0)
-    small = {"anchors_per_image": 10**5, "rois_per_image": 10**5, "proposals": 30, "hidden": 32, "mask_depth": 1}
+    small = {
+        "anchors_per_image": 10**5,
+        "rois_per_image": 10**5,
+        "proposals": 30,
+        "eval_proposals": 30,
+        "hidden": 32,
+        "mask_depth": 1,
+    }
     given: dict[str, Any] = {"channels": cases.CHANNELS, "num_classes": cases.CLASSES, "mask_width": 16}
     if kind == "mask_rcnn":
         return MaskRCNN(**(given | small | options))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vjo_train.errors import ConfigError
+from vjo_train.group_norm import group_norm
 from vjo_train.heads.base import check_levels
 
 PRIOR = 0.01
@@ -43,14 +44,6 @@ def tower(inputs: int, width: int, depth: int) -> nn.Sequential:
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers)
-
-
-def group_norm(width: int) -> nn.GroupNorm:
-    """Group norm (Wu, He 2018) of 32 groups, or fewer where they would have less than 8 channels."""
-    groups = math.gcd(32, width)
-    while groups > 1 and width // groups < 8:
-        groups //= 2
-    return nn.GroupNorm(groups, width)
 
 
 def convolution(inputs: int, outputs: int, bias: float = 0.0) -> nn.Conv2d:

@@ -11,14 +11,13 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 from torchvision.models.detection.rpn import RPNHead
-from torchvision.ops import roi_align
 
 from vjo_train.heads.detection.anchors import BACKGROUND, IGNORED, RATIOS, grid_anchors, match
 from vjo_train.heads.detection.base import DetectionHead
-from vjo_train.heads.detection.boxes import area
 from vjo_train.heads.detection.candidates import Pairs, best_pairs, pairs_above
 from vjo_train.heads.detection.dense import common_channels, rows, stride
 from vjo_train.heads.detection.objects import Objects
+from vjo_train.heads.detection.pooling import pool_regions
 from vjo_train.heads.detection.proposals import ProposalOutputs, propose
 from vjo_train.heads.detection.sampling import sample
 from vjo_train.types import Features, Target
@@ -87,7 +86,8 @@ class RegionHead(DetectionHead):
         anchor_scale: side of a level's square anchor, in strides (4 from p3 on, or 8 from p2 on, start at 32 pixels).
         anchors_per_image: anchors sampled for the proposals' loss.
         proposal_candidates: boxes per level that enter the proposals' non-maximum suppression.
-        proposals: boxes per image that leave it.
+        proposals: boxes per image that leave it in training.
+        eval_proposals: the same in evaluation, where each goes through the later stages (Ren et al. 2015: 300).
         rois_per_image: proposals sampled for the later stages' losses.
         split_losses: the weighting sees the parts of the loss as tasks of their own.
         options: those of `DetectionHead`.
@@ -109,6 +109,7 @@ class RegionHead(DetectionHead):
         anchors_per_image: Annotated[int, Ge(2)] = 256,
         proposal_candidates: Annotated[int, Ge(1)] = 1000,
         proposals: Annotated[int, Ge(1)] = 1000,
+        eval_proposals: Annotated[int, Ge(1)] = 300,
         rois_per_image: Annotated[int, Ge(4)] = 256,
         split_losses: bool = False,
         **options: Any,
@@ -122,7 +123,7 @@ class RegionHead(DetectionHead):
         self.anchor_scale = anchor_scale
         self.anchors_per_image = anchors_per_image
         self.proposal_candidates = proposal_candidates
-        self.proposals = proposals
+        self.proposals, self.eval_proposals = proposals, eval_proposals
         self.rois_per_image = rois_per_image
         self.split_losses = split_losses
         self.proposal_head = RPNHead(inputs, len(RATIOS))
@@ -177,8 +178,8 @@ class RegionHead(DetectionHead):
         return pairs, boxes[places]
 
     def propose(self, outputs: RegionOutputs, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """The proposals [B, P, 4] and which of them are no padding [B, P]; `sizes` [B, 2] as in `Objects`."""
-        return propose(outputs.proposals, sizes, self.proposal_candidates, self.proposals)
+        """The proposals [B, P, 4] of an evaluation, and which are no padding [B, P]; `sizes` [B, 2] as in `Objects`."""
+        return propose(outputs.proposals, sizes, self.proposal_candidates, self.eval_proposals)
 
     def sample_regions(self, outputs: RegionOutputs, objects: Objects) -> Regions:
         """The regions that later stages are trained on; none of images that are not labelled."""
@@ -191,7 +192,7 @@ class RegionHead(DetectionHead):
         return Regions.of(boxes, found, sample(positive, negative, self.rois_per_image, ROI_FOREGROUND))
 
     def _proposals_of(self, outputs: RegionOutputs, objects: Objects) -> tuple[Tensor, Tensor]:
-        """As `propose`, with the work for the labelled images alone: with partial labels they may be few."""
+        """Those of training, with the work for the labelled images alone: with partial labels they may be few."""
         index = objects.labelled.nonzero()[:, 0]
         if not len(index):
             return objects.boxes[:, :0], objects.real[:, :0]
@@ -212,31 +213,3 @@ def in_type_of(feature: Tensor) -> torch.autocast:
     """Autocast to the type of `feature`, off for float32: a later stage runs as the first one did."""
     kind = feature.dtype
     return torch.autocast(feature.device.type, dtype=kind, enabled=kind in (torch.bfloat16, torch.float16))
-
-
-def pool_regions(
-    features: Sequence[Tensor], levels: Sequence[str], regions: Tensor, image: Tensor, resolution: int = RESOLUTION
-) -> Tensor:
-    """RoIAlign (He et al. 2017) of each region on the level of its size; no gradient to the regions.
-
-    Args:
-        features: [B, channels, h, w] of each of `levels`.
-        levels: finest first.
-        regions: [M, 4] xyxy in canvas pixels.
-        image: [M] int64: the image of each region.
-        resolution: cells per side that a region is pooled into.
-
-    Returns:
-        [M, channels, resolution, resolution] float32.
-    """
-    size = area(regions).clamp(min=0).sqrt()
-    wanted = torch.floor(4 + torch.log2(size / 224 + 1e-6))
-    bounds = wanted.new_tensor([int(level[1:]) for level in levels[1:]])
-    index = (wanted[:, None] >= bounds).sum(1)
-    boxes = torch.cat([image[:, None].to(regions), regions], dim=1)
-    places = [(index == at).nonzero()[:, 0] for at in range(len(levels))]
-    pooled = [
-        roi_align(feature.float(), boxes[here], resolution, 1 / stride(level), sampling_ratio=2, aligned=True)
-        for level, feature, here in zip(levels, features, places, strict=True)
-    ]
-    return torch.cat(pooled)[torch.cat(places).argsort()]

@@ -49,7 +49,7 @@ class MNC(InstanceHead):
         mask_depth: 3x3 convolutions of the second stage.
         mask_width: their channels; as the levels if None.
         hidden: width of the two layers of each path of the third stage.
-        proposals: boxes per image that leave the first stage; all of them go through the others.
+        proposals: boxes per image that leave the first stage in training.
         rois_per_image: proposals sampled for the later stages' losses.
         detections_per_image: boxes per image that leave the last non-maximum suppression; each has a mask of the
             image's size.
