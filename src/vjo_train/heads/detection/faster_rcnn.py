@@ -79,7 +79,7 @@ class FasterRCNN(RegionHead):
         """Boxes [M, 4] of the images [M] -> float32 logits [M, C + 1], background last, and offsets [M, C, 4]."""
         pooled = self.pool(features, boxes, image, RESOLUTION)
         with in_type_of(features[0]):
-            hidden = self.roi_head(pooled)
+            hidden = self.roi_head(pooled.movedim(1, -1))  # cell by cell, as they lie in memory
             logits, offsets = self.roi_logits(hidden), self.roi_offsets(hidden)
         return logits.float(), offsets.float().unflatten(1, (self.num_classes, 4))
 

@@ -144,7 +144,8 @@ class MNC(InstanceHead):
         with in_type_of(features[0]):
             masks = self.mask_branch(pooled)
             inside = pooled * F.avg_pool2d(masks.sigmoid(), 2)
-            joined = torch.cat([self.box_path(_halved(pooled)), self.mask_path(_halved(inside))], dim=1)
+            boxes_alone, masked = (_halved(some).movedim(1, -1) for some in (pooled, inside))
+            joined = torch.cat([self.box_path(boxes_alone), self.mask_path(masked)], dim=1)
             logits = self.category(joined)
             offsets = None if self.offsets is None else self.offsets(joined)
         moves = None if offsets is None else offsets.float().unflatten(1, (self.num_classes, 4))
