@@ -219,6 +219,12 @@ def test_eval_takes_the_runs_own_config(here: Path) -> None:
     assert cfg.hydra.run.dir.startswith(f"{run}/eval/")
 
 
+@pytest.mark.parametrize("trained", [(), ("insight=[]",)])
+def test_eval_can_do_without_insight(here: Path, trained: tuple[str, ...]) -> None:
+    run = make_run(Path("outputs/run/1"), *trained)
+    assert not evaluated(f"run={run}", "insight=[]").get("insight")
+
+
 def test_eval_of_another_split_leaves_the_training_split(here: Path) -> None:
     run = make_run(Path("outputs/run/1"))
     cfg = evaluated(f"run={run}", "dataset.split=val", "checkpoint=last", "dataset.workers=0")

@@ -445,7 +445,10 @@ def _choose(cfg: DictConfig, chosen: DictConfig, groups: set[str]) -> None:
             node = chosen.get(group)
             if group == "dataset" and "size" in cfg.dataset and "size" in node:
                 node.size = cfg.dataset.size
-            cfg[group] = node
+            if node is None:  # as of insight=[]
+                cfg.pop(group, None)
+            else:
+                cfg[group] = node
 
 
 def _container(cfg: DictConfig) -> dict[str, object]:
