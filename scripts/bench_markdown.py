@@ -7,7 +7,7 @@ from typing import Any
 
 
 def page(record: dict[str, Any]) -> str:
-    """The tables of all sections, with machine and versions; `record` as `benchmark.py --json` writes it."""
+    """All aims, and the tables of all sections, with machine and versions; `record` as `benchmark.py --json` has it."""
     machine = record["machine"]
     names = [machine["cpu"]["name"], f"{machine['threads']} threads", machine["device"]["name"]]
     known = [f"{name} {version}" for name, version in record["versions"].items() if version]
@@ -15,20 +15,27 @@ def page(record: dict[str, Any]) -> str:
         f"Measured on: {', '.join(dict.fromkeys(names))}. Versions: {', '.join(known)}.",
         f"Medians over {record['repeats']} turns; the load of the machine before the start was {machine['load']}.",
     ]
-    return "\n".join([*words, *(line for item in record["sections"].items() for line in section(*item))]) + "\n"
+    sections = record["sections"]
+    return "\n".join([*words, *aims(sections), *(line for item in sections.items() for line in section(*item))]) + "\n"
+
+
+def aims(sections: dict[str, Any]) -> list[str]:
+    """A table of what was aimed at: ratios of times, or seconds."""
+    rows = [
+        (f"`{name}`", aim["aim"], f"{aim['at_most']:.3f}", f"{aim['measured']:.3f}", "yes" if aim["met"] else "no")
+        for name, figures in sections.items()
+        for aim in figures["aims"]
+    ]
+    return ["", "## Aims", "", *table(("section", "ratio of times, or seconds", "at most", "measured", "met"), rows)]
 
 
 def section(name: str, figures: dict[str, Any]) -> list[str]:
-    """A table of the sides, and one of the aims."""
+    """A table of the sides."""
     settings = ", ".join(f"{key} {_words(value)}" for key, value in figures["settings"].items())
     lines = ["", f"## `{name}`", "", f"Milliseconds per {figures['unit']}; {settings}.", ""]
     header = ("side", "median", f"ratio to {figures['reference']}")
     rows = [(side, f"{1000 * row['median']:.1f}", f"{row['ratio']:.3f}") for side, row in figures["sides"].items()]
-    lines += table(header, rows)
-    aims = [
-        (aim["aim"], aim["at_most"], f"{aim['measured']:.3f}", "yes" if aim["met"] else "no") for aim in figures["aims"]
-    ]
-    return [*lines, "", *table(("aim", "at most", "measured", "met"), aims)] if aims else lines
+    return [*lines, *table(header, rows)]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:

@@ -58,7 +58,13 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--markdown", type=Path, metavar="FILE", help="write the tables there, as in docs/benchmarks.md"
     )
-    parser.add_argument("--steps", type=int, default=4, metavar="N", help="training: steps a turn (default: 4)")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=4,
+        metavar="N",
+        help="training: steps a turn, loop takes twice as many (default: 4)",
+    )
     parser.add_argument(
         "--images", type=int, default=4952, metavar="N", help="evaluate: images; coco takes a tenth (default: 4952)"
     )
@@ -104,7 +110,7 @@ def section(name: str, args: argparse.Namespace, folder: Path) -> Section:
     if name == "scale":
         return bench_scale.section(args.set, folder, args.steps, args.index)
     if name == "loop":
-        return bench_loop.section(args.set, folder, args.steps)
+        return bench_loop.section(args.set, folder, 2 * args.steps)
     if name == "sharing":
         return bench_sharing.section(args.set, folder, args.steps)
     return bench_weighting.section(args.set, folder, args.steps, tasks=int(name.removeprefix("weighting_")))

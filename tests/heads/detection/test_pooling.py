@@ -60,3 +60,11 @@ def test_no_gradient_reaches_the_regions() -> None:
     regions = torch.tensor([[4.0, 4, 60, 40]], requires_grad=True)
     pool_regions(pyramid(0), ("p3", "p4", "p5"), regions, torch.tensor([0]), 7).sum().backward()
     assert regions.grad is None
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf"), 1e30])
+def test_nothing_is_pooled_where_a_region_is_not_finite(odd: float) -> None:
+    regions = torch.tensor([[4.0, 4, 60, 40], [4, odd, 60, odd]])
+    pooled = pool_regions(pyramid(0), ("p3", "p4", "p5"), regions, torch.tensor([0, 1]), 7)
+    assert pooled[0].any()
+    assert not pooled[1].any()

@@ -93,7 +93,8 @@ def _taps(low: Tensor, high: Tensor, length: Tensor, resolution: int) -> tuple[T
     samples = low[:, None] + (high - low)[:, None] * steps
     last = length[:, None] - 1
     inside = (samples >= -1) & (samples <= length[:, None])
-    samples = torch.minimum(samples.clamp(min=0), last.to(samples))
+    # Of a network that has diverged, samples may be NaN: what comes of that is for the check of the loss to say.
+    samples = torch.where(inside, samples, 0.0).clamp(min=0).minimum(last.to(samples))
     before = samples.floor()
     share = samples - before
     pixels = torch.stack([before.long(), torch.minimum(before.long() + 1, last)], dim=-1)
