@@ -123,7 +123,9 @@ class MultiTaskModule(StepLog):
     def _draw_as(self, *key: int) -> None:
         """Lets the random numbers start where those of `key` do, each rank at its own place."""
         words = np.random.SeedSequence([self.seed, *key, self.global_rank]).generate_state(2)
-        torch.manual_seed(int(words[0]) << 32 | int(words[1]))
+        # torch's own function takes down a stack trace for each GPU library that is not in use.
+        generator = torch.default_generator if self.device.type == "cpu" else torch
+        generator.manual_seed(int(words[0]) << 32 | int(words[1]))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of the task losses of the global batch."""

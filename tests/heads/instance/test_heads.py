@@ -150,7 +150,7 @@ def test_wrong_levels_are_refused(kind: str) -> None:
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf")])
 def test_a_network_that_has_diverged_gives_a_loss_that_says_so(kind: str, odd: float) -> None:
-    """The training step stops at it with the task and the images; what is looked up by its boxes must not fail first."""
+    """The training step stops at that, with the task and the images; what its boxes look up must not fail first."""
     head, maps, targets = cases.head(kind), detection.features(6), cases.mixed()
     with torch.no_grad():
         next(head.get_submodule("proposal_head").parameters()).fill_(odd)
