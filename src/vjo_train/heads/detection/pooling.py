@@ -40,7 +40,7 @@ def pool_regions(
     place = (wanted[:, None] >= bounds).sum(1)
     strides = [stride(level) for level in levels]
     # What is exported is an operator that ONNX knows.
-    pool = by_torchvision if features[0].is_cuda or torch.compiler.is_exporting() else by_rows
+    pool = by_rows if features[0].is_cpu and not torch.compiler.is_exporting() else by_torchvision
     return pool(features, strides, regions, image, place, resolution)
 
 
