@@ -304,7 +304,7 @@ def _paint(
     if grows:
         part = jitter(part)
     resize(part, place, (down.gain * step, across.gain * step))
-    if not grows:
+    if not grows and jitter != colour.UNCHANGED:
         place[:] = jitter(place)
     if flipped:
         cv2.flip(place, 1, dst=place)
