@@ -29,7 +29,7 @@ LAYERS = (
         "group_norm",
     },
     {"schema", "runs", "places", "onnxfile", "contradictions"},
-    {"data", "backbones", "sharing", "weighting", "schedules", "metrics", "optimizers", "lr_schedules"},
+    {"data", "backbones", "sharing", "weighting", "schedules", "metrics", "optimizers", "lr_schedules", "clipping"},
     {"heads", "losses", "step_log"},
     {"module"},
     {"checkpoints", "early_stopping", "interruption", "precision", "strategy", "fit_loop", "compiling", "report"},

@@ -206,3 +206,25 @@ def test_what_is_not_finite_is_found_among_numbers_whose_squares_overflow(odd: f
     large = [torch.full((3,), 1e30), torch.full((2, 2), -1e30)]
     assert all_finite(large)
     assert not all_finite([*large, torch.tensor([1.0, odd])])
+
+
+def test_each_head_and_the_shared_part_are_clipped_by_themselves(tmp_path: Path) -> None:
+    """A long gradient of one task shortens neither the other head's step nor more than it must."""
+    limit, batch = 0.05, tiny.batch()
+    plain = tiny.module()
+    outputs = plain(batch.images)
+    loss = sum(plain.head(t).loss(o, batch.targets).mean() for t, o in outputs.items())
+    assert isinstance(loss, torch.Tensor)
+    loss.backward()
+    before = {name: [p.grad.norm() for p in part if p.grad is not None] for name, part in plain.clipped_parts().items()}
+    norms = {name: float(torch.stack(own).norm()) for name, own in before.items()}
+    assert set(norms) == {"shared", *BOTH}
+    assert norms["detection"] > limit
+    for part in plain.clipped_parts().values():
+        torch.nn.utils.clip_grad_norm_(part, limit)
+    SGD(lr=0.01, momentum=0.9, weight_decay=1e-2).build(plain).step()
+    trained = fit(tiny.module(), [batch], tmp_path, gradient_clip_val=limit)
+    for (name, a), b in zip(trained.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-7, rtol=1e-5, msg=name)
+    clipped = {part: float(trained.trainer.callback_metrics[f"train/clipped/{part}"]) for part in norms}
+    assert clipped == {part: float(norm > limit) for part, norm in norms.items()}

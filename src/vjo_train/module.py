@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
+from vjo_train.clipping import clip_gradients, gradient_norms
 from vjo_train.errors import CheckpointError, NumericsError, not_finite
 from vjo_train.heads.base import Head, TaskMetrics
 from vjo_train.heads.parts import head_name, joint_parameters, loss_name, own_parameters
@@ -26,6 +27,8 @@ from vjo_train.weighting.rows import distributed
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+SHARED = "shared"
+"""The part of the network that is clipped as one: all that lies before the heads."""
 
 
 class MultiTaskModule(StepLog):
@@ -76,6 +79,7 @@ class MultiTaskModule(StepLog):
         self._ids: list[str] = []
         self._step: TaskLosses | None = None
         self._total: Tensor | None = None
+        self._norms: dict[str, Tensor] = {}
         self._sums: Tensor = torch.empty(0)
         """[tasks, 2]: of the validation so far, the sum of the losses and the number of labelled images."""
 
@@ -284,17 +288,39 @@ class MultiTaskModule(StepLog):
             self.log(f"train/weighting/{name}", value, on_step=True, on_epoch=True, batch_size=1)
         self._step = self._total = None
 
+    def clipped_parts(self) -> dict[str, list[nn.Parameter]]:
+        """What `trainer.gradient_clip_val` limits part by part: `shared`, and each head by its name."""
+        heads = {task: list(self.head(task).parameters()) for task in self.tasks}
+        return {SHARED: list(self.sharing.parameters()), **heads}
+
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Stops before a gradient that is not finite reaches the weights; a loss scaler skips such a step itself.
+
+        Logs `train/clipped/<part>`: 1 where the gradient of the part is longer than `trainer.gradient_clip_val`.
 
         Raises:
             NumericsError: names the first parameter at fault and the images of the last batch.
         """
+        limit = self.trainer.gradient_clip_val
+        if limit is not None:
+            self._norms = gradient_norms(self.clipped_parts())
+            for part, norm in self._norms.items():
+                self.log(f"train/clipped/{part}", (norm > limit).float(), on_step=True, on_epoch=True, batch_size=1)
         gradients = {name: p.grad for name, p in self.named_parameters() if p.grad is not None}
         if self.trainer.precision == "16-mixed" or all_finite(gradients.values()):
             return
         name = next(name for name, gradient in gradients.items() if not gradient.isfinite().all())
         raise not_finite(f"the gradient of {name}", self.batches - 1, self._ids)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips each part by itself, where Lightning would clip all as one."""
+        if gradient_clip_val is not None:
+            clip_gradients(self.clipped_parts(), self._norms, gradient_clip_val)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the number of batches that training has seen, where a resumed run's data go on.

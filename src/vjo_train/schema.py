@@ -27,7 +27,8 @@ class TrainerConfig:
         num_nodes: machines.
         precision: `auto` is bf16-mixed on a GPU or CPU with fast bfloat16, else 32-true.
         accumulate_grad_batches: batches per optimizer step.
-        gradient_clip_val: greatest norm of the gradient; None: no clipping.
+        gradient_clip_val: greatest norm of the gradient of each head and of the shared part, each clipped by itself, so
+            that a large gradient of one task shortens no other head's step; None: no clipping.
         early_stopping: epochs without a better monitor after which training ends; None: never.
         monitor: metric that picks the best checkpoint, higher is better; None: mean of the heads' own.
         ema: decay of the averaged weights that are validated and tested; None: no averaging.
@@ -73,7 +74,7 @@ class CompareConfig:
             `weighting=dwa weighting.temperature=1`; a word without `=` is a weighting.
     """
 
-    methods: Annotated[Sequence[str], Len(1)] = ("equal", "dwa", "uncertainty", "pcgrad")
+    methods: Annotated[Sequence[str], Len(1)] = ("equal", "balanced", "adatask", "aligned", "dbmtl")
 
 
 @dataclass(frozen=True, kw_only=True)

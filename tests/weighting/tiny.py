@@ -25,7 +25,7 @@ def make(name: str, tasks=TASKS, **overrides) -> Weighting:
 
 
 def is_gradient(name: str) -> bool:
-    return "at" in OmegaConf.load(CONF / f"{name}.yaml")
+    return "sample" in OmegaConf.load(CONF / f"{name}.yaml")
 
 
 class Net(nn.Module):

@@ -15,12 +15,16 @@ from vjo_train.metrics import VOCClassificationAP
 from vjo_train.records import Scores
 from vjo_train.types import Batch, Features, Frames, Target
 
+SCALE = 0.5
+"""Of the loss. One layer lies between it and the shared features, where other heads have several, so that a unit of it
+moves them more."""
+
 
 class Classification(Head):
-    """Global pooling, dropout and one linear layer; binary cross-entropy, summed over the classes.
+    """Global pooling, dropout and one linear layer; half the binary cross-entropy, the mean over the classes.
 
-    The sum is the negative log likelihood of an image's label vector, and has the scale of the detection losses,
-    which sum over classes too. Classes that an image shows only as difficult objects are left out.
+    Scale: log(2) / 2 at the start for any number of classes. A sum over them would grow with their number and take most
+    of the shared gradient. Classes that an image shows only as difficult objects are left out.
     Pooling runs over the whole canvas, padding included.
 
     Args:
@@ -64,7 +68,7 @@ class Classification(Head):
     def loss(self, outputs: Tensor, targets: list[Target]) -> Tensor:
         labels = torch.stack([target.classes for target in targets])
         labelled = torch.tensor([self.labelled(target) for target in targets], device=labels.device)
-        return classification_loss(outputs.float(), labels * labelled[:, None])
+        return SCALE * classification_loss(outputs.float(), labels * labelled[:, None])
 
     def decoded(self, outputs: Tensor, frames: Frames) -> dict[str, Tensor]:
         """`probabilities` [B, C] float32."""
@@ -83,7 +87,7 @@ class Classification(Head):
 
 
 def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Binary cross-entropy summed over the classes.
+    """Binary cross-entropy, the mean over the classes that count.
 
     Args:
         logits: [B, C] float32.
@@ -94,7 +98,8 @@ def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """
     with torch.autocast(logits.device.type, enabled=False):
         losses = F.binary_cross_entropy_with_logits(logits, (labels > 0).float(), reduction="none")
-        return torch.where(labels != 0, losses, 0.0).sum(1)
+        counted = labels != 0
+        return torch.where(counted, losses, 0.0).sum(1) / counted.sum(1).clamp(min=1)
 
 
 class ClassificationMetrics(TaskMetrics):

@@ -15,7 +15,16 @@ from torch.profiler import record_function
 
 from vjo_train.errors import ConfigError, not_finite
 from vjo_train.weighting.diagnostics import diagnose
-from vjo_train.weighting.rows import Row, add_to_grad, distributed, fresh_row, gramian, loss_rows, packed
+from vjo_train.weighting.rows import (
+    Row,
+    add_to_grad,
+    distributed,
+    feature_rows,
+    fresh_row,
+    gramian,
+    loss_rows,
+    packed,
+)
 
 
 @dataclass
@@ -225,6 +234,22 @@ def parameter_gramian(losses: Sequence[Tensor], step: TaskLosses) -> Tensor:
     """The Gramian [k, k] of the shared parameters' gradients of scaled losses, unscaled; the graph is kept."""
     rows = loss_rows(losses, step.shared, retain_graph=True)
     return reduced_gramian(rows, step.shared) / float(step.factor) ** 2
+
+
+def feature_gramian(losses: Sequence[Tensor], step: TaskLosses) -> Tensor:
+    """The Gramian [k, k] of the gradients of scaled losses at `step.representation`, unscaled; the graph is kept."""
+    ends = [tensor for tensor in step.representation if tensor.requires_grad]
+    rows, _ = feature_rows(losses, ends, [], retain_graph=True)
+    return summed(gramian(rows), step) / float(step.factor) ** 2
+
+
+def summed(matrix: Tensor, step: TaskLosses) -> Tensor:
+    """A Gramian of features summed over the ranks, each of which holds those of its own images."""
+    if not distributed():
+        return matrix
+    on_device = matrix.to(step.shared[0].device)
+    torch.distributed.all_reduce(on_device)
+    return on_device.cpu()
 
 
 def accumulate_gradients(loss: Tensor, step: TaskLosses) -> None:

@@ -26,6 +26,7 @@ from vjo_train.weighting.base import (
     parameter_gramian,
     reduced_gramian,
     refuse,
+    summed,
 )
 from vjo_train.weighting.graph import check_cut, last_weight
 from vjo_train.weighting.rows import (
@@ -169,7 +170,7 @@ class GradientWeighting(Weighting):
     ) -> tuple[Tensor, list[float]]:
         square = float(step.factor) ** 2
         if self.at == "features":
-            matrix = _summed(gramian(rows), step)
+            matrix = summed(gramian(rows), step)
             if step.behind:
                 matrix = matrix + reduced_gramian(behind, step.behind)
             return self._decide(matrix / square, values, step)
@@ -254,15 +255,6 @@ class GradientWeighting(Weighting):
                 fallback,
                 int(self.unsolved),
             )
-
-
-def _summed(matrix: Tensor, step: TaskLosses) -> Tensor:
-    """A Gramian of features summed over the ranks, each of which holds those of its own images."""
-    if not distributed():
-        return matrix
-    on_device = matrix.to(step.shared[0].device)
-    torch.distributed.all_reduce(on_device)
-    return on_device.cpu()
 
 
 def _last_gramian(rows: list[Row], ends: list[Tensor], step: TaskLosses) -> Tensor:
