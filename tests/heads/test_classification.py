@@ -50,7 +50,7 @@ def test_difficult_classes_and_unlabelled_images_have_no_gradient() -> None:
     logits = torch.zeros(2, 3, requires_grad=True)
     head().loss(logits, [target([1, 0, -1]), target([1, 1, 1], labelled=False)]).sum().backward()
     assert logits.grad is not None
-    assert logits.grad.tolist() == [[-0.125, 0, 0.125], [0, 0, 0]]
+    assert logits.grad.tolist() == [[-0.25, 0, 0.25], [0, 0, 0]]
 
 
 def test_extreme_logits_stay_finite() -> None:

@@ -15,15 +15,11 @@ from vjo_train.metrics import VOCClassificationAP
 from vjo_train.records import Scores
 from vjo_train.types import Batch, Features, Frames, Target
 
-SCALE = 0.5
-"""Of the loss. One layer lies between it and the shared features, where other heads have several, so that a unit of it
-moves them more."""
-
 
 class Classification(Head):
-    """Global pooling, dropout and one linear layer; half the binary cross-entropy, the mean over the classes.
+    """Global pooling, dropout and one linear layer; binary cross-entropy, the mean over the classes.
 
-    Scale: log(2) / 2 at the start for any number of classes. A sum over them would grow with their number and take most
+    Scale: log 2 at the start for any number of classes. A sum over them would grow with their number and take most
     of the shared gradient. Classes that an image shows only as difficult objects are left out.
     Pooling runs over the whole canvas, padding included.
 
@@ -68,7 +64,7 @@ class Classification(Head):
     def loss(self, outputs: Tensor, targets: list[Target]) -> Tensor:
         labels = torch.stack([target.classes for target in targets])
         labelled = torch.tensor([self.labelled(target) for target in targets], device=labels.device)
-        return SCALE * classification_loss(outputs.float(), labels * labelled[:, None])
+        return classification_loss(outputs.float(), labels * labelled[:, None])
 
     def decoded(self, outputs: Tensor, frames: Frames) -> dict[str, Tensor]:
         """`probabilities` [B, C] float32."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar
@@ -23,9 +22,9 @@ from vjo_train.types import IGNORE, Batch, Features, Frames, Target
 class SemanticHead(Head):
     """Base of the segmentation heads: logits on a coarse grid, brought to the pixels by bilinear interpolation.
 
-    The loss of an image is the mean cross-entropy over its counted pixels on the canvas, divided by log(C + 1), plus
-    `dice` times its Dice loss (`dice_loss`). Pixels of 255 (void, padding) do not count.
-    Scale: 1 where all classes are equally likely, as at the start, for any number of classes; plus at most `dice`.
+    The loss of an image is the mean cross-entropy over its counted pixels on the canvas, plus `dice` times its Dice
+    loss (`dice_loss`). Pixels of 255 (void, padding) do not count.
+    Scale: about log(C + 1) at the start, plus at most `dice`. Its gradient does not grow with the number of classes.
 
     Args:
         num_classes: C; channel 0 is background, k + 1 is class k.
@@ -56,7 +55,7 @@ class SemanticHead(Head):
         with torch.autocast(outputs.device.type, enabled=False):
             # Only the labelled images are brought to full size: with partial labels they are few.
             logits = upsample(outputs[index].float(), self.stride)[..., : truth.shape[1], : truth.shape[2]]
-            own = pixel_loss(logits, truth) / math.log(self.num_classes + 1)
+            own = pixel_loss(logits, truth)
             if self.dice > 0:
                 own = own + self.dice * dice_loss(logits, truth)
         return losses.index_copy(0, index, own)
