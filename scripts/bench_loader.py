@@ -122,7 +122,7 @@ class _Limit(Dataset[int]):
 
     def __init__(self, data: DataModule, resized: Callable[[Tensor, int], None]) -> None:
         self.paths = [data.root / "JPEGImages" / f"{name}.jpg" for name in data.index.ids]
-        self.side, self.resized = data.size, resized
+        self.side, self.resized = data.canvas[0], resized
 
     def __getitem__(self, rows: Sequence[int]) -> int:
         for row in rows:
@@ -142,7 +142,7 @@ class _Reference(Dataset[Tensor]):
                 v2.RandomZoomOut(fill=fill, side_range=(1.0, augment.zoom_out_max), p=augment.zoom_out),
                 v2.RandomApply([v2.RandomIoUCrop()], p=augment.crop),
                 v2.RandomHorizontalFlip(p=augment.flip),
-                v2.Resize(size=None, max_size=data.size),
+                v2.Resize(size=None, max_size=data.canvas[0]),
                 v2.PILToTensor(),
                 v2.SanitizeBoundingBoxes(),
             ]
@@ -157,5 +157,7 @@ class _Reference(Dataset[Tensor]):
         boxes = tv_tensors.BoundingBoxes(torch.from_numpy(known.boxes.copy()), format="XYXY", canvas_size=known.size)
         image, _ = self.augment(image, {"boxes": boxes, "labels": torch.from_numpy(known.labels)})
         height, width = image.shape[1:]
-        padded: Tensor = F.pad(image, [0, 0, self.data.size - width, self.data.size - height], fill=list(MEAN_COLOUR))
+        padded: Tensor = F.pad(
+            image, [0, 0, self.data.canvas[1] - width, self.data.canvas[0] - height], fill=list(MEAN_COLOUR)
+        )
         return padded

@@ -20,6 +20,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+import bench_canvas
 import bench_detect
 import bench_evaluate
 import bench_inference
@@ -37,7 +38,7 @@ from bench_sides import Section
 from vjo_train.report.environment import describe_device, git_revision, package_versions
 
 SECTIONS = (
-    *("loop", "weighting_2", "weighting_3", "weighting_4", "sharing"),
+    *("loop", "weighting_2", "weighting_3", "weighting_4", "sharing", "canvas"),
     *("evaluate", "coco", "detect_8", "detect_16", "regions", "inference_fcos", "inference_faster_rcnn"),
     *("precision", "compile"),
     *("loader", "startup", "scale"),
@@ -111,6 +112,8 @@ def section(name: str, args: argparse.Namespace, folder: Path) -> Section:
         return bench_scale.section(args.set, folder, args.steps, args.index)
     if name == "loop":
         return bench_loop.section(args.set, folder, 2 * args.steps)
+    if name == "canvas":
+        return bench_canvas.section(args.set, folder, args.steps)
     if name == "sharing":
         return bench_sharing.section(args.set, folder, args.steps)
     return bench_weighting.section(args.set, folder, args.steps, tasks=int(name.removeprefix("weighting_")))

@@ -42,6 +42,7 @@ RANGES = [
     ("optimizer.lr=-1", "optimizer.lr: found -1 (a whole number); must be a number > 0."),
     ("trainer.ema=1.5", "trainer.ema: found 1.5 (a number); must be a number > 0 and < 1 or null."),
     ("dataset.augment.flip=2", "dataset.augment.flip: found 2 (a whole number); must be a number >= 0 and <= 1."),
+    ("dataset.size=[256]", "dataset.size: found [256] (a list); must be a whole number >= 32 and <= 4096 or ["),
     ("dataset.batch_size=0", "dataset.batch_size: found 0 (a whole number); must be a whole number >= 1."),
 ]
 NAMES = [

@@ -196,6 +196,7 @@ def test_onnx_gives_the_same_predictions(command: Command, run: Path, onnx: Path
 TRAINED = (
     *SMALL,
     "dataset.generate.image_size=64",
+    "dataset.size=[48,64]",
     "dataset.generate.train=64",
     "dataset.generate.val=4",
     "dataset.generate.test=12",

@@ -32,6 +32,7 @@ from vjo_train.report.layout import Layout
 from vjo_train.report.predictions import PredictionFiles
 from vjo_train.report.results import Results
 from vjo_train.signatures import signature
+from vjo_train.types import canvas_of
 from vjo_train.weighting.base import LossWeighting, Weighting
 from vjo_train.weighting.gradients import GradientWeighting
 
@@ -83,7 +84,7 @@ def predict(cfg: DictConfig) -> int:
         network = prediction.by_checkpoint(module, tasks, checkpoint, accelerator, cfg.trainer.precision)
     files = Files(
         [source.path for source in sources],
-        size=cfg.dataset.size,
+        canvas=canvas_of(cfg.dataset.size),
         num_classes=len(cfg.dataset.classes),
         tasks=tasks,
     )
@@ -113,7 +114,7 @@ def export(cfg: DictConfig) -> None:
     own = OmegaConf.masked_copy(cfg, list(signature("vjo_train.schema.TrainConfig")))
     own.heads = OmegaConf.masked_copy(cfg.heads, list(tasks))
     metadata = onnxfile.metadata(own, channels)
-    onnx.export(module, tasks, Path(cfg.output), cfg.dataset.size, metadata, cfg.tolerance, cfg.decoded)
+    onnx.export(module, tasks, Path(cfg.output), canvas_of(cfg.dataset.size), metadata, cfg.tolerance, cfg.decoded)
 
 
 def inspect(cfg: DictConfig, action: str) -> int:

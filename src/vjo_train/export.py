@@ -23,7 +23,7 @@ from vjo_train.heads.detection.suppression import suppress_in_onnx
 from vjo_train.heads.outputs import check_exported, named_tensors, output_kind
 from vjo_train.module import MultiTaskModule
 from vjo_train.onnxfile import open_session
-from vjo_train.types import Frames
+from vjo_train.types import Canvas, Frames
 
 log = logging.getLogger("vjo_train")
 
@@ -37,14 +37,14 @@ def export(
     module: MultiTaskModule,
     tasks: Sequence[str],
     path: Path,
-    size: int,
+    canvas: Canvas,
     metadata: Mapping[str, str],
     tolerance: float,
     decoded: bool = False,
 ) -> None:
     """Writes `path`, if onnxruntime gives the same figures for it as PyTorch; prints the greatest differences.
 
-    The input `images` is [B, 3, S, S] uint8 RGB, any B: pictures at the top left of a canvas of the mean colour, as
+    The input `images` is [B, 3, H, W] uint8 RGB, any B: pictures at the top left of a canvas of the mean colour, as
     `data.transforms.letterbox` lays them; normalisation is part of the graph. The outputs are those of the heads in
     float32, named as `named_tensors` does, with what a decoder needs of constants, such as anchors.
 
@@ -56,7 +56,7 @@ def export(
         module: with its weights.
         tasks: the heads to export.
         path: the file; written whole or not at all.
-        size: S.
+        canvas: (H, W).
         metadata: what the file says of itself; see `onnxfile.metadata`.
         tolerance: see `agreement`.
         decoded: whether decoding is part of the graph.
@@ -68,12 +68,12 @@ def export(
     for task in tasks:
         check_exported(task, module.head(task), decoded)
     network = _Named(module, tuple(tasks), decoded).cpu().eval()
-    names = network.names(size)
+    names = network.names(canvas)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         draft = Path(folder) / path.name
-        _write(network, names, size, draft, metadata)
-        worst = compare(network, names, size, draft)
+        _write(network, names, canvas, draft, metadata)
+        worst = compare(network, names, canvas, draft)
         Console().print(_table(worst))
         name, greatest = max(worst.items(), key=lambda item: item[1])
         if not greatest <= tolerance:
@@ -95,15 +95,15 @@ class _Named(nn.Module):
     def forward(self, images: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, ...]:
         return tuple(self._outputs(images, sizes).values())
 
-    def example(self, count: int, size: int) -> dict[str, Tensor]:
+    def example(self, count: int, canvas: Canvas) -> dict[str, Tensor]:
         """Inputs by name; the same ones each time."""
-        images = sample_images(count, size)
-        return {"images": images, "sizes": sample_sizes(count, size)} if self.decoded else {"images": images}
+        images = sample_images(count, canvas)
+        return {"images": images, "sizes": sample_sizes(count, canvas)} if self.decoded else {"images": images}
 
-    def names(self, size: int) -> list[str]:
+    def names(self, canvas: Canvas) -> list[str]:
         """Of the outputs, in their order."""
         with torch.no_grad():
-            return list(self._outputs(**self.example(1, size)))
+            return list(self._outputs(**self.example(1, canvas)))
 
     def _outputs(self, images: Tensor, sizes: Tensor | None = None) -> dict[str, Tensor]:
         found = self.module(images, self.tasks)
@@ -113,13 +113,13 @@ class _Named(nn.Module):
             if output_kind(head) is not None:
                 named |= named_tensors(task, found[task])
             if sizes is not None:
-                own = head.decoded(found[task], Frames.of_files(sizes, images.shape[-1]))
+                own = head.decoded(found[task], Frames.of_files(sizes, (images.shape[-2], images.shape[-1])))
                 named |= {f"{task}.{name}": tensor for name, tensor in own.items()}
         return named
 
 
-def _write(network: _Named, names: Sequence[str], size: int, path: Path, metadata: Mapping[str, str]) -> None:
-    example = network.example(4, size)
+def _write(network: _Named, names: Sequence[str], canvas: Canvas, path: Path, metadata: Mapping[str, str]) -> None:
+    example = network.example(4, canvas)
     batch = {0: torch.export.Dim("batch")}
     with _quiet(), torch.no_grad():
         try:
@@ -144,7 +144,7 @@ def _write(network: _Named, names: Sequence[str], size: int, path: Path, metadat
     program.save(path)
 
 
-def compare(network: _Named, names: Sequence[str], size: int, path: Path) -> dict[str, float]:
+def compare(network: _Named, names: Sequence[str], canvas: Canvas, path: Path) -> dict[str, float]:
     """Output -> the greatest difference of the file's figures from the network's over several batches.
 
     The objects that a head finds count together, under the name of their boxes.
@@ -152,7 +152,7 @@ def compare(network: _Named, names: Sequence[str], size: int, path: Path) -> dic
     session = open_session(path)
     worst: dict[str, float] = {}
     for count in BATCHES:
-        given = network.example(count, size)
+        given = network.example(count, canvas)
         with torch.no_grad():
             wanted = dict(zip(names, (tensor.numpy() for tensor in network(**given)), strict=True))
         values = session.run(list(names), {name: tensor.numpy() for name, tensor in given.items()})
@@ -178,15 +178,18 @@ def _differences(wanted: Arrays, found: Arrays) -> dict[str, float]:
     return worst
 
 
-def sample_images(count: int, size: int) -> Tensor:
-    """Drawn scenes, uint8 [count, 3, size, size]; the same ones each time."""
-    drawn = [shapes.draw(np.random.default_rng([count, k]), size, 0.5).image for k in range(count)]
+def sample_images(count: int, canvas: Canvas) -> Tensor:
+    """Parts of drawn scenes that fill the canvas, uint8 [count, 3, H, W]; the same ones each time."""
+    height, width = canvas
+    scenes = (shapes.draw(np.random.default_rng([count, k]), max(canvas), 0.5).image for k in range(count))
+    drawn = [scene[:height, :width] for scene in scenes]
     return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).contiguous()
 
 
-def sample_sizes(count: int, size: int) -> Tensor:
+def sample_sizes(count: int, canvas: Canvas) -> Tensor:
     """Heights and widths of picture files in several shapes, int64 [count, 2]; the same ones each time."""
-    shapes = [(size, size), (round(1.5 * size), 2 * size), (size, size // 2), (size // 3, size // 2)]
+    height, width = canvas
+    shapes = [canvas, (round(1.5 * height), 2 * width), (height, width // 2), (height // 3, width // 2)]
     return torch.tensor([shapes[k % len(shapes)] for k in range(count)])
 
 

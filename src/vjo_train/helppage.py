@@ -86,11 +86,12 @@ vjo-export writes a run's network as an ONNX file.
   vjo-export run=DIR checkpoint=last output=net.onnx tasks=[detection]
   vjo-export run=DIR decoded=true
 
-The input `images` is uint8 RGB [B, 3, S, S], S = dataset.size, any B: pictures
-scaled to the canvas, at the top left, the rest of colour (124, 116, 104). The
-outputs are the heads' raw ones, which vjo-predict model=FILE decodes. With
-decoded=true boxes, scores, classes, masks and maps are in the file too, and
-`sizes`, int64 [B, 2], is a second input: height and width of the picture files.
+The input `images` is uint8 RGB [B, 3, H, W], H and W by dataset.size, any B:
+pictures scaled to fit on the canvas, at the top left, the rest of colour
+(124, 116, 104). The outputs are the heads' raw ones, which vjo-predict
+model=FILE decodes. With decoded=true boxes, scores, classes, masks and maps are
+in the file too, and `sizes`, int64 [B, 2], is a second input: height and width
+of the picture files.
 The file is written only if onnxruntime gives the same figures as PyTorch.
 """,
 }

@@ -18,6 +18,7 @@ from vjo_train.data import faults
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.loading import TurnDataset
 from vjo_train.data.plan import Draw, Turn
+from vjo_train.data.transforms import fit
 from vjo_train.data.watch import Watch
 from vjo_train.errors import DataError
 from vjo_train.report.dataset import fault_table, picture_grid, summary_tables
@@ -88,14 +89,14 @@ def _faults(data: DataModule) -> tuple[list[faults.Fault], int]:
         if look is not None:
             looks[row] = look
     found += faults.duplicates(data.index, parts, looks)
-    found += faults.suspicious_boxes(data.index, rows, data.size)
+    found += faults.suspicious_boxes(data.index, rows, data.canvas)
     return found + faults.missing_classes(data.index, parts), len(rows)
 
 
 def _sizes(data: DataModule, rows: Rows) -> dict[str, dict[str, float] | None]:
     """Quantiles of the images' sides, and of the objects' on the canvas; None where there are no objects."""
     sizes = data.index.sizes[rows]
-    boxes = [data.index.annotation(int(row)).boxes * (data.size / max(data.index.sizes[row])) for row in rows]
+    boxes = [data.index.annotation(int(row)).boxes * fit(data.index.sizes[row], data.canvas) for row in rows]
     sides = np.concatenate([np.sqrt((box[:, 2:] - box[:, :2]).prod(axis=1)) for box in boxes])
     return {
         "width": _quantiles(sizes[:, 1], {"least": 0, "median": 0.5, "greatest": 1}),
@@ -113,7 +114,7 @@ def _some(data: DataModule, rows: Rows) -> Batch:
     chosen = np.sort(np.random.default_rng([data.seed, *b"pictures"]).permutation(rows)[:PICTURES])
     needs = {"all": frozenset({"semantic", "masks"})}
     dataset = TurnDataset(
-        root=data.root, index=data.index, needs=needs, size=data.size, augment=None, seed=data.seed, watch=Watch(0)
+        root=data.root, index=data.index, needs=needs, canvas=data.canvas, augment=None, seed=data.seed, watch=Watch(0)
     )
     batch = dataset[Turn(-1, ("all",), tuple(Draw(int(row), "evaluation", 0) for row in chosen))]
     if isinstance(batch, DataError):

@@ -6,7 +6,7 @@ Boxes are `xyxy` in continuous pixels, 0-based: a box that covers the single top
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -15,6 +15,18 @@ from torch import Tensor, nn
 
 Features: TypeAlias = dict[str, Tensor]
 """A pyramid: `c2`..`c5` from the backbone (strides 4..32), `p3`..`p7` from the neck; each [B, C, h, w]."""
+
+Canvas: TypeAlias = tuple[int, int]
+"""(height, width) in pixels of what every picture of a batch is laid on."""
+
+
+def canvas_of(size: int | Sequence[int]) -> Canvas:
+    """The canvas of the config key `dataset.size`: its side, or [height, width]."""
+    if isinstance(size, int):
+        return size, size
+    height, width = size
+    return height, width
+
 
 IGNORE = 255
 """The class of pixels that count neither way in a semantic mask."""
@@ -84,8 +96,8 @@ class Target(_Movable):
 class Frames(_Movable):
     """Where B images lie on their canvases, for the way back to the pixels of their files."""
 
-    side: int
-    """Of the canvases, S."""
+    canvas: Canvas
+    """(H, W) of the canvases."""
     sizes: Tensor
     """[B, 2] float32: (height, width) on the canvas, without padding."""
     originals: Tensor
@@ -94,19 +106,21 @@ class Frames(_Movable):
     """[B] float32: canvas pixels per pixel of the file."""
 
     @classmethod
-    def of_files(cls, originals: Tensor, side: int) -> Frames:
-        """As `data.transforms.fit` scales files of the sizes `originals` [B, 2]: the longest side becomes `side`."""
-        scales = side / originals.amax(1).double()
+    def of_files(cls, originals: Tensor, canvas: Canvas) -> Frames:
+        """As `data.transforms.letterbox` scales files of the sizes `originals` [B, 2] to fit on `canvas`."""
+        height, width = canvas
+        files = originals.double()
+        scales = torch.minimum(height / files[:, 0], width / files[:, 1])
         sizes = (originals * scales[:, None]).round().clamp(min=1)
-        return cls(side, sizes.float(), originals, scales.float())
+        return cls(canvas, sizes.float(), originals, scales.float())
 
 
 @dataclass
 class Batch(_Movable):
-    """B images on square canvases of S x S pixels, with what is known of each."""
+    """B images on canvases of H x W pixels, with what is known of each."""
 
     images: Tensor
-    """[B, 3, S, S] uint8 RGB; the picture is at the top left, the rest is the mean colour."""
+    """[B, 3, H, W] uint8 RGB; the picture is at the top left, the rest is the mean colour."""
     targets: list[Target]
     """In canvas pixels."""
     ids: list[str]
@@ -140,7 +154,7 @@ class Batch(_Movable):
         """Where the images lie; `originals` must be there."""
         device = self.scales.device
         return Frames(
-            side=self.images.shape[-1],
+            canvas=(self.images.shape[-2], self.images.shape[-1]),
             sizes=torch.tensor([t.size for t in self.targets], dtype=torch.float32, device=device).reshape(-1, 2),
             originals=torch.tensor([t.size for t in self.originals], dtype=torch.int64, device=device).reshape(-1, 2),
             scales=self.scales,

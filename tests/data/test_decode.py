@@ -69,7 +69,7 @@ def test_what_turbo_finds_odd_pillow_may_still_read(tmp_path):
 
 @pytest.mark.parametrize(("longest", "factor"), [(127, 1), (128, 2), (255, 2), (256, 4), (511, 4), (512, 8), (9999, 8)])
 def test_the_longest_side_stays_twice_what_is_asked_for(longest, factor):
-    assert reduction((20, longest), 32) == reduction((longest, 20), 32) == factor
+    assert reduction((20, longest), (32, 32)) == reduction((longest, 20), (32, 32)) == factor
 
 
 @pytest.mark.parametrize(("mode", "kind"), [("RGB", "JPEG"), ("L", "JPEG"), ("CMYK", "JPEG"), ("RGB", "PNG")])
@@ -77,7 +77,7 @@ def test_the_longest_side_stays_twice_what_is_asked_for(longest, factor):
 def test_a_reduced_pixel_is_the_mean_of_those_it_stands_for(tmp_path, mode, side, factor, kind):
     path = tmp_path / "x.jpg"
     photo(301, 403).convert(mode).save(path, format=kind, **({"quality": 95} if kind == "JPEG" else {}))
-    whole, found = read_image(path), read_image(path, side)
+    whole, found = read_image(path), read_image(path, (side, side))
     assert found.shape == (3, -(-301 // factor), -(-403 // factor))
     means = torch.nn.functional.avg_pool2d(whole.float(), factor)
     off = (found[:, : means.shape[1], : means.shape[2]] - means).abs()

@@ -74,10 +74,10 @@ def test_suspicious_boxes(devkit: Devkit, tmp_path: Path) -> None:
     devkit.image("a", objects=[("star", whole, 0), ("ring", tiny, 0)])
     devkit.image("b", objects=[("star", box, 0), ("ring", box, 0), ("star", box, 1), ("star", (20, 3, 40, 20), 0)])
     index = make(devkit.root, tmp_path, size=64).index
-    found = faults.suspicious_boxes(index, np.arange(2), size=64)
+    found = faults.suspicious_boxes(index, np.arange(2), (64, 64))
     assert [(f.kind, f.where) for f in found] == [("tiny box", "a"), ("huge box", "a"), ("duplicate box", "b")]
     assert "objects 1 and 3 (star)" in found[-1].what
-    assert Counter(f.kind for f in faults.suspicious_boxes(index, np.arange(2), size=800)) == {
+    assert Counter(f.kind for f in faults.suspicious_boxes(index, np.arange(2), (800, 800))) == {
         "huge box": 1,
         "duplicate box": 1,
     }

@@ -14,6 +14,7 @@ from vjo_train.data import colour
 from vjo_train.data.colour import Jitter
 from vjo_train.data.resizing import resize
 from vjo_train.data.transforms import MEAN_COLOUR, Augment, Picture, generator, letterbox, sample_crop
+from vjo_train.types import Frames
 
 ALL = {"zoom_out": 0.5, "zoom_out_max": 3.0, "crop": 0.7, "flip": 0.5, "jitter": 0.5, "jitter_strength": 1.0}
 
@@ -36,13 +37,17 @@ def painted(height: int, width: int, seed: int, objects: int = 3) -> Picture:
 
 
 @settings(deadline=None, max_examples=80)
-@given(st.integers(24, 70), st.integers(24, 70), st.integers(0, 10_000))
-def test_boxes_stay_inside_and_on_their_masks(height, width, seed):
+@given(
+    st.integers(24, 70), st.integers(24, 70), st.sampled_from([(64, 64), (32, 64), (72, 40)]), st.integers(0, 10_000)
+)
+def test_boxes_stay_inside_and_on_their_masks(height, width, canvas, seed):
     augment = Augment(**{**ALL, "jitter": 0.0})
-    after, (h, w), scale = letterbox(painted(height, width, seed), 64, augment, generator(seed))
-    assert after.image.shape == (3, 64, 64)
-    assert after.maps.shape == (2, 64, 64)
-    assert max(h, w) == 64
+    after, (h, w), scale = letterbox(painted(height, width, seed), canvas, augment, generator(seed))
+    assert after.image.shape == (3, *canvas)
+    assert after.maps.shape == (2, *canvas)
+    assert h <= canvas[0]
+    assert w <= canvas[1]
+    assert h == canvas[0] or w == canvas[1]
     assert (after.boxes >= 0).all()
     assert (after.boxes[:, 0::2] <= w).all()
     assert (after.boxes[:, 1::2] <= h).all()
@@ -69,12 +74,12 @@ def test_classes_of_dropped_boxes_vanish_and_all_may():
     augment = Augment(zoom_out=0, crop=1, flip=0, jitter=0)
     numbers = set()
     for seed in range(60):
-        after, *_ = letterbox(picture, 32, augment, generator(seed))
+        after, *_ = letterbox(picture, (32, 32), augment, generator(seed))
         numbers.add(len(after.boxes))
     assert {1, 2, 3} <= numbers
     tiny = Picture(picture.image, torch.tensor([[5.0, 5.0, 5.5, 5.5]]), np.array([0]), picture.maps)
-    assert len(letterbox(tiny, 32, Augment(zoom_out=0, crop=0, flip=0, jitter=0))[0].boxes) == 0
-    assert len(letterbox(tiny, 32)[0].boxes) == 1  # an evaluation loses none
+    assert len(letterbox(tiny, (32, 32), Augment(zoom_out=0, crop=0, flip=0, jitter=0))[0].boxes) == 0
+    assert len(letterbox(tiny, (32, 32))[0].boxes) == 1  # an evaluation loses none
 
 
 @pytest.mark.parametrize("size", [(40, 60), (3, 200), (1, 1)])
@@ -86,30 +91,45 @@ def test_pictures_without_objects_or_of_odd_sizes_pass(size):
         torch.empty((0, *size), dtype=torch.uint8),
     )
     for seed in range(20):
-        after, *_ = letterbox(picture, 32, Augment(**ALL), generator(seed))
+        after, *_ = letterbox(picture, (32, 32), Augment(**ALL), generator(seed))
         assert after.image.shape == (3, 32, 32)
         assert after.boxes.shape == (0, 4)
         assert after.maps.shape == (0, 32, 32)
     boxed = Picture(picture.image, torch.tensor([[0.0, 0.0, size[1], size[0]]]), np.arange(1), picture.maps)
     for seed in range(20):
-        letterbox(boxed, 32, Augment(**ALL), generator(seed))
+        letterbox(boxed, (32, 32), Augment(**ALL), generator(seed))
+
+
+@given(st.lists(st.tuples(st.integers(1, 900), st.integers(1, 900)), min_size=1), st.sampled_from([(64, 64), (32, 96)]))
+def test_a_picture_lies_where_its_size_alone_says(sizes, canvas):
+    """What an exported network computes from the sizes of the files is what the canvases were made with."""
+    frames = Frames.of_files(torch.tensor(sizes), canvas)
+    for k, size in enumerate(sizes):
+        _, (h, w), scale = letterbox(Picture.bare(torch.zeros((3, *size), dtype=torch.uint8)), canvas)
+        assert frames.sizes[k].tolist() == [h, w]
+        assert frames.scales[k].item() == pytest.approx(scale, rel=1e-6)
 
 
 def test_letterbox_keeps_the_aspect_ratio_and_fills_with_the_mean_colour():
     picture = painted(30, 60, 1)
-    after, size, scale = letterbox(picture, 40)
+    after, size, scale = letterbox(picture, (40, 40))
     assert size == (20, 40)
     assert scale == pytest.approx(40 / 60)
     assert torch.equal(after.boxes, picture.boxes * scale)
     assert (after.image[:, 20:] == torch.tensor(MEAN_COLOUR)[:, None, None]).all()
-    same, _, scale = letterbox(picture, 60)
+    wide, size, scale = letterbox(picture, (20, 44))  # as wide as high twice, and a little more
+    assert size == (20, 40)
+    assert scale == pytest.approx(20 / 30)
+    assert torch.equal(wide.image[:, :, :40], after.image[:, :20])
+    assert (wide.image[:, :, 40:] == torch.tensor(MEAN_COLOUR)[:, None, None]).all()
+    same, _, scale = letterbox(picture, (60, 60))
     assert scale == 1
     assert torch.equal(same.image[:, :30], picture.image)
 
 
 def test_a_flip_mirrors_everything():
     picture = painted(32, 32, 2)
-    after, *_ = letterbox(picture, 32, Augment(zoom_out=0, crop=0, flip=1, jitter=0))
+    after, *_ = letterbox(picture, (32, 32), Augment(zoom_out=0, crop=0, flip=1, jitter=0))
     assert torch.equal(after.image, picture.image.flip(-1))
     assert torch.equal(after.maps, picture.maps.flip(-1))
     assert torch.equal(after.boxes[:, 0], 32 - picture.boxes[:, 2])
@@ -136,7 +156,7 @@ def test_the_same_key_gives_the_same_picture():
     picture = painted(40, 50, 3)
 
     def made(*key):
-        return letterbox(picture, 32, Augment(**ALL), generator(*key))[0].image
+        return letterbox(picture, (32, 32), Augment(**ALL), generator(*key))[0].image
 
     assert torch.equal(made(1, "pool", 0, "x"), made(1, "pool", 0, "x"))
     distinct = {made(seed, "pool", turn, name).numpy().tobytes() for seed in (1, 2) for turn in (0, 1) for name in "xy"}
@@ -163,12 +183,12 @@ def test_a_reduced_picture_is_laid_where_the_whole_one_is(reduction, size):
     maps[:, 20:90, 10:60] = 1
     whole = Picture(image, boxes, np.arange(2), maps)
     reduced = Picture(coarse, boxes, np.arange(2), maps, reduction)
-    one, other = (letterbox(picture, 32)[0] for picture in (whole, reduced))
+    one, other = (letterbox(picture, (32, 32))[0] for picture in (whole, reduced))
     assert torch.equal(one.boxes, other.boxes)
     assert torch.equal(one.maps, other.maps)
     assert (one.image.int() - other.image.int()).abs().max() <= 4
     for seed in range(20):  # a window begins with a pixel of the image, up to reduction - 1 further out
-        after, *_ = letterbox(reduced, 32, Augment(**{**ALL, "jitter": 0.0}), generator(seed))
+        after, *_ = letterbox(reduced, (32, 32), Augment(**{**ALL, "jitter": 0.0}), generator(seed))
         for box, number in zip(after.boxes, after.kept, strict=True):
             if number == 0 and (after.maps == 1).any():
                 _, y, x = torch.nonzero(after.maps == 1, as_tuple=True)
@@ -178,7 +198,7 @@ def test_a_reduced_picture_is_laid_where_the_whole_one_is(reduction, size):
 
 def test_without_jitter_zooming_and_cropping_the_resizing_is_torchvisions():
     image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 375, 500), dtype=np.uint8))
-    after, (height, width), _ = letterbox(Picture.bare(image), 320)
+    after, (height, width), _ = letterbox(Picture.bare(image), (320, 320))
     assert torch.equal(after.image[:, :height, :width], F.resize(image, [240, 320], antialias=True))
 
 
@@ -243,7 +263,8 @@ def test_a_flip_mirrors_the_picture_to_the_bit_whatever_its_size_becomes(reducti
     picture = Picture.bare(image, whole, reduction)
     for side in (31, 83, 160):
         one, other = (
-            letterbox(picture, side, Augment(zoom_out=0, crop=0, flip=flip, jitter=0))[0].image for flip in (0, 1)
+            letterbox(picture, (side, side), Augment(zoom_out=0, crop=0, flip=flip, jitter=0))[0].image
+            for flip in (0, 1)
         )
         assert torch.equal(one.flip(-1), other)
 

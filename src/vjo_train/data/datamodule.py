@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +30,12 @@ from vjo_train.data.transforms import Augment
 from vjo_train.data.watch import Watch
 from vjo_train.errors import ConfigError, DataError
 from vjo_train.files import locked
+from vjo_train.types import canvas_of
 
 log = logging.getLogger("vjo_train")
+
+Side: TypeAlias = Annotated[int, Interval(ge=32, le=4096)]
+"""Of a canvas in pixels."""
 
 
 class DataModule(pl.LightningDataModule):
@@ -47,7 +51,7 @@ class DataModule(pl.LightningDataModule):
         val_split: list for validation, or None.
         val_fraction: share of `split` that is cut off for validation, drawn by `seed`; only without `val_split`.
         test_split: list for testing.
-        size: side of the canvas, and so the longest side of the scaled images, in pixels.
+        size: of the canvas that pictures are scaled to fit on, in pixels: its side, or [height, width].
         batch_size: images per training step, over all ranks.
         eval_batch_size: images per step of an evaluation and rank; None: `batch_size`.
         workers: processes that load, at most as many as there are CPUs; 0 loads in the main process, with the same
@@ -78,7 +82,7 @@ class DataModule(pl.LightningDataModule):
         val_split: str | None,
         val_fraction: Annotated[float, Interval(ge=0, lt=1)],
         test_split: str,
-        size: Annotated[int, Interval(ge=32, le=4096)],
+        size: Side | tuple[Side, Side],
         batch_size: Annotated[int, Ge(1)],
         eval_batch_size: Annotated[int, Ge(1)] | None,
         workers: Annotated[int, Ge(0)],
@@ -96,7 +100,7 @@ class DataModule(pl.LightningDataModule):
         self.classes = tuple(classes)
         self.root_key, self.split, self.val_split, self.test_split = root, split, val_split, test_split
         self.val_fraction, self.meta_fraction = val_fraction, meta_fraction
-        self.size, self.workers = size, workers_at_hand(workers)
+        self.canvas, self.workers = canvas_of(size), workers_at_hand(workers)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
         self.labelled_per_batch, self.cache = labelled_per_batch, cache_folder(cache_dir)
         self.augment, self.download, self.generate, self.seed = augment, download, generate, seed
@@ -176,7 +180,7 @@ class DataModule(pl.LightningDataModule):
         folders = {voc.IMAGES}
         folders |= {folder for field, folder in voc.MASKS.items() if field in fields}
         rows = np.unique(np.concatenate([self.train_rows, self.meta_rows, self.val_rows]))
-        ram = Ram(self.index, rows, frozenset(folders), self.size)
+        ram = Ram(self.index, rows, frozenset(folders), self.canvas)
         ram.reserve(self.trainer.num_devices if self.trainer is not None else 1)
         self._ram = ram
 
@@ -468,11 +472,11 @@ class DataModule(pl.LightningDataModule):
             root=self.root,
             index=self.index,
             needs=self.needs,
-            size=self.size,
+            canvas=self.canvas,
             augment=augment,
             seed=self.seed,
             watch=watch,
-            slots=Slots(self.workers, batch_size, self.size),
+            slots=Slots(self.workers, batch_size, self.canvas),
             ram=self._ram,
         )
         gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"

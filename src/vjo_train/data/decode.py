@@ -19,6 +19,7 @@ from PIL import ExifTags, Image
 from torch import Tensor
 
 from vjo_train.errors import DataError
+from vjo_train.types import Canvas
 
 _BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, EOFError, struct.error, zlib.error)
 """What Pillow raises for a damaged file (its PNG reader raises SyntaxError)."""
@@ -29,20 +30,21 @@ MOST_PIXELS = 89_478_485
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # above that limit an error is raised
 
 
-def reduction(size: tuple[int, int], side: int) -> int:
-    """By how much a picture that is scaled to `side` is reduced while it is decoded: 1, 2, 4 or 8.
+def reduction(size: tuple[int, int], canvas: Canvas) -> int:
+    """By how much a picture that is scaled to fit on a canvas is reduced while it is decoded: 1, 2, 4 or 8.
 
-    The longest side stays at least twice `side`, so that the resizing that follows still averages over pixels, and a
-    crop has something to show.
+    The picture stays at least twice as large as it will be, so that the resizing that follows still averages over
+    pixels, and a crop has something to show.
 
     Args:
         size: (height, width) of the picture.
-        side: what its longest side will be scaled to.
+        canvas: (height, width) that it will be scaled to.
     """
-    return next((factor for factor in (8, 4, 2) if max(size) >= 2 * factor * side), 1)
+    (height, width), (most_height, most_width) = size, canvas
+    return next((f for f in (8, 4, 2) if height >= 2 * f * most_height or width >= 2 * f * most_width), 1)
 
 
-def read_image(path: Path, side: int | None = None, size: tuple[int, int] | None = None) -> Tensor:
+def read_image(path: Path, canvas: Canvas | None = None, size: tuple[int, int] | None = None) -> Tensor:
     """Any picture that Pillow reads -> uint8 RGB [3, H, W], the colours of a pixel side by side in memory.
 
     Greyscale, palette and CMYK are converted to RGB; 16-bit grey keeps its upper 8 bits; an alpha channel is
@@ -50,15 +52,15 @@ def read_image(path: Path, side: int | None = None, size: tuple[int, int] | None
 
     Args:
         path: the picture.
-        side: the picture is reduced by `reduction(size, side)`, its sides rounded up: pixel (0, 0) is the mean of the
-            first 2 x 2, 4 x 4 or 8 x 8. None: as it is in the file.
+        canvas: the picture is reduced by `reduction(size, canvas)`, its sides rounded up: pixel (0, 0) is the mean of
+            the first 2 x 2, 4 x 4 or 8 x 8. None: as it is in the file.
         size: (height, width) that its annotation says; None where there is none.
 
     Raises:
         DataError: the file is missing, truncated, animated, too large, or no picture; as `check_size`.
     """
-    pixels = _turbo(path, side, size)
-    return torch.from_numpy(_pillow(path, side, size) if pixels is None else pixels).permute(2, 0, 1)
+    pixels = _turbo(path, canvas, size)
+    return torch.from_numpy(_pillow(path, canvas, size) if pixels is None else pixels).permute(2, 0, 1)
 
 
 def orientation(path: Path) -> int:
@@ -80,7 +82,7 @@ def upright(image: Tensor, orientation: int) -> Tensor:
     return pixels.rot90(turns).contiguous().permute(2, 0, 1)
 
 
-def _turbo(path: Path, side: int | None, size: tuple[int, int] | None) -> npt.NDArray[np.uint8] | None:
+def _turbo(path: Path, canvas: Canvas | None, size: tuple[int, int] | None) -> npt.NDArray[np.uint8] | None:
     """[H, W, 3]; None for what is no sound RGB or grey JPEG of the size that it should have."""
     try:
         if not path.is_file():
@@ -95,7 +97,7 @@ def _turbo(path: Path, side: int | None, size: tuple[int, int] | None) -> npt.ND
             return None
         if size is not None and (height, width) != size:
             return None
-        factor = 1 if side is None else reduction((height, width), side)
+        factor = 1 if canvas is None else reduction((height, width), canvas)
         least = {} if factor == 1 else {"min_height": -(-height // factor), "min_width": -(-width // factor)}
         pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(content, **least)
     except (OSError, ValueError):  # Pillow says what is wrong, or reads it all the same
@@ -103,13 +105,13 @@ def _turbo(path: Path, side: int | None, size: tuple[int, int] | None) -> npt.ND
     return pixels
 
 
-def _pillow(path: Path, side: int | None, size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
+def _pillow(path: Path, canvas: Canvas | None, size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
     """[H, W, 3]."""
     with _opened(path) as image:
         _decode(image, path)
         if size is not None:
             check_size(path, (image.height, image.width), size)
-        factor = 1 if side is None else reduction((image.height, image.width), side)
+        factor = 1 if canvas is None else reduction((image.height, image.width), canvas)
         if image.mode.startswith("I"):
             grey = np.asarray(image).astype(np.int64).clip(0, 65535) >> 8
             rgb = Image.fromarray(np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2))

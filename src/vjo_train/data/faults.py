@@ -18,7 +18,9 @@ from vjo_train.data import voc
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.decode import read_image, read_mask
 from vjo_train.data.index import Index
+from vjo_train.data.transforms import fit
 from vjo_train.errors import DataError
+from vjo_train.types import Canvas
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 
@@ -151,13 +153,13 @@ def thumbnail(image: Tensor) -> npt.NDArray[np.float32]:
     return values / length if length > THUMBNAIL else np.zeros_like(values)  # below 1 grey level: nothing to compare
 
 
-def suspicious_boxes(index: Index, rows: Rows, size: int) -> list[Fault]:
-    """Boxes that are tiny on a canvas of `size`, fill their image, or are there twice."""
+def suspicious_boxes(index: Index, rows: Rows, canvas: Canvas) -> list[Fault]:
+    """Boxes that are tiny on the canvas, fill their image, or are there twice."""
     faults = []
     for row in rows:
         name, known = str(index.ids[row]), index.annotation(int(row))
         sides = known.boxes[:, 2:] - known.boxes[:, :2]
-        scale = size / max(known.size)
+        scale = fit(known.size, canvas)
         for number in np.nonzero((sides * scale).min(axis=1, initial=np.inf) < TINY)[0]:
             width, height = sides[number]
             what = f"object {number + 1} ({index.classes[known.labels[number]]}) has {width:g} x {height:g} pixels"

@@ -14,7 +14,7 @@ from vjo_train.data.decode import orientation, read_image, reduction, upright
 from vjo_train.data.loading import BatchLoader, workers_at_hand
 from vjo_train.data.transforms import Picture, blank, letterbox
 from vjo_train.errors import DataError
-from vjo_train.types import Batch, Target
+from vjo_train.types import Batch, Canvas, Target
 
 
 @dataclass
@@ -36,13 +36,13 @@ class Files(Dataset[Loaded]):
 
     Args:
         paths: of all files.
-        size: side of the canvas.
+        canvas: its height and width.
         num_classes: C.
         tasks: what `Batch.tasks` says.
     """
 
-    def __init__(self, paths: Sequence[Path], *, size: int, num_classes: int, tasks: Sequence[str]) -> None:
-        self.paths, self.size, self.num_classes, self.tasks = list(paths), size, num_classes, tuple(tasks)
+    def __init__(self, paths: Sequence[Path], *, canvas: Canvas, num_classes: int, tasks: Sequence[str]) -> None:
+        self.paths, self.canvas, self.num_classes, self.tasks = list(paths), canvas, num_classes, tuple(tasks)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -59,10 +59,10 @@ class Files(Dataset[Loaded]):
                 turned |= {place} if turn != 1 else set()
             except DataError as error:
                 unreadable[place] = str(error)
-        images = blank(len(pictures), self.size, self.size)
+        images = blank(len(pictures), *self.canvas)
         canvases = [
-            letterbox(picture if place in turned else self._reduced(place, picture), self.size, canvas=canvas)
-            for (place, picture), canvas in zip(pictures.items(), images, strict=True)
+            letterbox(picture if place in turned else self._reduced(place, picture), self.canvas, pixels=pixels)
+            for (place, picture), pixels in zip(pictures.items(), images, strict=True)
         ]
         batch = Batch(
             images=images,
@@ -76,10 +76,10 @@ class Files(Dataset[Loaded]):
 
     def _reduced(self, place: int, picture: Picture) -> Picture:
         """The picture as the evaluation would decode it, to the bit."""
-        factor = reduction(picture.size, self.size)
+        factor = reduction(picture.size, self.canvas)
         if factor == 1:
             return picture
-        return Picture.bare(read_image(self.paths[place], self.size), picture.size, factor)
+        return Picture.bare(read_image(self.paths[place], self.canvas), picture.size, factor)
 
     def loader(self, batch_size: int, workers: int) -> BatchLoader:
         """All files in their order, `batch_size` at a time."""

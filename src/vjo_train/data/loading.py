@@ -27,7 +27,7 @@ from vjo_train.data.slots import Slots
 from vjo_train.data.transforms import Augment, Picture, blank, generator, letterbox
 from vjo_train.data.watch import Watch
 from vjo_train.errors import DataError
-from vjo_train.types import Batch, Target
+from vjo_train.types import Batch, Canvas, Target
 
 log = logging.getLogger("vjo_train")
 
@@ -49,7 +49,7 @@ class TurnDataset(Dataset[Any]):
         index: its annotations.
         needs: task -> the fields of `Target.labelled` that it needs. Masks are read only where a task that is on
             needs them; elsewhere the image does not count as labelled with them.
-        size: side of the canvas.
+        canvas: its height and width.
         augment: None in evaluation, where `Batch.originals` is filled too.
         seed: of the augmentation.
         watch: is told which image is taken up.
@@ -63,7 +63,7 @@ class TurnDataset(Dataset[Any]):
         root: Path,
         index: Index,
         needs: Mapping[str, frozenset[str]],
-        size: int,
+        canvas: Canvas,
         augment: Augment | None,
         seed: int,
         watch: Watch,
@@ -71,7 +71,7 @@ class TurnDataset(Dataset[Any]):
         ram: Ram | None = None,
     ) -> None:
         self.watch, self.slots, self.ram = watch, slots, ram
-        self.root, self.index, self.needs, self.size = root, index, needs, size
+        self.root, self.index, self.needs, self.canvas = root, index, needs, canvas
         self.augment, self.seed = augment, seed
 
     def __getitem__(self, turn: Turn) -> Batch | DataError:
@@ -90,8 +90,8 @@ class TurnDataset(Dataset[Any]):
         fields = frozenset[str]().union(*(self.needs[task] for task in turn.tasks))
         images = None if self.slots is None else self.slots.take(len(turn.draws))
         if images is None:
-            images = blank(len(turn.draws), self.size, self.size)
-        samples = [self._load(draw, fields, canvas) for draw, canvas in zip(turn.draws, images, strict=True)]
+            images = blank(len(turn.draws), *self.canvas)
+        samples = [self._load(draw, fields, pixels) for draw, pixels in zip(turn.draws, images, strict=True)]
         return Batch(
             images=images,
             targets=[target for target, _, _ in samples],
@@ -103,8 +103,8 @@ class TurnDataset(Dataset[Any]):
             meta=None if turn.meta is None else self._batch(turn.meta),
         )
 
-    def _load(self, draw: Draw, fields: frozenset[str], canvas: Tensor) -> tuple[Target, float, Target | None]:
-        """Lays the picture on the canvas."""
+    def _load(self, draw: Draw, fields: frozenset[str], pixels: Tensor) -> tuple[Target, float, Target | None]:
+        """Lays the picture on `pixels`, its part of the batch."""
         self.watch.note(draw.image)
         annotation = self.index.annotation(draw.image)
         name = str(self.index.ids[draw.image])
@@ -120,14 +120,14 @@ class TurnDataset(Dataset[Any]):
         ]
         path = self.root / voc.IMAGES / f"{name}.jpg"
         before = Picture(
-            image=self._kept(draw.image, voc.IMAGES, partial(read_image, path, self.size, annotation.size)),
+            image=self._kept(draw.image, voc.IMAGES, partial(read_image, path, self.canvas, annotation.size)),
             boxes=torch.from_numpy(annotation.boxes.copy()),
             kept=np.arange(len(annotation.labels)),
             maps=torch.stack(maps) if maps else torch.empty((0, *annotation.size), dtype=torch.uint8),
-            reduction=reduction(annotation.size, self.size),
+            reduction=reduction(annotation.size, self.canvas),
         )
         rng = None if self.augment is None else generator(self.seed, draw.stream, draw.round, name)
-        after, size, scale = letterbox(before, self.size, self.augment, rng, canvas)
+        after, size, scale = letterbox(before, self.canvas, self.augment, rng, pixels)
         target = self._target(after, annotation, size, semantic, masks)
         original = self._target(before, annotation, annotation.size, semantic, masks) if self.augment is None else None
         return target, scale, original

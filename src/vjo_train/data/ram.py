@@ -18,6 +18,7 @@ from vjo_train.data import voc
 from vjo_train.data.decode import reduction
 from vjo_train.data.index import Index
 from vjo_train.errors import ConfigError
+from vjo_train.types import Canvas
 
 log = logging.getLogger("vjo_train")
 
@@ -36,11 +37,11 @@ class Ram:
         index: the data set.
         rows: the images to keep.
         folders: whose files are kept, `voc.IMAGES` among them.
-        side: of the canvas: pictures are kept reduced, as they are decoded for it.
+        canvas: its height and width; pictures are kept reduced, as they are decoded for it.
     """
 
-    def __init__(self, index: Index, rows: npt.NDArray[np.int64], folders: frozenset[str], side: int) -> None:
-        self._sizes, self._side = index.sizes, side
+    def __init__(self, index: Index, rows: npt.NDArray[np.int64], folders: frozenset[str], canvas: Canvas) -> None:
+        self._sizes, self._canvas = index.sizes, canvas
         there = {
             voc.IMAGES: np.ones(len(index), np.bool_),
             voc.CLASS_MASKS: index.has_semantic,
@@ -93,7 +94,7 @@ class Ram:
         height, width = self._sizes[row].tolist()
         if folder != voc.IMAGES:
             return height, width
-        factor = reduction((height, width), self._side)
+        factor = reduction((height, width), self._canvas)
         return -(-height // factor), -(-width // factor), 3
 
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from vjo_train.types import Canvas
+
 PER_WORKER = 4
 """Two batches wait for the main process, one is being made, one is in use."""
 
@@ -26,12 +28,12 @@ class Slots:
     Args:
         workers: loading processes.
         batch: pictures in a slot.
-        side: of a canvas in pixels.
+        canvas: height and width in pixels.
     """
 
-    def __init__(self, workers: int, batch: int, side: int) -> None:
+    def __init__(self, workers: int, batch: int, canvas: Canvas) -> None:
         self.batch = batch
-        shape = (workers * PER_WORKER, batch, side, side, 3)
+        shape = (workers * PER_WORKER, batch, *canvas, 3)
         # Memory that nobody has written to takes no room yet.
         size = int(np.prod(shape))
         storage = torch.UntypedStorage._new_shared(size, device="cpu")  # type: ignore[no-untyped-call]
@@ -41,7 +43,7 @@ class Slots:
         _OPEN[self.number] = self
 
     def take(self, count: int) -> Tensor | None:
-        """In a loading process: `count` canvases, [count, 3, S, S], in a free slot; None where there is none."""
+        """In a loading process: `count` canvases, [count, 3, H, W], in a free slot; None where there is none."""
         worker = get_worker_info()
         if worker is None or not 0 < count <= self.batch:
             return None

@@ -21,7 +21,7 @@ from torch.nn.functional import interpolate
 
 from vjo_train.data import colour
 from vjo_train.data.resizing import resize
-from vjo_train.types import IGNORE
+from vjo_train.types import IGNORE, Canvas
 
 MEAN_COLOUR = (124, 116, 104)
 """RGB of padding: the mean of ImageNet, so that normalised padding is about 0."""
@@ -184,21 +184,26 @@ def _ious(windows: npt.NDArray[np.int64], boxes: npt.NDArray[np.float32]) -> npt
 
 
 def blank(*shape: int) -> Tensor:
-    """Canvases to lay pictures on: [..., 3, S, S] uint8 for `shape` [..., S, S], the colours of a pixel side by side.
+    """Canvases to lay pictures on: [..., 3, H, W] uint8 for `shape` [..., H, W], the colours of a pixel side by side.
 
     In this order decoders write and the resizing is quickest; the content is undefined.
     """
     return torch.empty((*shape, 3), dtype=torch.uint8).movedim(-1, -3)
 
 
+def fit(size: tuple[float, float], canvas: Canvas) -> float:
+    """Canvas pixels per pixel of a picture of `size` (height, width) that just fits on the canvas."""
+    return min(canvas[0] / size[0], canvas[1] / size[1])
+
+
 def letterbox(
     picture: Picture,
-    side: int,
+    canvas: Canvas,
     augment: Augment | None = None,
     rng: np.random.Generator | None = None,
-    canvas: Tensor | None = None,
+    pixels: Tensor | None = None,
 ) -> tuple[Picture, tuple[int, int], float]:
-    """Augments, scales so that the longest side is `side`, and lays the picture at the top left of a square canvas.
+    """Augments, scales so that the picture just fits on a canvas, and lays it at the top left.
 
     The rest of the canvas has the mean colour; masks are padded by 255. Boxes that are smaller than a pixel afterwards
     are dropped, but only where `augment` is given: an evaluation loses none. Without `augment` all boxes are scaled by
@@ -207,10 +212,10 @@ def letterbox(
 
     Args:
         picture: is left as it is.
-        side: of the canvas in pixels.
+        canvas: its height and width.
         augment: None in evaluation.
         rng: all randomness of `augment`; None: seeded by 0.
-        canvas: [3, S, S] uint8 of `blank` to lay it on, such as one of a batch; None: a new one.
+        pixels: [3, H, W] uint8 of `blank` to lay it on, such as those of a batch; None: new ones.
 
     Returns:
         The picture on its canvas, its (height, width) there without padding, and its new pixels per old pixel.
@@ -222,7 +227,7 @@ def letterbox(
     flipped = augment is not None and augment.flips(rng)
     left, top, right, bottom = window
     left, top = left - left % picture.reduction, top - top % picture.reduction  # begins with a pixel of the image
-    scale = side / max(right - left, bottom - top)
+    scale = fit((bottom - top, right - left), canvas)
     across, down = _Axis.of(left, right, width, scale), _Axis.of(top, bottom, height, scale)
 
     sizes = np.array([across.size, down.size] * 2, np.float32)
@@ -236,18 +241,18 @@ def letterbox(
             chosen &= centres_inside(boxes, np.array([window]))[0]
         moved, kept = moved[chosen], kept[chosen]
 
-    canvas = blank(side, side) if canvas is None else canvas
-    pixels, rows, columns = canvas.permute(1, 2, 0).numpy(), down.place(), across.place(flipped)
+    pixels = blank(*canvas) if pixels is None else pixels
+    drawn, rows, columns = pixels.permute(1, 2, 0).numpy(), down.place(), across.place(flipped)
     jitter = augment.colours(rng) if augment else colour.UNCHANGED
-    _paint(picture, pixels[rows, columns], across, down, jitter, flipped)
-    _surround(pixels, rows, columns)
-    maps = picture.maps.new_empty((len(picture.maps), side, side))
+    _paint(picture, drawn[rows, columns], across, down, jitter, flipped)
+    _surround(drawn, rows, columns)
+    maps = picture.maps.new_empty((len(picture.maps), *canvas))
     if len(maps):
         maps[:] = IGNORE
         part = picture.maps[:, down.first : down.last, across.first : across.last]
         part = interpolate(part[None], (down.length, across.length), mode="nearest")[0]
         maps[:, rows, columns] = part.flip(-1) if flipped else part
-    return Picture(canvas, torch.from_numpy(moved), kept, maps), (down.size, across.size), scale
+    return Picture(pixels, torch.from_numpy(moved), kept, maps), (down.size, across.size), scale
 
 
 @dataclass(frozen=True)
@@ -311,19 +316,20 @@ def _paint(
 
 
 @lru_cache(1)
-def _ground(side: int) -> npt.NDArray[np.uint8]:
-    """A row of the mean colour, which must not be written to: [S, 3]."""
-    return np.full((side, 3), MEAN_COLOUR, np.uint8)
+def _ground(width: int) -> npt.NDArray[np.uint8]:
+    """A row of the mean colour, which must not be written to: [W, 3]."""
+    return np.full((width, 3), MEAN_COLOUR, np.uint8)
 
 
 def _surround(pixels: npt.NDArray[np.uint8], rows: slice, columns: slice) -> None:
-    """Lays the mean colour on a canvas [S, S, 3] around a place."""
-    ground, side = _ground(len(pixels)), len(pixels)
+    """Lays the mean colour on a canvas [H, W, 3] around a place."""
+    height, width = pixels.shape[:2]
+    ground = _ground(width)
     for edge, down, across in (
         (rows.start > 0, slice(rows.start), slice(None)),
-        (rows.stop < side, slice(rows.stop, None), slice(None)),
+        (rows.stop < height, slice(rows.stop, None), slice(None)),
         (columns.start > 0, rows, slice(columns.start)),
-        (columns.stop < side, rows, slice(columns.stop, None)),
+        (columns.stop < width, rows, slice(columns.stop, None)),
     ):
         if edge:
             pixels[down, across] = ground[across]

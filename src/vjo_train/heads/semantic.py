@@ -78,11 +78,11 @@ class SemanticHead(Head):
         return torch.where(classes > 0, best, 0.0).sum((1, 2))
 
     def decoded(self, outputs: Tensor, frames: Frames) -> dict[str, Tensor]:
-        """`map` [B, S, S] uint8: the class of each pixel of the canvas, as in `decode`; of no meaning in the padding.
+        """`map` [B, H, W] uint8: the class of each pixel of the canvas, as in `decode`; of no meaning in the padding.
 
         Files differ in size, so that their own maps do not fit into one tensor.
         """
-        full = upsample(outputs.float(), self.stride)[..., : frames.side, : frames.side]
+        full = upsample(outputs.float(), self.stride)[..., : frames.canvas[0], : frames.canvas[1]]
         return {"map": full.argmax(1).to(torch.uint8)}
 
     def metrics(self) -> SemanticMetrics:

@@ -9,11 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vjo_train.types import Canvas
+
 Method: TypeAlias = Literal["grad_cam", "hires_cam"]
 
 
 def activation_map(
-    features: Sequence[Tensor], gradients: Sequence[Tensor | None], size: int, method: Method = "grad_cam"
+    features: Sequence[Tensor], gradients: Sequence[Tensor | None], canvas: Canvas, method: Method = "grad_cam"
 ) -> Tensor:
     """What each pixel of a canvas adds to a score, to first order in the features there; what takes away counts 0.
 
@@ -28,18 +30,18 @@ def activation_map(
     Args:
         features: [B, C, h, w] each; a level's cells cover the canvas.
         gradients: of the score, like the features; None where it does not depend on one.
-        size: S, pixels per side of the canvas.
+        canvas: (H, W) in pixels.
         method: which of the two.
 
     Returns:
-        [B, S, S] float32 >= 0.
+        [B, H, W] float32 >= 0.
 
     Raises:
         ValueError: there are no features.
     """
     if not features:
         raise ValueError("features: found none; at least one is needed.")
-    total = features[0].new_zeros(len(features[0]), 1, size, size, dtype=torch.float32)
+    total = features[0].new_zeros(len(features[0]), 1, *canvas, dtype=torch.float32)
     for feature, gradient in zip(features, gradients, strict=True):
         if gradient is None:
             continue
@@ -47,6 +49,6 @@ def activation_map(
         if method == "grad_cam":
             slope = slope.mean((2, 3), keepdim=True)
         cells = (slope * feature.float()).sum(1, keepdim=True)
-        per_pixel = cells * (feature.shape[2] * feature.shape[3] / size**2)
-        total += F.interpolate(per_pixel, size=(size, size), mode="bilinear", align_corners=False)
+        per_pixel = cells * (feature.shape[2] * feature.shape[3] / (canvas[0] * canvas[1]))
+        total += F.interpolate(per_pixel, size=canvas, mode="bilinear", align_corners=False)
     return total[:, 0].relu()

@@ -63,7 +63,7 @@ class Regions(Insight):
 
 
 def task_maps(module: MultiTaskModule, batch: Batch, method: Method = "grad_cam") -> dict[str, Tensor]:
-    """Task -> [B, S, S] float32 >= 0 (`activation_map`), in canvas pixels; only of heads with a score to explain.
+    """Task -> [B, H, W] float32 >= 0 (`activation_map`), in canvas pixels; only of heads with a score to explain.
 
     Takes one forward, and one backward per task through its head alone. Leaves gradients, running statistics and
     random numbers as they are. Computes in the type of the weights; the module must be in evaluation mode.
@@ -79,6 +79,7 @@ def task_maps(module: MultiTaskModule, batch: Batch, method: Method = "grad_cam"
         own: Batch = batch._map(torch.clone)
         # With a gradient of the images there is a graph even where the whole shared part is frozen.
         shared = module.share(own.images.float().requires_grad_(), module.tasks)
+        height, width = own.images.shape[-2:]
         ends = [tensor for tensor in shared.representation if tensor.ndim == 4]
         for task in module.tasks:
             head = module.head(task)
@@ -88,12 +89,12 @@ def task_maps(module: MultiTaskModule, batch: Batch, method: Method = "grad_cam"
             gradients: Sequence[Tensor | None] = [None] * len(ends)
             if score.requires_grad:  # not where there is nothing to be sure of, such as no box at all
                 gradients = torch.autograd.grad(score.sum(), ends, retain_graph=True, allow_unused=True)
-            maps[task] = activation_map([end.detach() for end in ends], gradients, own.images.shape[-1], method)
+            maps[task] = activation_map([end.detach() for end in ends], gradients, (height, width), method)
     return maps
 
 
 def draw_maps(batch: Batch, maps: Mapping[str, Tensor], side: int = 240) -> Image.Image:
-    """A row per image: the image, then the map [B, S, S] of each task laid over it."""
+    """A row per image: the image, then the map [B, H, W] of each task laid over it."""
     panels = []
     for k, target in enumerate(batch.targets):
         height, width = target.size
