@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "vjo_train"
 
 LAYERS = (
-    {"errors"},
+    {"errors", "definitions"},
     {
         "types",
         "geometry",
@@ -28,7 +28,7 @@ LAYERS = (
         "unpickling",
         "group_norm",
     },
-    {"schema", "runs", "places", "onnxfile", "contradictions"},
+    {"schema", "runs", "places", "plugins", "onnxfile", "contradictions"},
     {"data", "backbones", "sharing", "weighting", "schedules", "metrics", "optimizers", "lr_schedules", "clipping"},
     {"heads", "losses", "step_log"},
     {"module"},
@@ -46,7 +46,19 @@ LAYERS = (
 """Parts of one layer never import one another, but for those in `FRIENDS`."""
 FRIENDS = {("types", "geometry"), ("values", "signatures"), ("records", "average_precision")}
 TORCH_FREE = {
-    *("errors", "files", "signatures", "values", "average_precision", "records", "schema", "runs", "places"),
+    *(
+        "errors",
+        "definitions",
+        "plugins",
+        "files",
+        "signatures",
+        "values",
+        "average_precision",
+        "records",
+        "schema",
+        "runs",
+        "places",
+    ),
     *("agreement", "contradictions", "onnxfile", "composing", "helppage", "comparing", "preflight", "cli"),
 }
 RENAMED = {

@@ -153,7 +153,7 @@ def test_a_right_config_passes() -> None:
 
 def test_values_of_the_run_pass_until_it_starts() -> None:
     check(trainer(resume="${hydra:runtime.output_dir}/x"))
-    check(root(logger={"_target_": "logging.Logger", "save_dir": "${hydra:runtime.output_dir}"}))
+    check(root(logger={"_target_": "logging.Logger", "name": "${hydra:runtime.output_dir}"}))
 
 
 def test_interpolations_are_followed() -> None:

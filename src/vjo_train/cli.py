@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from vjo_train import helppage, runs
+from vjo_train import helppage, plugins, runs
 from vjo_train.errors import ConfigError, VjoError
 from vjo_train.files import NO_SPACE
 from vjo_train.places import Place, reserved
@@ -88,6 +88,9 @@ def _guard(command: str, run: Callable[[], None]) -> int:
         print(f"{command}: interrupted", file=sys.stderr)
         _note(logging.WARNING, "interrupted")
         return 130
+    except BrokenPipeError:  # as of `| head`: who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         _note(logging.ERROR, traceback.format_exc())
         if error.errno not in NO_SPACE or os.environ.get("HYDRA_FULL_ERROR") == "1":
@@ -110,10 +113,10 @@ def _note(level: int, text: str) -> None:
 
 
 def _train_command() -> None:
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(helppage.train_page())
-        return
     args = _parse_flags()
+    if args.help:
+        print(helppage.train_page(args.config_dir))
+        return
     config = args.config_name or "train"
     comparison: list[Any] = []
     sweep: Path | None = None
@@ -189,10 +192,10 @@ def _export_command() -> None:
 
 
 def _data_command() -> None:
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(helppage.data_page())
-        return
     args = _parse_flags()
+    if args.help:
+        print(helppage.data_page(args.config_dir))
+        return
     action = next((word for word in args.overrides if "=" not in word), None)
     if args.shell_completion or args.hydra_help:
         action = "summary"
@@ -370,6 +373,8 @@ def _parse_flags() -> argparse.Namespace:
     kinds = {"-m": args.multirun, "--run": args.run, "--cfg": args.cfg, "--info": args.info}
     if len(asked := [flag for flag, given in kinds.items() if given]) > 1:
         raise ConfigError(f"{' and '.join(asked)}: found together; only one of {', '.join(kinds)} is allowed.")
+    if args.config_dir is not None:
+        plugins.make_importable(Path(args.config_dir))
     return args
 
 

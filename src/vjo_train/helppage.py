@@ -141,15 +141,19 @@ report.html, trials.csv, a folder per trial, and for several metrics front.svg.
 """
 
 
-def train_page() -> str:
-    """The page of `vjo-train`: usage, groups with their choices, the most used keys, flags."""
+def train_page(config_dir: str | None = None) -> str:
+    """The page of `vjo-train`: usage, groups with their choices, the most used keys, flags.
+
+    Args:
+        config_dir: the user's own configs (`-cd`), whose choices are listed too.
+    """
     conf = _folder()
-    groups = [d for d in sorted(conf.iterdir()) if d.is_dir() and d.name != "hydra" and list(d.glob("*.yaml"))]
+    groups = [d.name for d in sorted(conf.iterdir()) if d.is_dir() and d.name != "hydra" and list(d.glob("*.yaml"))]
     lines = [_TRAIN, "Groups and their choices (* default)"]
     defaults = _defaults(conf / "train.yaml")
     for group in groups:
-        lines.append(f"  {group.name}")
-        for file in sorted(group.glob("*.yaml")):
+        lines.append(f"  {group}")
+        for file in _choices(group, config_dir):
             lines += _choice(file, defaults)
     lines += ["", "Keys that are often set"]
     for key in KEYS:
@@ -158,14 +162,13 @@ def train_page() -> str:
     return "\n".join([*lines, "", _FLAGS.format(command="vjo-train")])
 
 
-def data_page() -> str:
-    """The page of `vjo-data`."""
+def data_page(config_dir: str | None = None) -> str:
+    """The page of `vjo-data`; `config_dir` as in `train_page`."""
     conf = _folder()
+    defaults = _defaults(conf / "data.yaml")
     lines = [_DATA, "Data sets (* default)"]
-    for file in sorted((conf / "dataset").glob("*.yaml")):
-        lines += _entry(
-            f"  {'*' if file.stem in _defaults(conf / 'data.yaml')['dataset'] else ' '} {file.stem}", summary(file)
-        )
+    for file in _choices("dataset", config_dir):
+        lines += _choice(file, defaults)
     lines += ["", "Keys", *_own_keys(conf / "data.yaml")]
     return "\n".join([*lines, "", _FLAGS.format(command="vjo-data").replace(_sweep_line(), "")])
 
@@ -174,6 +177,13 @@ def of_run_page(command: str, root: str) -> str:
     """The page of a command that works on a finished run and whose own keys are in `conf/<root>.yaml`."""
     lines = [_OF_RUN[root], "Keys", *_own_keys(_folder() / f"{root}.yaml")]
     return "\n".join([*lines, "", _FLAGS.format(command=command).replace(_sweep_line(), "")])
+
+
+def _choices(group: str, config_dir: str | None) -> list[Path]:
+    """The config files of a group by name; of two with one name, the user's own."""
+    folders = [_folder(), *([] if config_dir is None else [Path(config_dir)])]
+    files = {file.stem: file for folder in folders for file in (folder / group).glob("*.yaml")}
+    return [files[name] for name in sorted(files)]
 
 
 def _choice(file: Path, defaults: dict[str, list[str]]) -> list[str]:

@@ -15,7 +15,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from vjo_train import comparing, contradictions, onnxfile, runs
+from vjo_train import comparing, contradictions, onnxfile, plugins, runs
 from vjo_train.composing import Composer
 from vjo_train.data.sources import find_sources
 from vjo_train.errors import ConfigError
@@ -369,6 +369,7 @@ def _origin(own: OfRun, given: Mapping[str, str]) -> DictConfig:
         shown = f" Runs here: {', '.join(map(str, near))}." if near else ""
         other = " (or model=FILE.onnx)" if from_file else ""
         raise ConfigError(f"run: missing; {own.command} run=DIR needs the folder of a run{other}.{shown}")
+    plugins.make_importable_for(Path(given["run"]))
     return runs.load_config(Path(given["run"]))
 
 

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Interval, Len, MinLen
 from omegaconf import DictConfig
 
+from vjo_train.definitions import PACKAGE
 from vjo_train.errors import ConfigError
-from vjo_train.signatures import PACKAGE, Node, Signature, nearest, signature
+from vjo_train.signatures import Node, Signature, nearest, outside_signature, signature
 from vjo_train.values import MISSING, choice_hint, describe, fits, found, item_kind, plain
 
 
@@ -223,7 +224,7 @@ def check(cfg: DictConfig, root: type[TrainConfig | DataConfig | ReportConfig | 
     """Checks a composed config against the constructors that it names, without importing them.
 
     Values that refer to the run itself (`${hydra:...}`) are not known before it starts and pass. A node whose
-    `_target_` lies in another package is checked no further than that the package is there.
+    `_target_` lies in another package is checked as far as that package's source says what it takes.
 
     Raises:
         ConfigError: an unknown or missing key, a wrong type, a value out of range, an unknown choice or target.
@@ -265,14 +266,18 @@ def _check_target(node: Mapping[str, Any], path: str) -> None:
     target = node["_target_"]
     if not isinstance(target, str) or not all(map(str.isidentifier, target.split("."))) or "." not in target:
         raise ConfigError(f"{path}._target_: found {found(target)}; must be a class, such as {PACKAGE}.module.Class.")
-    if target.split(".")[0] != PACKAGE:
-        if find_spec(target.split(".")[0]) is None:
-            raise ConfigError(f"{path}._target_: found '{target}'; there is no module {target.split('.')[0]}.")
-        return
+    outside = target.split(".")[0] != PACKAGE
+    if outside and find_spec(target.split(".")[0]) is None:
+        raise ConfigError(
+            f"{path}._target_: found '{target}'; there is no module {target.split('.')[0]}. Install it, or give the "
+            "folder that it lies in by -cd DIR."
+        )
     try:
-        arguments = signature(target)
+        arguments = outside_signature(target) if outside else signature(target)
     except ConfigError as error:
         raise ConfigError(f"{path}.{error}") from None
+    if arguments is None:
+        return
     group, _, rest = path.partition(".")
     given = GIVEN.get(group, set()) if rest.count(".") == 0 and (group in LISTED) == bool(rest) else set()
     _check_keys(node, {name: arguments[name] for name in arguments if name not in given}, path)

@@ -6,19 +6,18 @@ import ast
 import collections.abc
 import difflib
 import functools
+import operator
 import pathlib
+import types
 import typing
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import annotated_types
 
+from vjo_train.definitions import PACKAGE, ROOT, find, may_have, names, source
 from vjo_train.errors import ConfigError
-
-PACKAGE = "vjo_train"
-ROOT = Path(__file__).parent
 
 
 class Node:
@@ -47,11 +46,39 @@ def signature(target: str) -> Signature:
         ConfigError: there is no such module or name; the message gives the nearest right path.
     """
     module, _, name = target.rpartition(".")
-    definition = _find(module, name)
+    definition = find(module, name)
     if definition is None:
         hint = nearest(target, _targets()) or "."
         raise ConfigError(f"_target_: found '{target}', which does not exist{hint}")
     return _arguments(*definition)
+
+
+@functools.cache
+def outside_signature(target: str) -> Signature | None:
+    """The same of a class or function of another package, as far as its source says.
+
+    Annotations that no YAML value can be checked against count as `Any`.
+
+    Args:
+        target: a dotted path.
+
+    Returns:
+        None where the source does not say: it is compiled, or keywords are passed on to something unknown.
+
+    Raises:
+        ConfigError: its module is there and has no such name.
+    """
+    module, _, name = target.rpartition(".")
+    definition = find(module, name)
+    if definition is None:
+        tree = source(module)
+        if tree is None or may_have(tree, name):
+            return None
+        hint = nearest(name, [name for statement in tree.body for name in names(statement)]) or "."
+        raise ConfigError(f"_target_: found '{target}', but {module} has no {name}{hint}")
+    if not _closed(*definition):
+        return None
+    return {name: Argument(checkable(a.type), a.required) for name, a in _arguments(*definition).items()}
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -60,35 +87,37 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f"; did you mean '{found[0]}'?" if found else ""
 
 
-@functools.cache
-def _source(module: str) -> ast.Module | None:
-    path = ROOT.joinpath(*module.split(".")[1:])
-    for file in (path.with_suffix(".py"), path / "__init__.py"):
-        if file.is_file():
-            return ast.parse(file.read_text(encoding="utf-8"))
-    return None
+def _closed(module: str, definition: ast.stmt) -> bool:
+    """Whether all keywords are known: none are passed on, or only to classes of this package."""
+    if isinstance(definition, ast.FunctionDef):
+        return definition.args.kwarg is None
+    if not isinstance(definition, ast.ClassDef):
+        return False
+    inits = [s for s in definition.body if isinstance(s, ast.FunctionDef) and s.name == "__init__"]
+    if inits and inits[0].args.kwarg is None:
+        return True
+    bases = [find(module, base.id) if isinstance(base, ast.Name) else None for base in definition.bases]
+    own = bool(inits) or any("dataclass" in ast.dump(decorator) for decorator in definition.decorator_list)
+    return (own or bool(bases)) and all(
+        base is not None and (base[0].split(".")[0] == PACKAGE or _closed(*base)) for base in bases
+    )
 
 
-def _find(module: str, name: str) -> tuple[str, ast.stmt] | None:
-    """(module, statement) that defines `name`, followed through imports inside this package."""
-    if module.split(".")[0] != PACKAGE or (tree := _source(module)) is None:
-        return None
-    for statement in tree.body:
-        if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
-            for alias in statement.names:
-                if (alias.asname or alias.name) == name:
-                    return _find(statement.module, alias.name)
-        elif name in _names(statement):
-            return module, statement
-    return None
-
-
-def _names(statement: ast.stmt) -> list[str]:
-    """The names that a statement of a module defines."""
-    if isinstance(statement, ast.ClassDef | ast.FunctionDef):
-        return [statement.name]
-    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-    return [t.id for t in targets if isinstance(t, ast.Name)]
+def checkable(kind: Any) -> Any:
+    """An annotation with all that no YAML value can be checked against replaced by Any."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if kind in (bool, int, float, str, type(None), None, pathlib.Path) or origin is typing.Literal:
+        return kind
+    if origin is typing.Annotated:
+        known = all(isinstance(limit, annotated_types.BaseMetadata) for limit in args[1:])
+        return kind if known and checkable(args[0]) is args[0] else checkable(args[0])
+    if origin in (typing.Union, types.UnionType):
+        return functools.reduce(operator.or_, map(checkable, args))
+    if origin in (list, collections.abc.Sequence) and args:
+        return list[checkable(args[0])]  # type: ignore[misc]
+    if origin in (dict, collections.abc.Mapping) and len(args) == 2:
+        return dict[str, checkable(args[1])]  # type: ignore[misc]
+    return Any
 
 
 def _arguments(module: str, definition: ast.stmt) -> Signature:
@@ -98,7 +127,7 @@ def _arguments(module: str, definition: ast.stmt) -> Signature:
         return {}
     inherited: Signature = {}
     for base in reversed(definition.bases):
-        if isinstance(base, ast.Name) and (found := _find(module, base.id)):
+        if isinstance(base, ast.Name) and (found := find(module, base.id)):
             inherited |= _arguments(*found)
     for statement in definition.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
@@ -138,10 +167,10 @@ class _Namespace(dict[str, Any]):
         for library in (typing, collections.abc, annotated_types, pathlib):
             if hasattr(library, name):
                 return getattr(library, name)
-        found = _find(self.module, name)
+        found = find(self.module, name)
         if found and isinstance(found[1], ast.Assign | ast.AnnAssign) and found[1].value is not None:
             return _evaluate(found[0], found[1].value)
-        return Node
+        return Node if self.module.split(".")[0] == PACKAGE else Any
 
 
 class _Flatten(ast.NodeTransformer):
@@ -156,14 +185,19 @@ def _evaluate(module: str, annotation: ast.expr | None) -> Any:
         return Any
     expression = ast.Expression(body=_Flatten().visit(ast.parse(ast.unparse(annotation), mode="eval").body))
     code = compile(ast.fix_missing_locations(expression), module, "eval")
-    return eval(code, {"__builtins__": {}}, _Namespace(module))
+    try:
+        return eval(code, {"__builtins__": {}}, _Namespace(module))
+    except TypeError:
+        if module.split(".")[0] == PACKAGE:
+            raise
+        return Any  # such as a shape in brackets, behind a tensor
 
 
 def _targets() -> Iterator[str]:
     """Every class of the package by its dotted path."""
     for file in sorted(ROOT.rglob("*.py")):
         module = ".".join([PACKAGE, *file.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
-        tree = _source(module)
+        tree = source(module)
         for statement in tree.body if tree else []:
             if isinstance(statement, ast.ClassDef):
                 yield f"{module}.{statement.name}"
