@@ -23,7 +23,7 @@ from vjo_train import build
 from vjo_train.module import MultiTaskModule
 from vjo_train.types import Batch
 
-SHARINGS = ("hard", "cross_stitch", "hierarchical", "mtan", "mmoe", "adversarial")
+SHARINGS = ("hard", "cross_stitch", "hierarchical", "mtan", "mmoe", "adversarial", "adapters")
 
 
 def section(overrides: Sequence[str], folder: Path, steps: int) -> Section:

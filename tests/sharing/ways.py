@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from vjo_train.sharing.adapters import Adapters
 from vjo_train.sharing.adversarial import AdversarialSharing
 from vjo_train.sharing.base import Sharing
 from vjo_train.sharing.cross_stitch import CrossStitch
@@ -16,6 +17,7 @@ from vjo_train.sharing.mtan import MTAN
 
 BUILD: dict[str, Callable[..., Sharing]] = {
     "hard": HardSharing,
+    "adapters": Adapters,
     "mtan": MTAN,
     "mmoe": partial(MMoE, experts=3, reduction=2),
     "cross_stitch": CrossStitch,

@@ -36,6 +36,12 @@ class FPN(nn.Module):
         )
         self.channels = {f"p{level[1:]}": channels for level in [*self._inputs, "c6", "c7"]}
 
+    def inputs(self, read: Collection[str]) -> list[str]:
+        """The levels of the backbone that those of `read` are made of; none where it names no level of the neck."""
+        wanted = [level for level in self.channels if level in read]
+        finest = min(["c5", *(f"c{level[1:]}" for level in wanted)])
+        return [level for level in self._inputs if level >= finest] if wanted else []
+
     def forward(self, pyramid: Features, read: Collection[str] | None = None) -> Features:
         """`c2`..`c5` -> those of `p2` or `p3` .. `p7` that are in `read`, all by default.
 

@@ -56,6 +56,21 @@ def stages_of(backbone: nn.Module) -> nn.ModuleList:
     return found
 
 
+def inputs_of(neck: nn.Module, levels: Collection[str]) -> list[str]:
+    """The levels of the backbone from which a neck makes those of `levels` that are its own.
+
+    Raises:
+        ConfigError: the neck does not say.
+    """
+    inputs = getattr(neck, "inputs", None)
+    if not callable(inputs):
+        raise ConfigError(
+            f"neck: {type(neck).__name__} does not say what it reads (a method `inputs`), which this way of sharing "
+            "asks; choose another one, or sharing=hard."
+        )
+    return list(inputs(levels))
+
+
 def reads_neck(backbone: nn.Module, levels: Iterable[str]) -> bool:
     """Whether any of `levels` is the neck's own."""
     return not set(levels) <= channels(backbone).keys()
