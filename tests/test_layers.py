@@ -27,6 +27,7 @@ LAYERS = (
         "agreement",
         "unpickling",
         "group_norm",
+        "diagnosis",
     },
     {"schema", "runs", "places", "plugins", "onnxfile", "contradictions"},
     {"data", "backbones", "sharing", "weighting", "schedules", "metrics", "optimizers", "lr_schedules", "clipping"},

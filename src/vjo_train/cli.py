@@ -146,6 +146,8 @@ def _train_command() -> None:
         finally:
             if sweep is not None:
                 _summarise(sweep)
+        if sweep is not None and any(run.finished for run in comparison):
+            _answer(sweep)
 
 
 def _reserve(stack: ExitStack, place: Place | None) -> list[str]:
@@ -171,6 +173,15 @@ def _summarise(folder: Path) -> None:
         return
     Console().print(sweep_table(found))
     write_sweep(folder, found)
+
+
+def _answer(folder: Path) -> None:
+    """Prints and writes the report of a comparison's finished runs."""
+    from vjo_train import preflight
+    from vjo_train.comparison import command
+    from vjo_train.composing import Composer, quoted
+
+    command.write_report(preflight.reporting(Composer("report"), [f"runs={quoted(str(folder))}"]))
 
 
 def _eval_command() -> None:

@@ -27,6 +27,8 @@ from vjo_train.fit_loop import resumable
 from vjo_train.insight.base import Insight
 from vjo_train.interruption import Interruption
 from vjo_train.module import MultiTaskModule
+from vjo_train.pages.diagnosis import sentences
+from vjo_train.pages.folder import RunFolder
 from vjo_train.pages.run import write_run_page
 from vjo_train.precision import cast_once, choose_precision
 from vjo_train.report.environment import describe_device, git_revision, package_versions
@@ -178,6 +180,8 @@ def _test(
         console = Console()
         console.print(per_class_table(results.per_class, width=console.width))
         console.print(metrics_table(results.metrics, results.monitors))
+        for line in sentences(RunFolder(job.output)) if training else ():
+            console.print(line, highlight=False)
         log.info("Results: %s", job.output / runs.RESULTS)
         _report(job.output)
     return results

@@ -48,12 +48,28 @@ def test_the_page_holds_every_section_and_fetches_nothing(command: Callable[...,
             "classes-that-gain-and-lose",
         ),
         *("precision-and-recall", "predictions-side-by-side", "runs", "how-to-read-this"),
+        "why-did-a-task-gain-or-lose",
     }
     assert "<script" not in page.source
     assert "<b>" not in page.source
     assert "equal/seed1/report.html" in page.links
     assert "+29.17 %" in page.text, "gains of 25 and 33.3 %"
     assert page.tags.count("img") == 2 * (1 + 2 + 2), "two images: annotated, two methods, two tasks alone"
+
+
+def test_a_task_that_loses_is_explained_on_the_page_and_in_the_terminal(command: Callable[..., Answer]) -> None:
+    for task, alone in {"classification": 0.5, "detection": 0.4}.items():
+        furnish(Path("sweep"), f"single-{task}", 1, {task: alone})
+    furnish(Path("sweep"), "equal", 1, {"classification": 0.6, "detection": 0.3})
+    _, out, _ = command("vjo-report", "runs=sweep")
+    said = (
+        "detection: -25.0 %, it loses. It got 10% of the shared gradient, classification 90%: try weighting=balanced."
+    )
+    assert f"equal: {said}" in out
+    assert "classification: +20.0 %" not in out
+    assert said in Page(Path("sweep/report.html")).text
+    write_run_page(Path("sweep/equal/seed1"))
+    assert "classification: 90% of the shared gradient." in Page(Path("sweep/equal/seed1/report.html")).text
 
 
 def test_gains_of_classes_are_paired_by_seed(tmp_path: Path) -> None:

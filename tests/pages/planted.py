@@ -72,6 +72,8 @@ def _history(figures: dict[str, float], seed: int) -> list[dict[str, str]]:
         if len(figures) > 1:
             row["train/weighting/cosine/classification/detection"] = str(0.4 - epoch / 6)
             row["train/weighting/conflict_share"] = str(epoch / 6)
+            row["train/weighting/gradient_norm/classification"] = str(9 / (1 + figures["classification"] * epoch / 10))
+            row["train/weighting/gradient_norm/detection"] = str(1 / (1 + figures["detection"] * epoch / 10))
             row["train/affinity/detection/classification"] = str(0.02 + epoch / 100)
         rows.append(row)
     return rows

@@ -28,7 +28,15 @@ def test_the_page_of_a_finished_run_shows_all_and_fetches_nothing(tmp_path: Path
     page = Page(write_run_page(run))
     page.assert_self_contained()
     assert anchors(page) == {
-        *("test-figures", "learning-curves", "task-weights", "conflict", "affinity", "results-by-class"),
+        *(
+            "test-figures",
+            "what-each-task-got",
+            "learning-curves",
+            "task-weights",
+            "conflict",
+            "affinity",
+            "results-by-class",
+        ),
         *("precision-and-recall", "pictures", "regions", "config", "audit"),
     }
     for text in ("0.6123", "map_area *", "1.00 M", "EPYC", "train: 1111", "revision abc", "seed=1", "lr: 0.1"):
@@ -81,7 +89,8 @@ def test_the_page_of_a_stopped_run_says_what_is_missing(command: Callable[..., A
     assert "This run is not finished; a checkpoint is there: trainer.resume=auto goes on from it;" in page.text
     assert "no results.json, so there are no test figures." in page.text
     assert anchors(page) == {
-        *("learning-curves", "task-weights", "conflict", "affinity", "pictures", "regions", "config", "audit")
+        *("what-each-task-got", "learning-curves", "task-weights", "conflict", "affinity", "pictures", "regions"),
+        *("config", "audit"),
     }
     for file in (
         *("metrics.csv", "train.log", "test_records.npz", "checkpoints/last.ckpt"),

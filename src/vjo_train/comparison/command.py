@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from vjo_train import runs
-from vjo_train.comparison import tables
+from vjo_train.comparison import diagnosis, tables
 from vjo_train.comparison.page import as_html
 from vjo_train.comparison.reading import find_folders, read_run
 from vjo_train.comparison.summary import Comparison, compare
@@ -38,6 +38,8 @@ def write_report(cfg: DictConfig) -> Comparison:
         )
     console = Console()
     console.print(tables.terminal(comparison))
+    for line in diagnosis.losses(comparison):
+        console.print(line, highlight=False, soft_wrap=True)
     write_files(comparison, output)
     console.print(f"Report: {output / 'report.md'}, report.csv, {FILE}", highlight=False, soft_wrap=True)
     return comparison

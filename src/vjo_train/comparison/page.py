@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-from vjo_train.comparison import answers, progress, tables
+from vjo_train.comparison import answers, diagnosis, progress, tables
 from vjo_train.comparison.colours import style
 from vjo_train.comparison.summary import Comparison
 from vjo_train.pages.bars import Bar, interval_chart, signed
@@ -25,6 +25,7 @@ def sections(comparison: Comparison, output: Path) -> list[Section]:
     made: tuple[Callable[[Comparison], Section | None], ...] = (
         answer,
         warnings,
+        diagnosis.section,
         figures,
         progress.learning_curves,
         progress.task_weights,

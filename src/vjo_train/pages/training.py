@@ -13,7 +13,7 @@ from vjo_train.pages.scale import Point, number_text
 
 TRAIN, VAL = 0, 1
 """The colours of training and validation."""
-CONFLICT = ("cosine", "conflict_share", "gradient_norm", "condition")
+CONFLICT = ("cosine", "conflict_share", "gradient_norm", "update_norm", "condition")
 """What the weighting logs of the task gradients, below `train/weighting/`."""
 
 
@@ -70,7 +70,7 @@ def conflict(run: RunFolder) -> Section | None:
     shown = _charts([figure(title, curves, limits) for title, (curves, limits) in titles.items()])
     if not shown.figures:
         return Section(
-            "Conflict", [Note("Not logged in this run; weighting.diagnose_every=10 looks at every tenth batch.")]
+            "Conflict", [Note("Not logged in this run; weighting.diagnose_every=50 looks at every fiftieth batch.")]
         )
     intro = (
         "Gradients of the shared layers, means of each epoch. Below 0, what helps one task harms the other; at 0 they "

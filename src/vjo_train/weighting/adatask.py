@@ -55,6 +55,9 @@ class AdaTask(ElementwiseWeighting):
             square[place].mul_(self.beta).addcmul_(row, row, value=1 - self.beta)
             mean = square[place] / (1 - self.beta ** int(self.seen[place]))
             row.div_(mean.sqrt_().add_(EPSILON))
+        if self.diagnostics:
+            norms = torch.stack([torch.linalg.vector_norm(row) for row in rows]).tolist()
+            self.diagnostics |= {f"update_norm/{task}": norm for task, norm in zip(tasks, norms, strict=True)}
         merged = rows[0]
         for row in rows[1:]:
             merged.add_(row)

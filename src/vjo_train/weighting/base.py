@@ -111,7 +111,8 @@ class Weighting(nn.Module):
 
     Args:
         tasks: the names of all heads, or of the parts of its loss where a head has several (`instance/box`); K of them.
-        diagnose_every: look at the task gradients every so many batches (see `diagnostics`); 0 for never.
+        diagnose_every: look at the task gradients every so many batches (see `diagnostics`), where there are several
+            tasks; 0 for never. A look costs about as much as a training step.
 
     Attributes:
         diagnostics: figures on the task gradients of the last batch, by name; empty where it was not looked at.
@@ -128,7 +129,7 @@ class Weighting(nn.Module):
     calls: Tensor
     unsolved: Tensor
 
-    def __init__(self, *, tasks: Sequence[str], diagnose_every: Annotated[int, Ge(0)] = 0) -> None:
+    def __init__(self, *, tasks: Sequence[str], diagnose_every: Annotated[int, Ge(0)] = 50) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
         self.diagnose_every = diagnose_every
@@ -172,6 +173,10 @@ class Weighting(nn.Module):
         """Whether this batch is one of every `every`, the first included; never if 0."""
         return every > 0 and int(self.calls) % every == 0
 
+    def looks(self, step: TaskLosses) -> bool:
+        """Whether the gradients of this batch are looked at; one task alone has nothing to be compared with."""
+        return len(step.tasks) > 1 and self.due(self.diagnose_every)
+
     def inspect(self, matrix: Tensor, step: TaskLosses) -> None:
         """Writes the diagnostics of the unscaled Gramian [k, k], if due; nothing for an overflow of a loss scaler.
 
@@ -179,7 +184,7 @@ class Weighting(nn.Module):
             NumericsError: a gradient is not finite, and no loss scaler is at work.
         """
         self.diagnostics = {}
-        if finite(matrix, step) and self.due(self.diagnose_every):
+        if finite(matrix, step) and self.looks(step):
             self.diagnostics = diagnose(matrix, step.tasks)
 
 
@@ -196,7 +201,7 @@ class LossWeighting(Weighting):
     def backward(self, step: TaskLosses) -> dict[str, Tensor]:
         with self.transaction(step):
             self.diagnostics = {}
-            if self.due(self.diagnose_every):
+            if self.looks(step):
                 losses = [loss * step.factor for loss in step.losses.values()]
                 self.inspect(parameter_gramian(losses, step), step)
             weights = self.step_weights(step)

@@ -104,7 +104,7 @@ class BilevelWeighting(Weighting):
             raise refuse("_target_", type(self).__name__, "this training step does not tell the losses of its images.")
         with self.transaction(step):
             self.diagnostics = {}
-            if self.due(self.diagnose_every):
+            if self.looks(step):
                 self.inspect(parameter_gramian([loss * step.factor for loss in step.losses.values()], step), step)
             learned = self.learned.clone().requires_grad_()
             weights = self.weights(learned, step.images)[:, self.index(step.tasks)]

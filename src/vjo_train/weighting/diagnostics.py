@@ -14,7 +14,8 @@ def diagnose(gramian: Tensor, tasks: Sequence[str]) -> dict[str, float]:
     Returns:
         `gradient_norm/<task>`; `cosine/<a>/<b>` of each pair (NaN where a gradient is zero); `conflict_share`, the
         share of pairs with a negative dot product; `condition`, the ratio of the Jacobian's largest to its smallest
-        singular value (infinite where the gradients are linearly dependent).
+        singular value (infinite where the gradients are linearly dependent). A method that scales gradients by more
+        than its logged weights adds `update_norm/<task>`, the length of what a task adds to the shared gradient.
     """
     norms = gramian.diagonal().clamp(min=0).sqrt()
     figures = {f"gradient_norm/{task}": float(norm) for task, norm in zip(tasks, norms, strict=True)}

@@ -115,8 +115,16 @@ class GradientWeighting(Weighting):
             with self.losses.transaction(step):
                 inner = self.losses.step_weights(step)
                 self.losses.calls += 1
-                weights = inner * self._backward(step, inner)
+                outer = self._backward(step, inner)
+                self.diagnostics |= self._update_norms(step.tasks, outer)
+                weights = inner * outer
         return dict(zip(step.tasks, weights.float(), strict=True))
+
+    def _update_norms(self, tasks: Sequence[str], outer: Tensor) -> dict[str, float]:
+        """The lengths of the weighted gradients, where they are looked at: the inner weights are in the norms."""
+        norms = [self.diagnostics.get(f"gradient_norm/{task}") for task in tasks]
+        pairs = zip(tasks, norms, outer.tolist(), strict=True)
+        return {f"update_norm/{task}": norm * weight for task, norm, weight in pairs if norm is not None}
 
     def _backward(self, step: TaskLosses, inner: Tensor) -> Tensor:
         """Gradients into `.grad` under given weights [k] of the losses; returns the shared gradients' weights [k]."""
@@ -127,7 +135,7 @@ class GradientWeighting(Weighting):
         if update and self.at == "parameters" and self.sample == 1:
             return self._from_parameters(step, losses, values)
         self.diagnostics = {}
-        if self.due(self.diagnose_every):
+        if self.looks(step):
             self.inspect(parameter_gramian(losses, step), step)
         return self._through_features(step, losses, values, inner, update)
 
