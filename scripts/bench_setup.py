@@ -24,6 +24,7 @@ def config(overrides: Sequence[str], folder: Path, batches: int) -> DictConfig:
         "dataset.generate.val=1",
         "dataset.generate.test=1",
         "trainer.max_epochs=1",
+        "weighting.diagnose_every=0",  # the first batch of each visit would be looked at
     ]
     with initialize_config_module("vjo_train.conf", version_base="1.3"):
         cfg = compose("train", [*fixed, *overrides])
