@@ -40,6 +40,7 @@ LAYERS = (
     {"comparison"},
     {"composing", "helppage"},
     {"comparing"},
+    {"choosing"},
     {"preflight"},
     {"tuning"},
     {"cli"},
@@ -60,7 +61,7 @@ TORCH_FREE = {
         "runs",
         "places",
     ),
-    *("agreement", "contradictions", "onnxfile", "composing", "helppage", "comparing", "preflight", "cli"),
+    *("agreement", "contradictions", "onnxfile", "composing", "helppage", "comparing", "choosing", "preflight", "cli"),
 }
 RENAMED = {
     "PIL": "pillow",

@@ -131,8 +131,15 @@ def _train_command() -> None:
         if _runs(args):
             from vjo_train import comparing, preflight
 
-            checked = preflight.training(_composer(config, args), args.overrides, args.multirun)
+            composer = _composer(config, args)
+            checked = preflight.training(composer, args.overrides, args.multirun)
             folder = None if checked.place is None else stack.enter_context(reserved(checked.place))
+            if checked.trials:
+                from vjo_train import choosing
+                from vjo_train.tuning.trial import run_trial
+
+                choosing.run(composer, checked.trials, run_trial)
+                checked = preflight.training(composer, args.overrides, args.multirun)
             sys.argv += [*checked.added, *_named(checked.place, folder)]
             # Jobs may run in other processes, by a launcher's choice: where they write is known before.
             sweep = folder if checked.place is not None and checked.place.key == "hydra.sweep.dir" else None

@@ -90,8 +90,16 @@ def check_settings(cfg: DictConfig) -> None:
         raise ConfigError("trainer.early_stopping: must be null in a comparison, or the runs' budgets differ.")
 
 
-def sweep_word(composer: Composer, cfg: DictConfig, overrides: Sequence[str]) -> str:
+def sweep_word(
+    composer: Composer, cfg: DictConfig, overrides: Sequence[str], chosen: Mapping[str, Sequence[str]]
+) -> str:
     """Stores the cases of `cfg` for Hydra; returns the override that sweeps over them.
+
+    Args:
+        composer: of the comparison's config.
+        cfg: the config.
+        overrides: the user's.
+        chosen: case -> the overrides that its trials have chosen.
 
     Raises:
         ConfigError: see `cases`; or an override that the cases would undo.
@@ -100,17 +108,16 @@ def sweep_word(composer: Composer, cfg: DictConfig, overrides: Sequence[str]) ->
     groups = composer.groups
     set_by_cases: dict[str, str] = {}
     for case in found:
-        node: dict[str, Any] = {}
+        node = OmegaConf.create({})
         choices: list[Any] = []
-        for override in composer.parse(list(case.words)):
+        for override in composer.parse([*case.words, *chosen.get(case.name, ())]):
             key, value = override.key_or_group, override.value()
             set_by_cases[key] = case.name
             if key in groups:
                 composer.check_choices([str(override.input_line)])
                 choices.append({f"override /{key}": value})
             else:
-                word = f"{key}={override.get_value_element_as_str()}"
-                node = OmegaConf.to_container(OmegaConf.merge(node, OmegaConf.from_dotlist([word])))  # type: ignore
+                OmegaConf.update(node, key, value, force_add=True)
         stored = {"defaults": [*choices, "_self_"], **node}
         ConfigStore.instance().store(group=GROUP, name=case.name, node=stored, package="_global_")
     for override in composer.parse(list(overrides)):

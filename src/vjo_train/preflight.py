@@ -15,7 +15,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from vjo_train import comparing, contradictions, onnxfile, plugins, runs
+from vjo_train import choosing, comparing, contradictions, onnxfile, plugins, runs
 from vjo_train.composing import Composer
 from vjo_train.data.sources import find_sources
 from vjo_train.errors import ConfigError
@@ -63,12 +63,14 @@ class Checked:
     Attributes:
         place: where to write; None in all but the first of a run's processes, which reserves their common folder.
         added: overrides to add: the word that sweeps over a comparison's cases.
-        comparison: the runs of a comparison; none for any other command.
+        comparison: the runs of a comparison; none for any other command, and none before its trials have ended.
+        trials: those that must be run before the runs of a comparison are known.
     """
 
     place: Place | None
     added: list[str] = field(default_factory=list)
     comparison: list[comparing.Planned] = field(default_factory=list)
+    trials: list[choosing.Trial] = field(default_factory=list)
 
 
 def training(composer: Composer, overrides: list[str], multirun: bool) -> Checked:
@@ -123,7 +125,10 @@ def _sweep(composer: Composer, overrides: list[str]) -> Checked:
     if master.get("compare") is not None:
         _check_run(master, TrainConfig)
         comparing.check_settings(master)
-        added = [comparing.sweep_word(composer, master, overrides)]
+        tried = _trials(composer, master, overrides, place.folder)
+        if to_come := [trial for trial in tried if not trial.ended]:
+            return Checked(place, trials=to_come)
+        added = [comparing.sweep_word(composer, master, overrides, choosing.chosen(tried))]
     jobs = composer.jobs([*overrides, *added], master.hydra.sweeper.get("params"))
     for job in jobs:
         composer.check_choices(job)
@@ -141,6 +146,22 @@ def _sweep(composer: Composer, overrides: list[str]) -> Checked:
             )
     comparing.check_folders(compared)
     return Checked(place, added, compared)
+
+
+def _trials(composer: Composer, master: DictConfig, overrides: list[str], folder: Path) -> list[choosing.Trial]:
+    """The trials of a comparison, checked; none without `compare.tune`."""
+    count = master.compare.get("tune")
+    if count is None:
+        return []
+    # The word also refuses overrides that the cases would undo.
+    comparing.sweep_word(composer, master, overrides, {})
+    first = composer.compose(composer.jobs(list(overrides), master.hydra.sweeper.get("params"))[0])
+    tried = choosing.trials(composer, comparing.cases(master), overrides, folder, first.seed, count)
+    for trial in tried:
+        if not trial.ended:
+            composer.check_choices(list(trial.words))
+            _check_run(composer.compose(list(trial.words)), TrainConfig)
+    return tried
 
 
 def _check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:

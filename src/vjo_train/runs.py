@@ -18,6 +18,8 @@ HARD = "vjo_train.sharing.hard.HardSharing"
 """The `_target_` of hard sharing: what a single task's network is."""
 STUDY = "study.yaml"
 """The file in a folder of `vjo-tune` that says what the study is of."""
+TUNED = "tune"
+"""The folder in a comparison's that holds the trials of `compare.tune`."""
 RESULTS = "results.json"
 """The file in a run's folder that says that it is finished."""
 

@@ -73,9 +73,12 @@ class CompareConfig:
     Attributes:
         methods: each a choice of `weighting`, or overrides with blanks between them, such as
             `weighting=dwa weighting.temperature=1`; a word without `=` is a weighting.
+        tune: trials by which the learning rate of every case, single tasks included, and the weights of `fixed` are
+            chosen on val, all on the first seed; None: every case is trained with what the config says.
     """
 
     methods: Annotated[Sequence[str], Len(1)] = ("equal", "balanced", "adatask", "aligned", "dbmtl")
+    tune: Annotated[int, Ge(2)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

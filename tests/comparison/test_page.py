@@ -69,7 +69,7 @@ def test_a_task_that_loses_is_explained_on_the_page_and_in_the_terminal(command:
     assert "classification: +20.0 %" not in out
     assert said in Page(Path("sweep/report.html")).text
     write_run_page(Path("sweep/equal/seed1"))
-    assert "classification: 90% of the shared gradient." in Page(Path("sweep/equal/seed1/report.html")).text
+    assert "classification: got 90% of the shared gradient." in Page(Path("sweep/equal/seed1/report.html")).text
 
 
 def test_gains_of_classes_are_paired_by_seed(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ INDIFFERENT = {
     *("dataset.workers", "dataset.cache_dir", "dataset.eval_batch_size"),
 }
 """Keys without effect on the figures."""
+TUNED = {"optimizer.lr"}
+"""Keys that `compare.tune` chooses for each case."""
 
 
 def same_test_data(runs: Sequence[Run]) -> None:
@@ -79,8 +81,9 @@ def setting_differences(runs: Sequence[Run]) -> list[str]:
     flat = [_flat(run.config) for run in runs]
     keys = list(dict.fromkeys(key for config in flat for key in config))
     found = []
+    tuned = {key for run in runs if (run.config.get("compare") or {}).get("tune") for key in TUNED}
     for key in keys:
-        if key.partition(".")[0] in OWN or key in INDIFFERENT:
+        if key.partition(".")[0] in OWN or key in INDIFFERENT | tuned:
             continue
         values = list(dict.fromkeys(repr(config[key]) for config in flat if key in config))
         if len(values) > 1:

@@ -92,7 +92,11 @@ def warnings(comparison: Comparison) -> Section | None:
 
 def figures(comparison: Comparison) -> Section | None:
     """Every figure of every method, and the costs."""
-    sheets = [sheet for sheet in (tables.figures(comparison), tables.costs(comparison)) if sheet.rows]
+    sheets = [
+        sheet
+        for sheet in (tables.figures(comparison), tables.costs(comparison), tables.budgets(comparison))
+        if sheet.rows
+    ]
     return Section("Figures and cost", [_table(sheet) for sheet in sheets])
 
 

@@ -74,7 +74,7 @@ def find_folders(patterns: Sequence[str]) -> list[Path]:
 def _runs_below(folder: Path) -> list[Path]:
     marks = [folder / runs.CONFIG] if (folder / runs.CONFIG).is_file() else sorted(folder.rglob(str(runs.CONFIG)))
     places = [mark.parents[1] for mark in marks]
-    return [place for place in places if "eval" not in place.relative_to(folder).parts[:-1]]
+    return [place for place in places if not {"eval", runs.TUNED} & {*place.relative_to(folder).parts[:-1]}]
 
 
 def _nearest_name(pattern: str) -> str:

@@ -31,7 +31,7 @@ class Sheet:
 
 def sheets(comparison: Comparison) -> list[Sheet]:
     """All tables of a comparison."""
-    return [answer(comparison), figures(comparison), gains(comparison), costs(comparison)]
+    return [answer(comparison), figures(comparison), gains(comparison), costs(comparison), budgets(comparison)]
 
 
 def answer(comparison: Comparison) -> Sheet:
@@ -81,6 +81,25 @@ def costs(comparison: Comparison) -> Sheet:
     speed = "images/s at inference" if inference else "images/s in training"
     title = "Cost of one seed (single-task: all its networks, one after another)"
     return Sheet(title, ["method", "parameters", "training", speed], rows)
+
+
+def budgets(comparison: Comparison) -> Sheet:
+    """What each case could spend, and what its trials have chosen; nothing where none was tuned."""
+    groups = {f"{task} alone": group for task, group in comparison.singles.items()} | dict(comparison.methods)
+    rows = []
+    for label, group in groups.items():
+        run = group[min(group)]
+        tuned, results = (run.config.get("compare") or {}).get("tune"), run.results
+        assert results is not None
+        weights = run.config["weighting"].get("lambdas") if run.single is None else None
+        shown = ", ".join(f"{task} {weight}" for task, weight in (weights or {}).items())
+        trials = "-" if tuned is None else str(tuned)
+        rows.append([label, trials, str(run.config["optimizer"]["lr"]), shown, str(results.epochs), str(results.steps)])
+    header = ["case", "trials", "optimizer.lr", "weights", "epochs", "steps"]
+    tuned = any(row[1] != "-" for row in rows)
+    return Sheet(
+        "Budgets: trials on val by which each case was tuned, and the length of a run", header, rows if tuned else []
+    )
 
 
 def warnings(comparison: Comparison) -> list[str]:

@@ -49,8 +49,9 @@ def describe(task: str, signs: Signs) -> str:
     """The sentence on a task of a joint run with nothing to compare it with; empty where the log shows nothing."""
     if task not in signs.shares:
         return ""
-    cause = _clipped(signs) or _starved(task, signs) or _opposed(signs)
-    return f"{task}: {signs.shares[task]:.0%} of the shared gradient." + (f" {cause}" if cause else "")
+    cause = _clipped(signs) or _opposed(signs)
+    got = _starved(task, signs) or f"It got {signs.shares[task]:.0%} of the shared gradient."
+    return f"{task}: {got[3:]}" + (f" {cause}" if cause else "")
 
 
 def _clipped(signs: Signs) -> str:

@@ -19,7 +19,7 @@ from vjo_train.report.files import write_atomically
 from vjo_train.report.results import read_results
 from vjo_train.report.tables import note
 from vjo_train.report.text import figure, markdown, spread
-from vjo_train.runs import split_overrides
+from vjo_train.runs import TUNED, split_overrides
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,10 @@ class Sweep:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """The run folders below a multirun folder, finished or not, in natural order (2 before 10)."""
+    """The run folders below a multirun folder, finished or not, in natural order (2 before 10); trials are no runs."""
     marks = [*folder.rglob("results.json"), *folder.rglob(".hydra")]
-    return sorted({mark.parent for mark in marks} - {folder}, key=lambda path: _natural(str(path)))
+    found = {mark.parent for mark in marks if TUNED not in mark.relative_to(folder).parts}
+    return sorted(found - {folder}, key=lambda path: _natural(str(path)))
 
 
 def read_sweep(runs: Sequence[Path]) -> Sweep:
