@@ -144,15 +144,29 @@ def planned(cfg: DictConfig) -> Planned:
     return run
 
 
-def check_folders(jobs: Sequence[Planned]) -> None:
-    """Refuses two runs in one folder.
+def check_sweep(composer: Composer, overrides: Sequence[str]) -> None:
+    """Refuses what would put two runs into one folder.
 
     Raises:
         ConfigError: a key beside `seed` has several values.
     """
+    for override in composer.parse(list(overrides)):
+        if override.is_sweep_override() and override.key_or_group != "seed":
+            raise ConfigError(
+                f"{override.input_line}: in a comparison only seed may have several values; put others into "
+                "compare.methods."
+            )
+
+
+def check_folders(jobs: Sequence[Planned]) -> None:
+    """Refuses two runs in one folder.
+
+    Raises:
+        ConfigError: a seed is there twice.
+    """
     folders = [job.folder for job in jobs]
     if len(set(folders)) < len(folders):
-        raise ConfigError("-m: in a comparison only seed may have several values; put others into compare.methods.")
+        raise ConfigError("seed: found a value twice; in a comparison each seed may be there once.")
 
 
 def announcement(jobs: Sequence[Planned]) -> str:

@@ -125,6 +125,7 @@ def _sweep(composer: Composer, overrides: list[str]) -> Checked:
     if master.get("compare") is not None:
         _check_run(master, TrainConfig)
         comparing.check_settings(master)
+        comparing.check_sweep(composer, overrides)
         tried = _trials(composer, master, overrides, place.folder)
         if to_come := [trial for trial in tried if not trial.ended]:
             return Checked(place, trials=to_come)
