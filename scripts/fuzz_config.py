@@ -40,7 +40,7 @@ class Accepted(BaseException):
 
 def answer(mistake: Mistake) -> tuple[int | str, str, str]:
     """(exit status, standard output, standard error); the status is text where the command did not end as it should."""
-    commands = {
+    known = {
         "vjo-train": cli.train, "vjo-eval": cli.evaluate, "vjo-predict": cli.predict, "vjo-export": cli.export,
         "vjo-data": cli.data, "vjo-report": cli.report,
     }  # fmt: skip
@@ -49,7 +49,7 @@ def answer(mistake: Mistake) -> tuple[int | str, str, str]:
     status: int | str = "returned"
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            commands[mistake.command]()
+            known[mistake.command]()
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else repr(end.code)
         except Accepted:

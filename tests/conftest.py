@@ -29,7 +29,7 @@ def command(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
-    commands = {
+    known = {
         "vjo-train": cli.train,
         "vjo-eval": cli.evaluate,
         "vjo-predict": cli.predict,
@@ -43,7 +43,7 @@ def command(
         monkeypatch.setattr(sys, "argv", [name, *words])
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
-            commands[name]()
+            known[name]()
         out, err = capsys.readouterr()
         assert isinstance(end.value.code, int)
         return end.value.code, out, err
