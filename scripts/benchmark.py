@@ -20,21 +20,21 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-import bench_canvas
-import bench_detect
-import bench_evaluate
-import bench_inference
-import bench_loader
-import bench_loop
-import bench_markdown
-import bench_regions
-import bench_scale
-import bench_sharing
-import bench_startup
-import bench_variants
-import bench_weighting
-from bench_peers import libmtl_version
-from bench_sides import Section
+import bench.canvas as bench_canvas
+import bench.detect as bench_detect
+import bench.evaluate as bench_evaluate
+import bench.inference as bench_inference
+import bench.loader as bench_loader
+import bench.loop as bench_loop
+import bench.markdown as bench_markdown
+import bench.regions as bench_regions
+import bench.scale as bench_scale
+import bench.sharing as bench_sharing
+import bench.startup as bench_startup
+import bench.variants as bench_variants
+import bench.weighting as bench_weighting
+from bench.peers import libmtl_version
+from bench.sides import Section
 from vjo_train.report.environment import describe_device, git_revision, package_versions
 
 SECTIONS = (

@@ -24,19 +24,19 @@ def command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Answer]:
     """Runs a command of this program in this process, in an empty folder."""
-    from vjo_train import cli
+    from vjo_train.cli import commands
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
     known = {
-        "vjo-train": cli.train,
-        "vjo-eval": cli.evaluate,
-        "vjo-predict": cli.predict,
-        "vjo-export": cli.export,
-        "vjo-data": cli.data,
-        "vjo-report": cli.report,
-        "vjo-tune": cli.tune,
+        "vjo-train": commands.train,
+        "vjo-eval": commands.evaluate,
+        "vjo-predict": commands.predict,
+        "vjo-export": commands.export,
+        "vjo-data": commands.data,
+        "vjo-report": commands.report,
+        "vjo-tune": commands.tune,
     }
 
     def run(name: str, *words: str) -> Answer:

@@ -13,7 +13,7 @@ import pytest
 
 from vjo_train.errors import ConfigError
 from vjo_train.files import locked, remove_drafts, replacing
-from vjo_train.places import Place, reserved
+from vjo_train.runs.reservation import Place, reserved
 
 
 def put(path: Path, content: bytes, backup: Path | None = None) -> None:
@@ -90,7 +90,7 @@ def test_drafts_go_to_the_bottom_but_not_from_the_folder_of_another_process(tmp_
 HOLD = """
 import sys, time
 from pathlib import Path
-from vjo_train.places import Place, reserved
+from vjo_train.runs.reservation import Place, reserved
 with reserved(Place("hydra.run.dir", Path(sys.argv[1]), new=False)):
     print("held", flush=True)
     time.sleep(600)

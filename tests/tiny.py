@@ -17,11 +17,11 @@ from vjo_train.heads.detection.fcos import FCOS
 from vjo_train.heads.instance.mnc import MNC
 from vjo_train.heads.parts import own_parameters
 from vjo_train.heads.semantic import SemanticFPN
-from vjo_train.lr_schedules import Constant
-from vjo_train.module import MultiTaskModule
-from vjo_train.optimizers import SGD, AdamW
+from vjo_train.optim.lr_schedules import Constant
+from vjo_train.optim.optimizers import SGD, AdamW
 from vjo_train.sharing.base import Sharing
 from vjo_train.sharing.hard import HardSharing
+from vjo_train.training.module import MultiTaskModule
 from vjo_train.types import Batch, Target
 from vjo_train.weighting.base import Weighting
 from vjo_train.weighting.equal import EqualWeighting

@@ -126,3 +126,9 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes beside `path` (text as UTF-8) and then moves it into place, so that no reader meets half a file."""
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)

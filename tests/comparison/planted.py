@@ -8,9 +8,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from vjo_train import runs
-from vjo_train.records import FILE, TaskRecords, to_bytes
-from vjo_train.report.results import Results, write_results
+from vjo_train.runs import run_folder
+from vjo_train.runs.records import FILE, TaskRecords, to_bytes
+from vjo_train.runs.results import Results, write_results
 
 TASKS = ("classification", "detection")
 METRICS = {"classification": "map", "detection": "map_area"}
@@ -56,14 +56,16 @@ def plant(
     cfg |= {"optimizer": {"lr": 0.1}} | (config or {})
     overrides = [f"seed={seed}", f"+case={case}"]
     (place / ".hydra").mkdir(parents=True)
-    OmegaConf.save(OmegaConf.create(cfg), place / runs.CONFIG)
+    OmegaConf.save(OmegaConf.create(cfg), place / run_folder.CONFIG)
     OmegaConf.save(OmegaConf.create(overrides), place / ".hydra" / "overrides.yaml")
     if finished:
         named = {f"test/{task}/{METRICS[task]}": value for task, value in figures.items()}
         images = {"classification": 160, "detection": 160} if seen is None else seen
         training = {f"train/{task}/images": float(images[task]) for task in figures if task in images}
         own = {"metrics": named, "monitors": list(named), "training": training, "seed": seed}
-        write_results(place / runs.RESULTS, replace(BASE, **{**own, "config": cfg, "overrides": overrides, **changes}))
+        write_results(
+            place / run_folder.RESULTS, replace(BASE, **{**own, "config": cfg, "overrides": overrides, **changes})
+        )
     if records is not None:
         (place / FILE).write_bytes(to_bytes(records))
     return place

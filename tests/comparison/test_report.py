@@ -16,7 +16,7 @@ from tests.comparison.planted import plant, plant_comparison
 from vjo_train.comparison import tables
 from vjo_train.comparison.reading import find_folders, read_run
 from vjo_train.comparison.summary import Comparison, compare
-from vjo_train.records import Scores, TaskRecords
+from vjo_train.runs.records import Scores, TaskRecords
 
 Answer = tuple[int, str, str]
 ALONE = {1: (0.50, 0.20), 2: (0.40, 0.25), 3: (0.80, 0.10)}

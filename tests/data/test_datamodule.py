@@ -14,7 +14,7 @@ from PIL import Image
 
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.shapes import CLASSES, Shapes
-from vjo_train.data.slots import PER_WORKER
+from vjo_train.data.shared_memory import PER_WORKER
 from vjo_train.data.transforms import Augment
 from vjo_train.errors import ConfigError, DataError
 from vjo_train.heads.instance.mask_rcnn import MaskRCNN
@@ -108,13 +108,13 @@ def test_pictures_that_are_kept_need_no_file_any_more(shapes_root, tmp_path):
 
 def test_what_is_kept_must_fit_into_memory(shapes_root, tmp_path, monkeypatch, caplog):
     data = make(shapes_root, tmp_path, cache="ram")
-    monkeypatch.setattr("vjo_train.data.ram._free_memory", lambda: 400_000.0)
+    monkeypatch.setattr("vjo_train.data.picture_cache._free_memory", lambda: 400_000.0)
     with pytest.raises(
         ConfigError, match=r"dataset\.cache: ram needs 0\.00 GiB for 30 images; found 0\.00 GiB free, of"
     ):
         data.setup()
     kept = 30 * 64 * 64 * 3 + 2 * 15 * 64 * 64  # pictures, and both masks of half of them
-    monkeypatch.setattr("vjo_train.data.ram._free_memory", lambda: kept / 0.8 + 1)
+    monkeypatch.setattr("vjo_train.data.picture_cache._free_memory", lambda: kept / 0.8 + 1)
     with caplog.at_level("INFO"):
         data.setup()
     assert "dataset.cache=ram keeps 30 images in 0.00 GiB" in caplog.text

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
 from tests.data.conftest import Devkit
 from tests.data.test_datamodule import make
-
 from vjo_train.data import faults
 from vjo_train.data.faults import Fault
 from vjo_train.data.shapes import CLASSES

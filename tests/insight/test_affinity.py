@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader
 from tests import tiny
 from vjo_train.insight.affinity import Affinity
 from vjo_train.insight.lookahead import affinity, lookahead
-from vjo_train.losses import StepLosses, step_losses
-from vjo_train.module import MultiTaskModule
 from vjo_train.report.affinity import Measured, read
+from vjo_train.training.losses import StepLosses, step_losses
+from vjo_train.training.module import MultiTaskModule
 from vjo_train.types import Batch
 
 BOTH = frozenset({"classes", "boxes"})

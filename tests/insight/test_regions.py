@@ -19,7 +19,7 @@ from tests.sharing import ways
 from vjo_train.heads.base import Head
 from vjo_train.heads.semantic import DeepLabV3, SemanticFPN
 from vjo_train.insight.regions import Regions, overlay_heat, task_maps
-from vjo_train.module import MultiTaskModule
+from vjo_train.training.module import MultiTaskModule
 
 
 def network(way: str = "hard", tasks: tuple[str, ...] = ways.ALL) -> MultiTaskModule:

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 from tests.comparison.planted import plant
-from vjo_train.records import Matches, Scores, TaskRecords
 from vjo_train.report import affinity
-from vjo_train.report.epochs import FILE, to_csv
 from vjo_train.report.examples import FOLDER, Example, write_index
+from vjo_train.runs.epochs import FILE, to_csv
+from vjo_train.runs.records import Matches, Scores, TaskRecords
 
 HOSTILE = '"><script>document.title="broken"</script>'
 CLASSES = ("dog", HOSTILE, "&amp;cat")

@@ -159,7 +159,7 @@ def test_an_output_that_is_a_file_is_refused_in_a_line(command: Callable[..., An
 def test_a_report_that_cannot_be_written_leaves_the_run_finished(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from vjo_train import run as running
+    from vjo_train.training import run as running
 
     folder = furnish(tmp_path, "dwa", 1, FIGURES)
     (folder / "metrics.csv").write_text("epoch\nfirst\n")

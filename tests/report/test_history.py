@@ -11,11 +11,11 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from vjo_train.errors import CheckpointError
-from vjo_train.report.epochs import LAST, columns, read_history, rows_before
 from vjo_train.report.history import History
 from vjo_train.report.progress import Progress, clock_text
 from vjo_train.report.throughput import Throughput
-from vjo_train.step_log import StepLog
+from vjo_train.runs.epochs import LAST, columns, read_history, rows_before
+from vjo_train.training.step_log import StepLog
 from vjo_train.types import Batch
 
 pytestmark = pytest.mark.filterwarnings("ignore")

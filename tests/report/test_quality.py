@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vjo_train.records import Matches, Pixels, Scores
 from vjo_train.report.quality import contents, extremes, quality
+from vjo_train.runs.records import Matches, Pixels, Scores
 
 
 def test_margins_tell_by_how_much_present_classes_lead() -> None:

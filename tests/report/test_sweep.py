@@ -3,8 +3,8 @@ import io
 
 from rich.console import Console
 
-from vjo_train.report.results import Results, write_results
 from vjo_train.report.sweep import find_runs, read_sweep, split_overrides, sweep_table, write_sweep
+from vjo_train.runs.results import Results, write_results
 
 MONITORS = ["test/classification/map", "test/detection/map_area"]
 

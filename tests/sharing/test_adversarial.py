@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from tests import tiny
 from tests.sharing.ways import THREE
-from tests.test_module import assert_same, fit, state
+from tests.training.test_module import assert_same, fit, state
 from vjo_train.errors import ConfigError, NumericsError
-from vjo_train.optimizers import AdamW
+from vjo_train.optim.optimizers import AdamW
 from vjo_train.sharing.adversarial import AdversarialSharing, similarity
 from vjo_train.sharing.reversal import dann_ramp, reverse_gradient
 from vjo_train.types import Features, SharedFeatures

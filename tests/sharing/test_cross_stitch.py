@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from tests import tiny
-from tests.test_module import fit
+from tests.training.test_module import fit
 from vjo_train.backbones.torchvision import TorchvisionBackbone
 from vjo_train.errors import ConfigError
-from vjo_train.module import MultiTaskModule
-from vjo_train.optimizers import SGD, AdamW
+from vjo_train.optim.optimizers import SGD, AdamW
 from vjo_train.sharing.cross_stitch import CrossStitch, mix, near_identity
+from vjo_train.training.module import MultiTaskModule
 
 PAIR = ("classification", "detection")
 PLAIN = partial(SGD, lr=0.01, momentum=0.9, weight_decay=0.0)

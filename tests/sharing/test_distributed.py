@@ -13,9 +13,9 @@ import torch
 from tests import tiny
 from tests.sharing.test_every_way import assert_close, part
 from tests.sharing.ways import LABELLED, NO_BATCH_NORM, THREE
-from tests.test_module import fit
-from vjo_train.module import MultiTaskModule
-from vjo_train.strategy import SummedGradients
+from tests.training.test_module import fit
+from vjo_train.training.module import MultiTaskModule
+from vjo_train.training.strategy import SummedGradients
 from vjo_train.weighting.pcgrad import PCGrad
 
 # In the second batch rank 0 has all of the masks; in the third one task is on.

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from tests import tiny
 from tests.sharing.ways import ALL, BUILD, DENSE, LABELLED, NO_BATCH_NORM, THREE, parameters_of
-from tests.test_module import Snapshots, assert_same, fit, state
-from vjo_train.module import MultiTaskModule
-from vjo_train.optimizers import SGD, AdamW
+from tests.training.test_module import Snapshots, assert_same, fit, state
+from vjo_train.optim.optimizers import SGD, AdamW
+from vjo_train.training.module import MultiTaskModule
 from vjo_train.types import Batch
 from vjo_train.weighting.graddrop import GradDrop
 from vjo_train.weighting.gradients import GradientWeighting

@@ -13,13 +13,13 @@ from torch import nn
 
 from tests import tiny
 from tests.sharing.ways import ALL, DENSE, THREE
-from tests.test_module import fit
+from tests.training.test_module import fit
 from vjo_train.backbones.base import Backbone
 from vjo_train.backbones.neck import FPN
 from vjo_train.errors import ConfigError
-from vjo_train.module import MultiTaskModule
 from vjo_train.sharing.hard import HardSharing
 from vjo_train.sharing.hierarchical import Hierarchical, easier_first, one_below_the_next
+from vjo_train.training.module import MultiTaskModule
 
 PAIR = ("classification", "detection")
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from tests import tiny
 from tests.sharing.ways import BUILD, THREE
-from tests.test_module import fit
+from tests.training.test_module import fit
 from vjo_train.sharing.mmoe import MMoE, gate_figures, mix
 from vjo_train.sharing.pyramid import pyramid
 

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial  # noqa: E402
 
 from tests.pages.planted import HOSTILE  # noqa: E402
-from vjo_train import runs  # noqa: E402
+from vjo_train.runs import run_folder  # noqa: E402
 from vjo_train.tuning.study import FAULT, FOLDER, default_folder  # noqa: E402
 from vjo_train.tuning.summary import write_summary  # noqa: E402
 
@@ -34,7 +34,7 @@ def plant_study(folder: Path, metrics: tuple[str, ...] = TASKS) -> Path:
     folder.mkdir(parents=True)
     write_summary(folder, trials, metrics, COMMAND)
     space = {"optimizer.lr": {"low": 1e-4, "high": 0.1, "log": True}, "weighting": ["equal", "dwa"]}
-    OmegaConf.save({"command": COMMAND, "space": space, "config": {"name": HOSTILE}}, folder / runs.STUDY)
+    OmegaConf.save({"command": COMMAND, "space": space, "config": {"name": HOSTILE}}, folder / run_folder.STUDY)
     place = folder / default_folder(3)
     place.mkdir()
     (place / "metrics.csv").write_text("epoch,step,train/lr\n0,5,0.1\n1,10,0.1\n")

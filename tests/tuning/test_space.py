@@ -41,7 +41,7 @@ def test_mistakes(node: Any, message: str) -> None:
 
 @pytest.mark.parametrize("value", [None, True, 3, 1e-5, "dwa", "it's, odd", ["a", "b"], {"a": 1, "b": [2.5, None]}])
 def test_a_value_survives_the_override_grammar(value: Any) -> None:
-    from vjo_train.composing import Composer
+    from vjo_train.config.compose import Composer
 
     (override,) = Composer("train").parse([f"k={word(value)}"])
     assert override.value() == value

@@ -10,9 +10,9 @@ import pytest
 
 optuna = pytest.importorskip("optuna")
 
-from tests.test_run import SMALL  # noqa: E402
-from vjo_train.places import Place, reserved  # noqa: E402
-from vjo_train.schema import TuneConfig  # noqa: E402
+from tests.training.test_run import SMALL  # noqa: E402
+from vjo_train.config.schema import TuneConfig  # noqa: E402
+from vjo_train.runs.reservation import Place, reserved  # noqa: E402
 from vjo_train.tuning.space import Space  # noqa: E402
 from vjo_train.tuning.study import Study  # noqa: E402
 from vjo_train.tuning.trial import best_epoch  # noqa: E402

@@ -18,8 +18,8 @@ from vjo_train.weighting.imtl_g import imtl_g_weights
 from vjo_train.weighting.mgda import mgda_weights
 from vjo_train.weighting.nash import scaled_fair_weights
 from vjo_train.weighting.pcgrad import pcgrad_weights
-from vjo_train.weighting.quadratic import onto_simplex
 from vjo_train.weighting.sdmgrad import sdmgrad_simplex
+from vjo_train.weighting.solvers import onto_simplex
 from vjo_train.weighting.upgrad import upgrad_weights
 
 SIZES = (2, 3, 5)

@@ -15,7 +15,7 @@ from torchvision.models.resnet import BasicBlock, ResNet
 from vjo_train.backbones.base import Backbone
 from vjo_train.backbones.frozen_norm import FrozenNorm
 from vjo_train.backbones.weights import load_weights
-from vjo_train.contradictions import check_norm
+from vjo_train.config.rules import check_norm
 from vjo_train.group_norm import GroupNorm
 
 # Where the four stages of a `features` Sequential end.

@@ -10,7 +10,7 @@ from torch import nn
 from torchvision.models import get_model_weights, list_models
 
 from vjo_train.errors import CheckpointError, ConfigError
-from vjo_train.unpickling import read_plain
+from vjo_train.runs.unpickling import read_plain
 
 
 def load_weights(model: nn.Module, name: str, weights: str | None) -> None:

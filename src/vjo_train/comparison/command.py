@@ -8,14 +8,14 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
-from vjo_train import runs
 from vjo_train.comparison import diagnosis, tables
 from vjo_train.comparison.page import as_html
 from vjo_train.comparison.reading import find_folders, read_run
 from vjo_train.comparison.summary import Comparison, compare
 from vjo_train.errors import ConfigError
+from vjo_train.files import write_atomically
 from vjo_train.pages.run import FILE
-from vjo_train.report.files import write_atomically
+from vjo_train.runs import run_folder
 
 
 def write_report(cfg: DictConfig) -> Comparison:
@@ -31,7 +31,7 @@ def write_report(cfg: DictConfig) -> Comparison:
     metrics = {str(task): str(metric) for task, metric in (cfg.metrics or {}).items()}
     comparison = compare([read_run(folder) for folder in folders], metrics, cfg.interval, cfg.level, cfg.resamples)
     output = Path(cfg.output) if cfg.output is not None else common_folder(folders)
-    if (output / runs.CONFIG).is_file():
+    if (output / run_folder.CONFIG).is_file():
         raise ConfigError(
             f"output: '{output}' is a run's folder, which has a report.html of its own (vjo-report run='{output}' "
             "writes it); give the comparison another output=, or more runs."

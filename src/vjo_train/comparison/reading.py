@@ -11,11 +11,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from vjo_train import runs
+from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
-from vjo_train.records import FILE, TaskRecords, read_records
-from vjo_train.report.results import Results, read_results
-from vjo_train.signatures import nearest
+from vjo_train.runs import run_folder
+from vjo_train.runs.records import FILE, TaskRecords, read_records
+from vjo_train.runs.results import Results, read_results
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def find_folders(patterns: Sequence[str]) -> list[Path]:
         matches = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
         below = [run for match in matches for run in _runs_below(match)]
         if not below:
-            near = runs.nearby(Path(pattern))
+            near = run_folder.nearby(Path(pattern))
             shown = f" Runs nearby: {', '.join(map(str, near))}." if near else ""
             what = "leads to no run" if matches else "matches nothing"
             raise ConfigError(f"runs: found '{pattern}', which {what}.{_nearest_name(pattern) or shown}")
@@ -72,9 +72,13 @@ def find_folders(patterns: Sequence[str]) -> list[Path]:
 
 
 def _runs_below(folder: Path) -> list[Path]:
-    marks = [folder / runs.CONFIG] if (folder / runs.CONFIG).is_file() else sorted(folder.rglob(str(runs.CONFIG)))
+    marks = (
+        [folder / run_folder.CONFIG]
+        if (folder / run_folder.CONFIG).is_file()
+        else sorted(folder.rglob(str(run_folder.CONFIG)))
+    )
     places = [mark.parents[1] for mark in marks]
-    return [place for place in places if not {"eval", runs.TUNED} & {*place.relative_to(folder).parts[:-1]}]
+    return [place for place in places if not {"eval", run_folder.TUNED} & {*place.relative_to(folder).parts[:-1]}]
 
 
 def _nearest_name(pattern: str) -> str:
@@ -90,13 +94,13 @@ def read_run(folder: Path) -> Run:
     Raises:
         CheckpointError: a damaged results file.
     """
-    results = read_results(folder / runs.RESULTS) if (folder / runs.RESULTS).is_file() else None
-    config = results.config if results is not None else _plain(runs.load_config(folder))
+    results = read_results(folder / run_folder.RESULTS) if (folder / run_folder.RESULTS).is_file() else None
+    config = results.config if results is not None else _plain(run_folder.load_config(folder))
     words = results.overrides if results is not None else list(_overrides(folder))
     heads = tuple(config["heads"])
     single = config.get("single")
     tasks = (single,) if single else heads
-    return Run(folder, int(config["seed"]), tasks, runs.split_overrides(words), config, results)
+    return Run(folder, int(config["seed"]), tasks, run_folder.split_overrides(words), config, results)
 
 
 def _overrides(folder: Path) -> Iterator[str]:

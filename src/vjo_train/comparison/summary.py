@@ -13,12 +13,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from vjo_train import runs
 from vjo_train.comparison import checks
 from vjo_train.comparison.delta import Interval, draw_images, gain, percentile_interval, student_interval
 from vjo_train.comparison.reading import Run
+from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
-from vjo_train.signatures import nearest
+from vjo_train.runs import run_folder
 
 SINGLE = "single-task"
 """The label of the single-task runs, taken together."""
@@ -245,7 +245,7 @@ def _says_nothing(key: str) -> bool:
 
 def _place(run: Run, label: str) -> tuple[int, str]:
     """Methods in the order in which the config lists them; those that it does not list last, by name."""
-    listed = [runs.case_name(method) for method in (run.config.get("compare") or {}).get("methods", [])]
+    listed = [run_folder.case_name(method) for method in (run.config.get("compare") or {}).get("methods", [])]
     return (listed.index(label) if label in listed else len(listed), label)
 
 

@@ -16,18 +16,18 @@ import pytorch_lightning as pl
 from annotated_types import Ge, Interval, Len
 from torch.utils.data import Sampler
 
-from vjo_train import contradictions
+from vjo_train.config import rules
 from vjo_train.data import download as archives
+from vjo_train.data import file_checks, voc
 from vjo_train.data import index as indices
-from vjo_train.data import verdicts, voc
 from vjo_train.data.cache import cache_folder
 from vjo_train.data.loading import ALWAYS, BatchLoader, Rows, TurnDataset, workers_at_hand
+from vjo_train.data.picture_cache import Ram
 from vjo_train.data.plan import Constant, CountedSchedule, Plan, Turn
-from vjo_train.data.ram import Ram
 from vjo_train.data.shapes import Shapes
-from vjo_train.data.slots import Slots
+from vjo_train.data.shared_memory import Slots
 from vjo_train.data.transforms import Augment
-from vjo_train.data.watch import Watch
+from vjo_train.data.worker_watch import Watch
 from vjo_train.errors import ConfigError, DataError
 from vjo_train.files import locked
 from vjo_train.types import canvas_of
@@ -123,7 +123,7 @@ class DataModule(pl.LightningDataModule):
         self._check_keys()
 
     def _check_keys(self) -> None:
-        contradictions.check_dataset(
+        rules.check_dataset(
             classes=self.classes,
             split=self.split,
             val_split=self.val_split,
@@ -195,10 +195,10 @@ class DataModule(pl.LightningDataModule):
         named = {name: voc.list_path(self.root, split) for split in lists for name in voc.read_split(self.root, split)}
         new = {name: source for name, source in named.items() if name not in self._verdicts}
         masks = frozenset[str]().union(*self.needs.values()) - ALWAYS
-        found = verdicts.faults(self.root, self.index, new, masks, self.cache) if new else {}
+        found = file_checks.faults(self.root, self.index, new, masks, self.cache) if new else {}
         self._verdicts |= {name: found.get(name, "") for name in new}
         if found:
-            report = verdicts.report(found, len(new), self.cache)
+            report = file_checks.report(found, len(new), self.cache)
             if self.on_bad_image == "error":
                 raise DataError(f"{report}\nMend them, or set dataset.on_bad_image=skip to leave these images out.")
             log.warning("%s\nThey are left out (dataset.on_bad_image=skip).", report)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from vjo_train.errors import ConfigError
-from vjo_train.records import Records
+from vjo_train.runs.records import Records
 from vjo_train.types import Batch, Features, Frames, Target
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vjo_train.heads.base import Head, TaskMetrics, check_levels
 from vjo_train.metrics import VOCClassificationAP
-from vjo_train.records import Scores
+from vjo_train.runs.records import Scores
 from vjo_train.types import Batch, Features, Frames, Target
 
 

@@ -15,7 +15,7 @@ from vjo_train.group_norm import group_norm
 from vjo_train.heads.base import Head, TaskMetrics, check_levels
 from vjo_train.heads.detection.dense import common_channels, stride, tower
 from vjo_train.metrics import SegmentationIoU
-from vjo_train.records import Pixels
+from vjo_train.runs.records import Pixels
 from vjo_train.types import IGNORE, Batch, Features, Frames, Target
 
 

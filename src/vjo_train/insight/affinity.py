@@ -13,12 +13,12 @@ from annotated_types import Ge
 from rich.console import Console
 from rich.table import Table
 
+from vjo_train.files import write_atomically
 from vjo_train.insight.base import Insight
 from vjo_train.insight.lookahead import affinity, lookahead
-from vjo_train.module import MultiTaskModule
 from vjo_train.report.affinity import COLUMNS, FILE, Measured, lines, mean, read
-from vjo_train.report.files import write_atomically
 from vjo_train.report.text import figure
+from vjo_train.training.module import MultiTaskModule
 from vjo_train.types import Batch
 
 MEANS = "affinity.json"

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from vjo_train.losses import StepLosses
-from vjo_train.weighting.rows import Row, distributed, loss_rows, packed
-from vjo_train.weighting.virtual import exact, moved
+from vjo_train.training.losses import StepLosses
+from vjo_train.weighting.jacobian import Row, distributed, loss_rows, packed
+from vjo_train.weighting.virtual_step import exact, moved
 
 
 def affinity(before: Tensor, after: Tensor) -> Tensor:

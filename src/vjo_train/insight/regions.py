@@ -15,8 +15,8 @@ from torch import Tensor
 
 from vjo_train.insight.base import Insight
 from vjo_train.insight.grad_cam import Method, activation_map
-from vjo_train.module import MultiTaskModule
 from vjo_train.report.drawing import draw_prediction, grid
+from vjo_train.training.module import MultiTaskModule
 from vjo_train.types import Batch
 
 log = logging.getLogger("vjo_train")

@@ -14,8 +14,8 @@ from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval import mask as rle
 from torch import Tensor
 
-from vjo_train.average_precision import mean_over_defined
 from vjo_train.metrics.collect import DetectionMetric
+from vjo_train.runs.average_precision import mean_over_defined
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vjo_train.metrics.collect import INTEGERS, RowMetric, check_classes
-from vjo_train.records import Pixels
+from vjo_train.runs.records import Pixels
 from vjo_train.types import IGNORE
 
 

@@ -14,16 +14,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vjo_train.average_precision import (
+from vjo_train.metrics.collect import FLOATS, INTEGERS, DetectionMetric, RowMetric, check_classes
+from vjo_train.metrics.matching import Floats, Integers, best_objects, judge
+from vjo_train.metrics.ranking import ranking
+from vjo_train.runs.average_precision import (
     Interpolation,
     average_precision,
     check_interpolation,
     mean_over_defined,
 )
-from vjo_train.metrics.collect import FLOATS, INTEGERS, DetectionMetric, RowMetric, check_classes
-from vjo_train.metrics.matching import Floats, Integers, best_objects, judge
-from vjo_train.metrics.ranking import ranking
-from vjo_train.records import Matches, Scores
+from vjo_train.runs.records import Matches, Scores
 
 
 class APSetting(NamedTuple):

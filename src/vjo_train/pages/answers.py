@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vjo_train.average_precision import interpolated_precision, mean_over_defined
 from vjo_train.pages.bars import Bar, bar_chart
 from vjo_train.pages.blocks import Block, Figure, Figures, Key, Note, Section, Table
 from vjo_train.pages.folder import RunFolder
 from vjo_train.pages.lines import Line, line_chart
 from vjo_train.pages.svg import COLOURS
-from vjo_train.records import Matches, Records, Scores
 from vjo_train.report.text import figure as digits
+from vjo_train.runs.average_precision import interpolated_precision, mean_over_defined
+from vjo_train.runs.records import Matches, Records, Scores
 
 RECALLS = 100
 """Steps of recall at which curves are drawn."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vjo_train import runs
 from vjo_train.pages.blocks import Block, Code, Facts, Note, Section, Table
 from vjo_train.pages.folder import Message, RunFolder
-from vjo_train.report.results import Results
 from vjo_train.report.text import count_text, duration, figure
+from vjo_train.runs import run_folder
+from vjo_train.runs.results import Results
 
 UNKNOWN = "not recorded"
 PARTS = ("train", "val", "meta", "test")
@@ -59,7 +59,7 @@ def state(run: RunFolder) -> str:
     """Finished or not, and how to go on."""
     if run.results is not None:
         return "finished"
-    if runs.stopped(run.path):
+    if run_folder.stopped(run.path):
         return "not finished; a checkpoint is there: trainer.resume=auto goes on from it"
     return "not finished, and without a checkpoint to go on from"
 

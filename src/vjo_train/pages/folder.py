@@ -13,17 +13,16 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from vjo_train import runs
 from vjo_train.errors import CheckpointError
 from vjo_train.pages.scale import Point
-from vjo_train.records import FILE as RECORDS
-from vjo_train.records import TaskRecords, read_records
-from vjo_train.report import epochs
 from vjo_train.report.affinity import FILE as AFFINITY
 from vjo_train.report.affinity import Measured
 from vjo_train.report.affinity import read as read_affinity
 from vjo_train.report.examples import Example, read_examples
-from vjo_train.report.results import Results, read_results
+from vjo_train.runs import epochs, run_folder
+from vjo_train.runs.records import FILE as RECORDS
+from vjo_train.runs.records import TaskRecords, read_records
+from vjo_train.runs.results import Results, read_results
 
 LOG_LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ ([A-Z]+) ([\w.]+): (.*)$")
 """A record's first line in the log that a command writes."""
@@ -57,16 +56,16 @@ class RunFolder:
 
     @cached_property
     def results(self) -> Results | None:
-        return read_results(self.path / runs.RESULTS) if (self.path / runs.RESULTS).is_file() else None
+        return read_results(self.path / run_folder.RESULTS) if (self.path / run_folder.RESULTS).is_file() else None
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """As it was resolved in a finished run, else as it was composed."""
         if self.results is not None:
             return self.results.config
-        if not (self.path / runs.CONFIG).is_file():
+        if not (self.path / run_folder.CONFIG).is_file():
             return {}
-        plain = OmegaConf.to_container(runs.load_config(self.path), resolve=False)
+        plain = OmegaConf.to_container(run_folder.load_config(self.path), resolve=False)
         assert isinstance(plain, dict)
         return {str(key): value for key, value in plain.items()}
 

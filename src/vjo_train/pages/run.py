@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from vjo_train import runs
+from vjo_train.files import write_atomically
 from vjo_train.pages import answers, audit, diagnosis, gallery, insight, training
 from vjo_train.pages.blocks import Note, Section, Tile
 from vjo_train.pages.folder import RunFolder
 from vjo_train.pages.page import render
-from vjo_train.report.files import write_atomically
 from vjo_train.report.text import count_text, duration, figure
+from vjo_train.runs import run_folder
 
 FILE = "report.html"
 
@@ -79,7 +79,7 @@ def _notes(run: RunFolder) -> list[Note]:
     notes = []
     if run.results is None:
         lacking = [] if run.history else ["no metrics.csv, so no epoch has ended"]
-        said = "; ".join([audit.state(run), f"no {runs.RESULTS}, so there are no test figures", *lacking])
+        said = "; ".join([audit.state(run), f"no {run_folder.RESULTS}, so there are no test figures", *lacking])
         notes.append(Note(f"This run is {said}.", "error"))
     count = len(run.messages)
     if count:

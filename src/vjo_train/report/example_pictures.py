@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from vjo_train.data.datamodule import DataModule
-from vjo_train.module import MultiTaskModule
-from vjo_train.records import TaskRecords
 from vjo_train.report.drawing import draw_prediction, draw_target
 from vjo_train.report.examples import FOLDER, SHOWN, Example, choose, write_index
+from vjo_train.runs.records import TaskRecords
+from vjo_train.training.module import MultiTaskModule
 from vjo_train.types import Batch
 
 SIDE = 224

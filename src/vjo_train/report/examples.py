@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from vjo_train.errors import CheckpointError
-from vjo_train.records import TaskRecords
-from vjo_train.report.files import write_atomically
+from vjo_train.files import write_atomically
 from vjo_train.report.quality import MEASURES, contents, extremes, quality
+from vjo_train.runs.records import TaskRecords
 
 FOLDER = Path("examples")
 INDEX = FOLDER / "index.json"

@@ -10,10 +10,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from vjo_train.report.epochs import Row, read_history, rows_before, to_csv
-from vjo_train.report.files import write_atomically
+from vjo_train.files import write_atomically
 from vjo_train.report.throughput import Throughput, learning_rate
-from vjo_train.step_log import StepLog
+from vjo_train.runs.epochs import Row, read_history, rows_before, to_csv
+from vjo_train.training.step_log import StepLog
 
 
 class History(pl.Callback):

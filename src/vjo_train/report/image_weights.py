@@ -10,10 +10,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from vjo_train.module import MultiTaskModule
-from vjo_train.report.files import write_atomically
+from vjo_train.files import write_atomically
+from vjo_train.training.module import MultiTaskModule
 from vjo_train.types import Batch
-from vjo_train.weighting.rows import distributed
+from vjo_train.weighting.jacobian import distributed
 
 COLUMNS = ("task", "image", "weight")
 

@@ -10,8 +10,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from vjo_train.average_precision import average_precision
-from vjo_train.records import Matches, Pixels, Records, Scores
+from vjo_train.runs.average_precision import average_precision
+from vjo_train.runs.records import Matches, Pixels, Records, Scores
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 

@@ -15,11 +15,11 @@ from omegaconf import OmegaConf
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from vjo_train.report.files import write_atomically
-from vjo_train.report.results import read_results
+from vjo_train.files import write_atomically
 from vjo_train.report.tables import note
 from vjo_train.report.text import figure, markdown, spread
-from vjo_train.runs import TUNED, split_overrides
+from vjo_train.runs.results import read_results
+from vjo_train.runs.run_folder import TUNED, split_overrides
 
 
 @dataclass(frozen=True)

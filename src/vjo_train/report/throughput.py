@@ -11,7 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from vjo_train.module import MultiTaskModule
+from vjo_train.training.module import MultiTaskModule
 from vjo_train.types import Batch
 
 RECENT = 50

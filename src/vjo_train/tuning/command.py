@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from vjo_train import preflight, runs
+from vjo_train.config import checks
 from vjo_train.errors import VjoError
-from vjo_train.report.files import write_atomically
+from vjo_train.files import write_atomically
 from vjo_train.report.text import figure
+from vjo_train.runs import run_folder
 from vjo_train.tuning import plan as plans
 from vjo_train.tuning import trial as trials
 from vjo_train.tuning.page import write_study_page
@@ -31,7 +32,7 @@ def tune(made: Plan) -> None:
     made.folder.mkdir(parents=True, exist_ok=True)
     study = Study(made.folder, made.settings, len(metrics), made.base.seed)
     content = {COMMAND: made.overrides, **plans.description(made)}
-    write_atomically(made.folder / runs.STUDY, OmegaConf.to_yaml(OmegaConf.create(content)))
+    write_atomically(made.folder / run_folder.STUDY, OmegaConf.to_yaml(OmegaConf.create(content)))
     finished = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
     print(f"Study in {made.folder}: {len(finished)} of {made.settings.trials} trials finished.", flush=True)
     try:
@@ -60,7 +61,7 @@ def _one(study: Study, made: Plan, metrics: Sequence[str]) -> bool:
         own = [f"trainer.monitor={metrics[0]}"] if len(metrics) == 1 and metrics[0] != MONITOR else []
         common = made.trial([*params, *own], folder.name)
         try:
-            preflight.training(made.composer, common, multirun=False)
+            checks.training(made.composer, common, multirun=False)
             outcome = made.composer.run(common, _job(trial, metrics, prunes=study.prunes))
         except VjoError as error:
             trial.set_user_attr(FAULT, str(error))

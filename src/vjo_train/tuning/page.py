@@ -6,13 +6,13 @@ import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from vjo_train.files import write_atomically
 from vjo_train.pages.blocks import Block, Code, Figure, Figures, Key, Note, Section, Table, Tile
 from vjo_train.pages.folder import RunFolder
 from vjo_train.pages.page import render
 from vjo_train.pages.run import FILE
 from vjo_train.pages.scatter import LINEAR, Axis, Dot, scatter_chart
 from vjo_train.pages.svg import shortened
-from vjo_train.report.files import write_atomically
 from vjo_train.report.text import duration, figure
 from vjo_train.tuning.reading import StudyFolder, TrialRow, read_study
 from vjo_train.tuning.space import Range, command

@@ -10,11 +10,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vjo_train import preflight, runs
-from vjo_train.composing import Composer, quoted
+from vjo_train.config import checks
+from vjo_train.config.compose import Composer, quoted
+from vjo_train.config.schema import TuneConfig, TuneRoot, check
+from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
-from vjo_train.schema import TuneConfig, TuneRoot, check
-from vjo_train.signatures import nearest
+from vjo_train.runs import run_folder
 from vjo_train.tuning import space as spaces
 
 MONITOR = "val/monitor"
@@ -101,7 +102,7 @@ def _settings(composer: Composer, overrides: list[str]) -> TuneConfig:
 
 
 def _checked(composer: Composer, words: list[str]) -> DictConfig:
-    preflight.training(composer, [*words, "hydra.run.dir=."], multirun=False)
+    checks.training(composer, [*words, "hydra.run.dir=."], multirun=False)
     cfg = composer.compose(words)
     if cfg.trainer.devices * cfg.trainer.num_nodes > 1:
         raise ConfigError(
@@ -159,13 +160,13 @@ def description(made: Plan) -> dict[str, Any]:
 
 
 def _check_same(made: Plan) -> None:
-    file = made.folder / runs.STUDY
+    file = made.folder / run_folder.STUDY
     if not file.is_file():
         return
     before = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
     assert isinstance(before, dict)
     there = {str(key): value for key, value in before.items() if key != COMMAND}
-    if difference := runs.first_difference(there, description(made)):
+    if difference := run_folder.first_difference(there, description(made)):
         raise ConfigError(
             f"'{made.folder}' holds a study of something else ({difference}). Give this one a folder of its own, such"
             " as tune.output=tune/second."

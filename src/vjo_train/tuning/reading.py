@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from vjo_train import runs
 from vjo_train.errors import CheckpointError, ConfigError
+from vjo_train.runs import run_folder
 from vjo_train.tuning.plan import COMMAND
 from vjo_train.tuning.space import Range, Space
 
@@ -85,10 +85,16 @@ def read_study(folder: Path) -> StudyFolder:
         ConfigError: the folder is no study's; the message names those nearby.
         CheckpointError: a damaged file.
     """
-    file = folder / runs.STUDY
+    file = folder / run_folder.STUDY
     if not file.is_file():
-        what = f"holds no {runs.STUDY}" if folder.is_dir() else "does not exist" if not folder.exists() else "is a file"
-        near = sorted({mark.parent for place in (folder, Path("tune")) for mark in place.glob(f"*/{runs.STUDY}")})
+        what = (
+            f"holds no {run_folder.STUDY}"
+            if folder.is_dir()
+            else "does not exist"
+            if not folder.exists()
+            else "is a file"
+        )
+        near = sorted({mark.parent for place in (folder, Path("tune")) for mark in place.glob(f"*/{run_folder.STUDY}")})
         shown = f" Studies nearby: {', '.join(map(str, near[:3]))}." if near else ""
         raise ConfigError(
             f"study: found '{folder}', which {what}; it must be the folder of a study of vjo-tune.{shown}"

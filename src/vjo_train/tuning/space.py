@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from vjo_train.composing import quoted
+from vjo_train.config.compose import quoted
+from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
-from vjo_train.signatures import nearest
 
 MOST_CORNERS = 64
 """Combinations that are all composed before a study; of larger spaces, one key at a time."""

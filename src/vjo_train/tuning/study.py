@@ -10,9 +10,9 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from vjo_train.config.schema import TuneConfig
 from vjo_train.files import locked
-from vjo_train.places import Place, reserved
-from vjo_train.schema import TuneConfig
+from vjo_train.runs.reservation import Place, reserved
 from vjo_train.tuning.space import Range, Space
 
 FILE = "study.db"

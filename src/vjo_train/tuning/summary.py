@@ -9,7 +9,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
-from vjo_train.report.files import write_atomically
+from vjo_train.files import write_atomically
 from vjo_train.report.text import figure, markdown
 from vjo_train.tuning import space as spaces
 from vjo_train.tuning.front import dominated, scatter

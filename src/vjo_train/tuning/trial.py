@@ -13,10 +13,11 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from vjo_train import build, run
+from vjo_train.config import build
 from vjo_train.errors import ConfigError, NumericsError, ResourceError
-from vjo_train.report.epochs import read_history
 from vjo_train.report.throughput import Throughput
+from vjo_train.runs.epochs import read_history
+from vjo_train.training import run
 from vjo_train.tuning.plan import MONITOR
 
 log = logging.getLogger("vjo_train")

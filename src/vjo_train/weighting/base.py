@@ -15,7 +15,7 @@ from torch.profiler import record_function
 
 from vjo_train.errors import ConfigError, not_finite
 from vjo_train.weighting.diagnostics import diagnose
-from vjo_train.weighting.rows import (
+from vjo_train.weighting.jacobian import (
     Row,
     add_to_grad,
     distributed,

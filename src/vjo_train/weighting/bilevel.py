@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from vjo_train.errors import NumericsError
 from vjo_train.weighting.adam import adam
 from vjo_train.weighting.base import ImageLosses, Options, TaskLosses, Weighting, parameter_gramian, refuse
-from vjo_train.weighting.rows import Row, add_to_grad, distributed, fresh_row, packed
-from vjo_train.weighting.virtual import directional_derivatives, length, moved
+from vjo_train.weighting.jacobian import Row, add_to_grad, distributed, fresh_row, packed
+from vjo_train.weighting.virtual_step import directional_derivatives, length, moved
 
 
 class BilevelOptions(Options, total=False):

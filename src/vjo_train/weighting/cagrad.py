@@ -10,7 +10,7 @@ from annotated_types import Interval
 from torch import Tensor
 
 from vjo_train.weighting.gradients import GradientOptions, GradientWeighting
-from vjo_train.weighting.quadratic import check_count, conflict_averse
+from vjo_train.weighting.solvers import check_count, conflict_averse
 
 
 def cagrad_weights(gramian: Tensor, c: float) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vjo_train.weighting.base import TaskLosses, Weighting, accumulate_gradients, add_reduced, finite
-from vjo_train.weighting.rows import Row, combine, gramian, loss_rows, packed
+from vjo_train.weighting.jacobian import Row, combine, gramian, loss_rows, packed
 
 
 class ElementwiseWeighting(Weighting):

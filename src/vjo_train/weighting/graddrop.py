@@ -10,8 +10,8 @@ from annotated_types import Ge
 from torch import Tensor
 
 from vjo_train.weighting.base import Options
-from vjo_train.weighting.draws import generator
 from vjo_train.weighting.elementwise import ElementwiseWeighting
+from vjo_train.weighting.random_order import generator
 
 
 def graddrop(rows: Sequence[Tensor], chance: Tensor) -> tuple[Tensor, list[Tensor]]:

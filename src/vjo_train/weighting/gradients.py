@@ -29,7 +29,7 @@ from vjo_train.weighting.base import (
     summed,
 )
 from vjo_train.weighting.graph import check_cut, last_weight
-from vjo_train.weighting.rows import (
+from vjo_train.weighting.jacobian import (
     Row,
     combine,
     combine_kept,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vjo_train.weighting.gradients import GradientOptions, GradientWeighting
-from vjo_train.weighting.quadratic import check_count, min_norm
+from vjo_train.weighting.solvers import check_count, min_norm
 
 Normalize: TypeAlias = Literal["none", "l2", "loss", "loss+"]
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from vjo_train.weighting.base import Options
 from vjo_train.weighting.elementwise import ElementwiseWeighting
-from vjo_train.weighting.quadratic import onto_simplex
-from vjo_train.weighting.rows import Row
-from vjo_train.weighting.rows import gramian as row_gramian
+from vjo_train.weighting.jacobian import Row
+from vjo_train.weighting.jacobian import gramian as row_gramian
+from vjo_train.weighting.solvers import onto_simplex
 
 
 class MoCo(ElementwiseWeighting):

@@ -9,8 +9,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from vjo_train.weighting.draws import generator, orders
 from vjo_train.weighting.gradients import GradientOptions, GradientWeighting
+from vjo_train.weighting.random_order import generator, orders
 
 
 def pcgrad_weights(gramian: Tensor, orders: Sequence[Sequence[int]]) -> Tensor:

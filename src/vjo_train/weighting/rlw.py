@@ -10,7 +10,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from vjo_train.weighting.base import LossWeighting, Options
-from vjo_train.weighting.draws import generator
+from vjo_train.weighting.random_order import generator
 
 
 class RLW(LossWeighting):

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Interval
 from torch import Tensor
 
 from vjo_train.weighting.gradients import GradientOptions, GradientWeighting
-from vjo_train.weighting.quadratic import onto_simplex
+from vjo_train.weighting.solvers import onto_simplex
 
 
 def sdmgrad_simplex(

@@ -11,7 +11,7 @@ from vjo_train.geometry import to_devkit
 from vjo_train.heads.base import TaskMetrics
 from vjo_train.metrics import COCODetectionAP, VOCDetectionAPs
 from vjo_train.metrics.voc import APSetting
-from vjo_train.records import Matches
+from vjo_train.runs.records import Matches
 from vjo_train.types import Detections, Target
 
 

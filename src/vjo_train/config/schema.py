@@ -1,0 +1,286 @@
+"""The keys that belong to no part of the network: their types, ranges and meaning. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Interval, Len, MinLen
+from omegaconf import DictConfig
+
+from vjo_train.config.definitions import PACKAGE
+from vjo_train.config.signatures import Node, Signature, nearest, outside_signature, signature
+from vjo_train.config.values import MISSING, choice_hint, describe, fits, found, item_kind, plain
+from vjo_train.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerConfig:
+    """How long, on what and how exactly to train: the group `trainer`.
+
+    Attributes:
+        max_epochs: passes over the training split.
+        max_steps: optimizer steps after which training ends early; None: no limit.
+        accelerator: `auto` takes a GPU where there is one.
+        devices: processes per machine, one per device.
+        num_nodes: machines.
+        precision: `auto` is bf16-mixed on a GPU or CPU with fast bfloat16, else 32-true.
+        accumulate_grad_batches: batches per optimizer step.
+        gradient_clip_val: greatest norm of the gradient of each head and of the shared part, each clipped by itself, so
+            that a large gradient of one task shortens no other head's step; None: no clipping.
+        early_stopping: epochs without a better monitor after which training ends; None: never.
+        monitor: metric that picks the best checkpoint, higher is better; None: mean of the heads' own.
+        ema: decay of the averaged weights that are validated and tested; None: no averaging.
+        resume: `auto`, a run's folder, a checkpoint, or None.
+        check_val_every_n_epoch: epochs between validations.
+        drawn_images: validation images whose predictions are drawn at each validation; 0: none.
+        channels_last: memory layout of images and convolutions.
+        compile: backbone, neck and heads by torch.compile; needs a C++ compiler, and pays in long runs only.
+        profile: write where the time of training goes into the run's folder.
+        deterministic: refuse operations whose result differs from run to run.
+        progress: show the progress bar.
+        log_every_n_steps: steps between records of the training metrics.
+    """
+
+    max_epochs: Annotated[int, Ge(1)] = 30
+    max_steps: Annotated[int, Ge(1)] | None = None
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: Annotated[int, Ge(1)] = 1
+    num_nodes: Annotated[int, Ge(1)] = 1
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    accumulate_grad_batches: Annotated[int, Ge(1)] = 1
+    gradient_clip_val: Annotated[float, Gt(0)] | None = None
+    early_stopping: Annotated[int, Ge(1)] | None = None
+    monitor: str | None = None
+    ema: Annotated[float, Interval(gt=0, lt=1)] | None = None
+    resume: str | None = None
+    check_val_every_n_epoch: Annotated[int, Ge(1)] = 1
+    drawn_images: Annotated[int, Ge(0)] = 4
+    channels_last: bool = True
+    compile: bool = False
+    profile: bool = False
+    deterministic: bool = False
+    progress: bool = True
+    log_every_n_steps: Annotated[int, Ge(1)] = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """What is compared with the single-task runs: the group `compare`.
+
+    Attributes:
+        methods: each a choice of `weighting`, or overrides with blanks between them, such as
+            `weighting=dwa weighting.temperature=1`; a word without `=` is a weighting.
+        tune: trials by which the learning rate of every case, single tasks included, and the weights of `fixed` are
+            chosen on val, all on the first seed; None: every case is trained with what the config says.
+    """
+
+    methods: Annotated[Sequence[str], Len(1)] = ("equal", "balanced", "adatask", "aligned", "dbmtl")
+    tune: Annotated[int, Ge(2)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The keys at the root of `vjo-train`'s config: one node per group, a seed and a name.
+
+    `single` names a head that is trained alone, on the images that it would see among all the heads.
+    """
+
+    dataset: Node
+    backbone: Node
+    neck: Node
+    heads: Annotated[Mapping[str, Node], MinLen(1)]
+    sharing: Node
+    weighting: Node
+    schedule: Node
+    optimizer: Node
+    lr_schedule: Node
+    trainer: Node
+    logger: Mapping[str, Any]
+    seed: Annotated[int, Interval(ge=0, lt=2**32)]
+    name: Annotated[str, MinLen(1)]
+    single: str | None = None
+    compare: Node | None = None
+    insight: Mapping[str, Node] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig(TrainConfig):
+    """The keys at the root of `vjo-eval`'s config."""
+
+    run: str
+    checkpoint: str | None
+    split: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig(TrainConfig):
+    """The keys at the root of `vjo-predict`'s config."""
+
+    run: str | None
+    model: str | None
+    source: Annotated[str, MinLen(1)]
+    output: Annotated[str, MinLen(1)]
+    tasks: Annotated[Sequence[str], MinLen(1)] | None
+    checkpoint: str | None
+    batch_size: Annotated[int, Ge(1)] | None
+    accelerator: Literal["auto", "cpu", "gpu"] | None
+    threshold: Annotated[float, Interval(ge=0, le=1)]
+    pictures: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(TrainConfig):
+    """The keys at the root of `vjo-export`'s config."""
+
+    run: str
+    checkpoint: str | None
+    format: Literal["onnx"]
+    decoded: bool
+    output: Annotated[str, MinLen(1)]
+    tasks: Annotated[Sequence[str], MinLen(1)] | None
+    tolerance: Annotated[float, Gt(0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """The keys at the root of `vjo-data`'s config."""
+
+    dataset: Node
+    output: Annotated[str, MinLen(1)]
+    seed: Annotated[int, Interval(ge=0, lt=2**32)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """The keys of `vjo-report`.
+
+    Attributes:
+        runs: glob patterns of run folders, or of folders above them, to compare.
+        run: one run's folder, whose own page is written.
+        study: the folder of a study of `vjo-tune`, whose page is written; one of `runs`, `run` and this.
+        output: where the report is written; None: the run's or the study's folder, or the one that holds all runs.
+        metrics: task -> the metric that stands for it in delta_m; None: the heads' own.
+        interval: what intervals are over; `auto` takes seeds where there are several, else images.
+        level: how often intervals hold the truth.
+        resamples: samples of the test images in a bootstrap.
+    """
+
+    runs: str | Annotated[Sequence[str], Len(1)] | None = None
+    run: str | None = None
+    study: str | None = None
+    output: str | None = None
+    metrics: Mapping[str, str] | None = None
+    interval: Literal["auto", "seeds", "images"] = "auto"
+    level: Annotated[float, Interval(gt=0, lt=1)] = 0.95
+    resamples: Annotated[int, Interval(ge=100, le=100_000)] = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneConfig:
+    """How `vjo-tune` searches.
+
+    Attributes:
+        space: config key or group -> a list of choices, or a mapping with `low`, `high` and, if wanted, `log` and
+            `step`.
+        trials: of the study, those of earlier starts included.
+        metric: what is maximised on val: a metric, several, `tasks` for each head's own, or None: the monitor.
+        sampler: `tpe` learns from the trials so far.
+        pruner: `median` stops a trial behind the median of the others; `auto` is that where there is one metric.
+        startup: trials before sampler and pruner do more than guess.
+        output: the study's folder; None: `tune/<name>`.
+    """
+
+    space: Annotated[Mapping[str, Any], MinLen(1)]
+    trials: Annotated[int, Ge(1)] = 20
+    metric: str | Annotated[Sequence[str], MinLen(1)] | None = None
+    sampler: Literal["tpe", "random"] = "tpe"
+    pruner: Literal["auto", "median", "none"] = "auto"
+    startup: Annotated[int, Ge(0)] = 5
+    output: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneRoot:
+    """The keys that `vjo-tune` has beside those of `vjo-train`."""
+
+    tune: Node
+
+
+GIVEN = {
+    "dataset": {"seed"},
+    "neck": {"in_channels"},
+    "heads": {"channels", "num_classes"},
+    "sharing": {"backbone", "neck", "levels"},
+    "weighting": {"tasks", "channels"},
+    "schedule": {"tasks"},
+    "insight": {"output"},
+}
+"""Group -> the arguments that `build.py` supplies: no keys."""
+LISTED = ("heads", "insight")
+"""The groups of which several choices can be made; each is a node of its own in the group's."""
+
+
+def check(cfg: DictConfig, root: type[TrainConfig | DataConfig | ReportConfig | TuneRoot] = TrainConfig) -> None:
+    """Checks a composed config against the constructors that it names, without importing them.
+
+    Values that refer to the run itself (`${hydra:...}`) are not known before it starts and pass. A node whose
+    `_target_` lies in another package is checked as far as that package's source says what it takes.
+
+    Raises:
+        ConfigError: an unknown or missing key, a wrong type, a value out of range, an unknown choice or target.
+    """
+    _check_keys(plain(cfg), signature(f"{__name__}.{root.__name__}"), "")
+
+
+def _check_keys(node: Mapping[str, Any], arguments: Signature, path: str) -> None:
+    prefix = f"{path}." if path else ""
+    for key, value in node.items():
+        if key in arguments:
+            _check_value(value, arguments[key].type, f"{prefix}{key}")
+        elif key not in ("_target_", "_convert_", "_recursive_", "_partial_"):
+            hint = nearest(key, arguments) or f"; its keys are {', '.join(arguments) or '(none)'}."
+            raise ConfigError(f"Key '{key}' is not in {repr(path) if path else 'the config'}{hint}")
+    for name, argument in arguments.items():
+        if argument.required and name not in node:
+            raise ConfigError(f"{prefix}{name}: missing; must be {describe(argument.type)}.")
+
+
+def _check_value(value: Any, kind: Any, path: str) -> None:
+    if value is MISSING:
+        raise ConfigError(f"{path}: no value given; must be {describe(kind)}.")
+    if not fits(value, kind):
+        raise ConfigError(f"{path}: found {found(value)}; must be {describe(kind)}{choice_hint(value, kind) or '.'}")
+    if isinstance(value, Mapping):
+        if kind is Node and "_target_" not in value:
+            chosen = f" Choose it among heads=[...], or drop it by ~{path}." if path.startswith("heads.") else ""
+            raise ConfigError(f"{path}: has no _target_, so nothing says what it is.{chosen}")
+        if "_target_" in value:
+            _check_target(value, path)
+        else:
+            for key, child in value.items():
+                if isinstance(child, Mapping):
+                    _check_value(child, item_kind(kind), f"{path}.{key}")
+
+
+def _check_target(node: Mapping[str, Any], path: str) -> None:
+    target = node["_target_"]
+    if not isinstance(target, str) or not all(map(str.isidentifier, target.split("."))) or "." not in target:
+        raise ConfigError(f"{path}._target_: found {found(target)}; must be a class, such as {PACKAGE}.module.Class.")
+    outside = target.split(".")[0] != PACKAGE
+    if outside and find_spec(target.split(".")[0]) is None:
+        raise ConfigError(
+            f"{path}._target_: found '{target}'; there is no module {target.split('.')[0]}. Install it, or give the "
+            "folder that it lies in by -cd DIR."
+        )
+    try:
+        arguments = outside_signature(target) if outside else signature(target)
+    except ConfigError as error:
+        raise ConfigError(f"{path}.{error}") from None
+    if arguments is None:
+        return
+    group, _, rest = path.partition(".")
+    given = GIVEN.get(group, set()) if rest.count(".") == 0 and (group in LISTED) == bool(rest) else set()
+    _check_keys(node, {name: arguments[name] for name in arguments if name not in given}, path)

@@ -1,0 +1,178 @@
+"""Prediction on plain image files: from a checkpoint or an ONNX file to the files that users want."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from vjo_train.data.loading import BatchLoader
+from vjo_train.errors import CheckpointError, ConfigError, DataError
+from vjo_train.heads.base import Head
+from vjo_train.heads.outputs import from_named_tensors, output_kind
+from vjo_train.inference.inputs import Loaded
+from vjo_train.inference.onnx_file import open_session
+from vjo_train.inference.prediction_files import PredictionFiles
+from vjo_train.training import checkpoints
+from vjo_train.training.module import MultiTaskModule
+from vjo_train.training.precision import cast_once
+from vjo_train.types import Batch
+
+log = logging.getLogger("vjo_train")
+
+Accelerator: TypeAlias = Literal["auto", "cpu", "gpu"]
+Network: TypeAlias = Callable[[Batch], Iterator[dict[str, Any]]]
+"""A batch -> for each image, task -> prediction, in the image file's pixels, on the CPU."""
+ByImage: TypeAlias = Callable[[int], Any]
+"""The place of an image in a batch -> a head's prediction for it."""
+
+
+def predict(network: Network, loader: BatchLoader, writer: PredictionFiles, *, progress: bool) -> int:
+    """Writes the predictions for all files; those that cannot be read are named and left out.
+
+    Args:
+        network: what predicts.
+        loader: of `data.files.Files`.
+        writer: takes the predictions.
+        progress: show a bar in a terminal.
+
+    Returns:
+        How many files could not be read.
+
+    Raises:
+        DataError: none could be read.
+    """
+    unreadable: dict[int, str] = {}
+    images = 0
+    console = Console()
+    hidden = not (progress and console.is_terminal)
+    try:
+        for loaded in track(loader, "predicting", console=console, transient=True, disable=hidden):
+            assert isinstance(loaded, Loaded)
+            unreadable |= loaded.unreadable
+            found = network(loaded.batch) if loaded.places else iter(())
+            for place, picture, predictions in zip(loaded.places, loaded.pictures, found, strict=True):
+                writer.add(place, picture, predictions)
+                images += 1
+    except KeyboardInterrupt:
+        if images:
+            writer.finish(unreadable)
+            log.warning("Interrupted: the first %d images are in %s.", images, writer.layout.output)
+        raise
+    if not images:
+        raise DataError(f"source: none of the {len(unreadable)} files could be read: {next(iter(unreadable.values()))}")
+    writer.finish(unreadable)
+    for why in unreadable.values():
+        log.warning("Skipped %s", why)
+    for path in writer.leftovers():
+        log.warning("Of an earlier prediction: %s", path)
+    counts = "".join(f", {count} of {task}" for task, count in writer.counts.items())
+    counts += f", {len(unreadable)} files skipped" if unreadable else ""
+    log.info("Predictions for %d images%s: %s", images, counts, writer.layout.output)
+    return len(unreadable)
+
+
+def by_checkpoint(
+    module: MultiTaskModule, tasks: tuple[str, ...], checkpoint: Path, accelerator: Accelerator, precision: str
+) -> Network:
+    """The network with the weights of a checkpoint; predicts for `tasks`.
+
+    Args:
+        module: of the run's config.
+        tasks: the heads to predict with.
+        checkpoint: the weights.
+        accelerator: where it computes.
+        precision: as `trainer.precision`, but that `auto` is float32: boxes are those of the exported file, and do not
+            depend on what the hardware is fast at.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged or of another network.
+        ConfigError: there is no such accelerator.
+    """
+    checkpoints.restore(module, checkpoint)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    try:
+        trainer = pl.Trainer(
+            accelerator=accelerator,
+            devices=1,
+            precision="32-true" if precision == "auto" else precision,  # type: ignore[arg-type]
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+        )
+    except MisconfigurationException as error:
+        raise ConfigError(f"accelerator: found {accelerator}; {' '.join(str(error).split())}") from error
+    device, arithmetic = trainer.strategy.root_device, cast_once(trainer).precision_plugin
+    module.to(device).eval()
+
+    def network(batch: Batch) -> Iterator[dict[str, Any]]:
+        there = batch.to(device)
+        with torch.inference_mode(), arithmetic.forward_context():
+            outputs = module(there.images, tasks)
+            found = {task: _by_image(module.head(task), outputs[task], there) for task in tasks}
+        for k in range(len(batch)):
+            with torch.inference_mode():
+                predictions = {task: prediction(k).to("cpu") for task, prediction in found.items()}
+            yield predictions
+
+    return network
+
+
+def by_onnx(heads: Mapping[str, Head], path: Path, accelerator: Accelerator) -> Network:
+    """The network of an ONNX file, whose outputs `heads` decode; their weights play no part.
+
+    Raises:
+        CheckpointError: the file is damaged, or lacks an output.
+        ConfigError: onnxruntime is not installed or has no such accelerator.
+    """
+    session = open_session(path, accelerator)
+    wanted = {given.name for given in session.get_inputs()}
+    names = [given.name for given in session.get_outputs()]
+
+    def network(batch: Batch) -> Iterator[dict[str, Any]]:
+        given = {"images": batch.images.numpy(), "sizes": batch.frames.originals.numpy()}
+        values = session.run(names, {name: array for name, array in given.items() if name in wanted})
+        tensors = {name: torch.from_numpy(value) for name, value in zip(names, values, strict=True)}
+        try:
+            found = {task: _from_file(task, head, tensors, batch) for task, head in heads.items()}
+        except KeyError as error:
+            raise CheckpointError(f"model: {path} has no output {error}; was it written by another version?") from error
+        for k in range(len(batch)):
+            yield {task: prediction(k) for task, prediction in found.items()}
+
+    return network
+
+
+def _from_file(task: str, head: Head, tensors: Mapping[str, Tensor], batch: Batch) -> ByImage:
+    """What a head predicts by a file's outputs: by the raw ones, where it has such."""
+    kind = output_kind(head)
+    if kind is not None:
+        return _by_image(head, from_named_tensors(task, kind, tensors), batch)
+    prefix = f"{task}."
+    own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    if not own:
+        raise KeyError(f"{prefix}*")
+    return _cut(head, own, batch)
+
+
+def _by_image(head: Head, outputs: Any, batch: Batch) -> ByImage:
+    """Predictions one by one, so that the masks of one image alone are in memory, where the head allows it."""
+    if type(head).predictions is Head.predictions:
+        return head.decode(outputs, batch).__getitem__
+    return _cut(head, head.decoded(outputs, batch.frames), batch)
+
+
+def _cut(head: Head, decoded: Mapping[str, Tensor], batch: Batch) -> ByImage:
+    def prediction(k: int) -> Any:
+        own = slice(k, k + 1)
+        return head.predictions({name: tensor[own] for name, tensor in decoded.items()}, batch.part(own))[0]
+
+    return prediction

@@ -1,0 +1,4 @@
+"""Optimizers, learning-rate schedules and clipping.
+
+Imports no other room.
+"""

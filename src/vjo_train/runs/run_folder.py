@@ -1,0 +1,172 @@
+"""Run folders on disk: which is unfinished, which lie nearby. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from vjo_train.config.signatures import nearest
+from vjo_train.errors import CheckpointError, ConfigError
+from vjo_train.runs.renamed import with_current_names
+
+CONFIG = Path(".hydra") / "config.yaml"
+"""A run's own config, in its folder."""
+HARD = "vjo_train.sharing.hard.HardSharing"
+"""The `_target_` of hard sharing: what a single task's network is."""
+STUDY = "study.yaml"
+"""The file in a folder of `vjo-tune` that says what the study is of."""
+TUNED = "tune"
+"""The folder in a comparison's that holds the trials of `compare.tune`."""
+RESULTS = "results.json"
+"""The file in a run's folder that says that it is finished."""
+
+
+def last_checkpoints(run: Path) -> tuple[Path, Path]:
+    """Where a run's newest checkpoint lies, and the one before it."""
+    return run / "checkpoints" / "last.ckpt", run / "checkpoints" / "last-previous.ckpt"
+
+
+def stopped(run: Path) -> bool:
+    """Whether a run has left a checkpoint to go on from, but did not finish."""
+    return any(path.is_file() for path in last_checkpoints(run)) and not (run / RESULTS).exists()
+
+
+def load_config(run: Path, key: str = "run") -> DictConfig:
+    """The config that a run was started with.
+
+    Raises:
+        ConfigError: `run`, found at `key`, is no run's folder; the message names those nearby.
+    """
+    if not (run / CONFIG).is_file():
+        what = "holds no .hydra/config.yaml" if run.is_dir() else "does not exist" if not run.exists() else "is a file"
+        near = nearby(run)
+        shown = f" Runs nearby: {', '.join(map(str, near))}." if near else ""
+        raise ConfigError(f"{key}: found '{run}', which {what}; it must be the folder of a run.{shown}")
+    cfg = OmegaConf.load(run / CONFIG)
+    assert isinstance(cfg, DictConfig)
+    return with_current_names(cfg)
+
+
+def trained_tasks(cfg: DictConfig) -> tuple[str, ...]:
+    """The heads that a run of this config trains: all, or the one that a single-task run names."""
+    single = cfg.get("single")
+    return tuple(map(str, cfg.heads)) if single is None else (str(single),)
+
+
+def nearby(path: Path, most: int = 3) -> list[Path]:
+    """Runs below `path` or its closest parent that has any, and in the usual folders; the newest first."""
+    places = [path, *path.parents][:3]
+    places = [p for p in places if p not in (Path("."), Path("/"))] + [Path("outputs"), Path("multirun")]
+    for place in places:
+        found = {file.parents[1] for depth in ("", "*/", "*/*/", "*/*/*/") for file in place.glob(f"{depth}{CONFIG}")}
+        found = {run for run in found if "eval" not in run.parts[-2:]}
+        if found:
+            return _newest_first(found)[:most]
+    return []
+
+
+def unfinished(folder: Path, cfg: DictConfig) -> Path | None:
+    """The newest run in `folder` that stopped before its end and has the config `cfg`, `trainer.resume` aside."""
+    wanted = _comparable(cfg)
+    for run in _newest_first(folder.glob("*")):
+        if stopped(run) and (run / CONFIG).is_file() and _comparable(load_config(run)) == wanted:
+            return run
+    return None
+
+
+def difference(run: Path, cfg: DictConfig) -> str | None:
+    """The first key in which a run's config differs from `cfg`, with both values; None where they agree.
+
+    `trainer.resume`, `compare` and `insight`, which do not change what is trained, do not count.
+
+    Raises:
+        ConfigError: `run` is no run's folder.
+    """
+    return first_difference(_comparable(load_config(run)), _comparable(cfg))
+
+
+def first_difference(there: Mapping[str, Any], here: Mapping[str, Any], path: str = "") -> str | None:
+    """The first key in which two configs differ, such as `trainer.max_epochs: 10 there, 20 here`."""
+    for key in dict.fromkeys([*there, *here]):
+        one, two = there.get(key), here.get(key)
+        if isinstance(one, Mapping) and isinstance(two, Mapping):
+            if found := first_difference(one, two, f"{path}{key}."):
+                return found
+        elif one != two or (key in there) != (key in here):
+            return f"{path}{key}: {one} there, {two} here"
+    return None
+
+
+def case_name(method: str) -> str:
+    """The name of a compared method, part of its runs' folders: its overrides without special characters."""
+    return re.sub(r"[^\w.]+", "-", method).strip("-")
+
+
+def split_overrides(overrides: Sequence[str]) -> dict[str, str]:
+    """`["seed=1", "+a.b=c"]` -> `{"seed": "1", "a.b": "c"}`; a deletion `~a` has the value `deleted`."""
+    pairs = (override.partition("=") for override in overrides)
+    return {key.lstrip("+~"): value if equals else "deleted" for key, equals, value in pairs}
+
+
+def checkpoint(run: Path, which: str | None, key: str = "checkpoint") -> Path:
+    """The checkpoint of a run that `which` names: `best`, `last`, a file, or None: best where there is one, else last.
+
+    Raises:
+        CheckpointError: there is no such file.
+    """
+    if which in (None, "best", "last"):
+        names = ["best", "last"] if which is None else [which]
+        for name in names:
+            if (path := run / "checkpoints" / f"{name}.ckpt").is_file():
+                return path
+        there = ", ".join(sorted(p.name for p in (run / "checkpoints").glob("*.ckpt"))) or "none"
+        raise CheckpointError(f"{key}: no {' or '.join(map(str, names))} checkpoint in '{run}' (found: {there}).")
+    path = Path(str(which))
+    if not path.is_file():
+        raise CheckpointError(f"{key}: found '{which}', which is no file; must be best, last or a file.")
+    return path
+
+
+def column(run: Path, task: str, cfg: DictConfig) -> Path:
+    """The checkpoint of a run that `sharing.columns_from` names: its best one, else its last.
+
+    Raises:
+        ConfigError: `cfg` has no such task, or `run` is no run, or did not train it alone on this backbone and classes.
+        CheckpointError: it has left no checkpoint.
+    """
+    key = f"sharing.columns_from.{task}"
+    if task not in cfg.heads:
+        hint = nearest(task, cfg.heads) or f"; the heads are {', '.join(cfg.heads)}."
+        raise ConfigError(f"{key}: there is no such head{hint}")
+    found = _column_facts(load_config(run, key))
+    for name, wanted in {**_column_facts(cfg), "heads": [task], "sharing": HARD}.items():
+        if found.get(name) != wanted:
+            raise ConfigError(f"{key}: '{run}' was trained with {name}={found.get(name)}; must be {wanted}.")
+    return checkpoint(run, None, key)
+
+
+def _column_facts(cfg: DictConfig) -> dict[str, Any]:
+    """What a run must agree in so that its network fits into another's column; its parameters' shapes do not say it."""
+    plain = _comparable(cfg)
+    backbone = {f"backbone.{k}": v for k, v in plain["backbone"].items() if k not in ("weights", "frozen_stages")}
+    facts = {"heads": list(plain["heads"]), "sharing": plain["sharing"]["_target_"]}
+    return {**facts, **backbone, "dataset.classes": plain["dataset"]["classes"]}
+
+
+def _newest_first(runs: Iterable[Path]) -> list[Path]:
+    return sorted(runs, key=lambda run: (run.stat().st_mtime, run.name), reverse=True)
+
+
+def _comparable(cfg: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(plain, dict)
+    trainer = plain.get("trainer")
+    if isinstance(trainer, dict):
+        trainer.pop("resume", None)
+    for name in ("hydra", "compare", "insight"):
+        plain.pop(name, None)
+    return {str(key): value for key, value in plain.items()}

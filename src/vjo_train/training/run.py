@@ -1,0 +1,286 @@
+"""Training and evaluation as plain functions of built objects: no Hydra in here."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
+from pytorch_lightning.loggers import Logger
+from rich.console import Console
+
+from vjo_train.config import rules
+from vjo_train.config.schema import TrainerConfig
+from vjo_train.data.datamodule import DataModule
+from vjo_train.files import remove_drafts, write_atomically
+from vjo_train.insight.base import Insight
+from vjo_train.pages.diagnosis import sentences
+from vjo_train.pages.folder import RunFolder
+from vjo_train.pages.run import write_run_page
+from vjo_train.report.environment import describe_device, git_revision, package_versions
+from vjo_train.report.example_pictures import write_examples
+from vjo_train.report.history import History
+from vjo_train.report.image_weights import ImageWeights
+from vjo_train.report.pictures import ValidationPictures, draw
+from vjo_train.report.profile import Profile
+from vjo_train.report.progress import Progress
+from vjo_train.report.seen import ImagesSeen, images_seen
+from vjo_train.report.tables import metrics_table, model_summary, per_class_table
+from vjo_train.report.throughput import Throughput, inference_speed
+from vjo_train.runs import records, run_folder
+from vjo_train.runs.results import Results, name_per_class, write_results
+from vjo_train.training import checkpoints
+from vjo_train.training.compiling import compile_network
+from vjo_train.training.early_stopping import Patience
+from vjo_train.training.failures import explained
+from vjo_train.training.fit_loop import resumable
+from vjo_train.training.interruption import Interruption
+from vjo_train.training.module import MultiTaskModule
+from vjo_train.training.precision import cast_once, choose_precision
+from vjo_train.training.strategy import SummedGradients
+from vjo_train.types import Batch
+
+log = logging.getLogger("vjo_train")
+
+
+@dataclass
+class Job:
+    """All that a run needs, built and bound to each other."""
+
+    module: MultiTaskModule
+    data: DataModule
+    settings: TrainerConfig
+    loggers: list[Logger]
+    output: Path
+    seed: int
+    config: dict[str, Any]
+    """The resolved config, for the results."""
+    overrides: list[str]
+    """What the command line changed."""
+    insights: list[Insight] = field(default_factory=list)
+    """What is looked at besides, in training and in tests."""
+    callbacks: list[Callback] = field(default_factory=list)
+    """Further callbacks for training."""
+
+
+def train(job: Job) -> Results:
+    """Trains, then tests the checkpoint that was best on val (the last one where there is no val split).
+
+    Raises:
+        ConfigError: early stopping or a monitor without a validation split, or a wrong `trainer.resume`.
+        CheckpointError: the checkpoint to go on from is damaged or of another network, or none can be written.
+        ResourceError: see `faults.explained`.
+        VjoError: see the data set and the weighting.
+    """
+    throughput = Throughput()
+    trainer = fit(job, throughput)
+    with explained(job.data, job.output):
+        seen = images_seen(job.data, job.module.batches)
+        return _test(job, trainer, run_folder.checkpoint(job.output, None), throughput, seen)
+
+
+def fit(job: Job, throughput: Throughput) -> pl.Trainer:
+    """Trains, and leaves the test alone.
+
+    Raises:
+        VjoError: as `train`.
+    """
+    going_on = checkpoints.resumed(job.settings.resume, job.output)
+    if job.settings.compile:
+        compile_network(job.module)
+    trainer = _trainer(job, throughput, _training_callbacks(job, throughput))
+    if trainer.is_global_zero:
+        Console().print(model_summary(job.module.sharing, dict(job.module.heads.items()), job.module.weighting))
+        log.info("Training in %s on %s.", trainer.precision, describe_device(trainer.strategy.root_device)["name"])
+    resume = None
+    if going_on is not None:
+        resume, state = going_on
+        checkpoints.compare(job.module, state["state_dict"], resume)
+        job.data.start_step = job.module.batches = state["batches"]
+        log.info("Going on from %s.", resume)
+    del going_on  # it is as large as the network
+    if trainer.is_global_zero:
+        remove_drafts(job.output)
+        if resume is not None:
+            checkpoints.set_aside_damaged(job.output, resume)
+    with explained(job.data, job.output):
+        trainer.fit(job.module, datamodule=job.data, ckpt_path=resume, weights_only=True)
+    return trainer
+
+
+def evaluate(job: Job, checkpoint: Path) -> Results:
+    """Tests a checkpoint, exactly as the run that wrote it did.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged or of another network.
+        DataError: see the data set.
+    """
+    throughput = Throughput()
+    with explained(job.data, job.output):
+        return _test(job, _trainer(job, throughput, [*job.insights]), checkpoint, throughput, {})
+
+
+def _test(
+    job: Job, trainer: pl.Trainer, checkpoint: Path, throughput: Throughput, training: Mapping[str, float]
+) -> Results:
+    """The results of a checkpoint; `training` are figures of the training that go into them."""
+    module = job.module
+    checkpoints.restore(module, checkpoint)
+    start = time.perf_counter()
+    (metrics,) = trainer.test(module, datamodule=job.data, verbose=False)
+    seconds = time.perf_counter() - start
+    batch = next(iter(job.data.test_dataloader()))
+    module.to(trainer.strategy.root_device).eval()
+    figures = {name: value for insight in job.insights for name, value in insight.figures().items()}
+    scalars = {name: float(value) for name, value in metrics.items()} | dict(training) | figures
+    results = Results(
+        metrics={name: value for name, value in scalars.items() if not name.startswith("train/")},
+        training={name: value for name, value in scalars.items() if name.startswith("train/")},
+        per_class=name_per_class(
+            "test",
+            {t: {m: v.tolist() for m, v in values.items()} for t, values in module.per_class.items()},
+            job.data.classes,
+        ),
+        monitors=[f"test/{task}/{module.head(task).monitor}" for task in module.tasks],
+        config=job.config,
+        overrides=job.overrides,
+        seed=job.seed,
+        versions=package_versions(),
+        git=git_revision(),
+        device=describe_device(trainer.strategy.root_device, trainer.world_size),
+        precision=str(trainer.precision),
+        data=" ".join(f"{split}={job.data.fingerprint(split)}" for split in (job.data.split, job.data.test_split)),
+        checkpoint=_relative(checkpoint, job.output),
+        # By the plan: Lightning counts a run that is resumed after its end otherwise.
+        epochs=math.ceil(module.batches / job.data.plan.steps_per_epoch) if training else 0,
+        steps=trainer.global_step,
+        wall_seconds=throughput.wall_seconds,
+        images_per_second=throughput.run.images_per_second,
+        data_wait=throughput.run.data_wait,
+        parameters=sum(p.numel() for p in (*module.sharing.parameters(), *module.heads.parameters())),
+        test_seconds=seconds,
+        inference_images_per_second=inference_speed(module, batch) if len(batch) else math.nan,
+        skipped=job.data.skipped,
+        counts=_counts(job.data, bool(training)),
+    )
+    if trainer.is_global_zero:
+        # The results last: a run that has them is finished.
+        if module.records:
+            write_atomically(job.output / records.FILE, records.to_bytes(module.records))
+        _draw(job, batch)
+        write_examples(job.output, module, job.data, batch.ids, module.records)
+        write_results(job.output / run_folder.RESULTS, results)
+        console = Console()
+        console.print(per_class_table(results.per_class, width=console.width))
+        console.print(metrics_table(results.metrics, results.monitors))
+        for line in sentences(RunFolder(job.output)) if training else ():
+            console.print(line, highlight=False)
+        log.info("Results: %s", job.output / run_folder.RESULTS)
+        _report(job.output)
+    return results
+
+
+def _trainer(job: Job, throughput: Throughput, callbacks: list[Callback]) -> pl.Trainer:
+    settings = job.settings
+    # Lightning's remarks on hardware, loops and services are not for the users of this program.
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+    warnings.filterwarnings("ignore", message=r".*does not have many workers")
+    warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
+    # The plan goes on at the batch where the checkpoint stopped.
+    warnings.filterwarnings("ignore", message=r"You're resuming from a checkpoint that ended before the epoch ended")
+    several = settings.devices * settings.num_nodes > 1
+    shown = [Progress(job.module.weighting.tasks, throughput)] if settings.progress else []
+    trainer = pl.Trainer(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy=SummedGradients() if several else "auto",
+        precision=choose_precision(settings.precision, settings.accelerator),  # type: ignore[arg-type]
+        max_epochs=settings.max_epochs,
+        max_steps=settings.max_steps or -1,
+        accumulate_grad_batches=settings.accumulate_grad_batches,
+        gradient_clip_val=settings.gradient_clip_val,
+        check_val_every_n_epoch=settings.check_val_every_n_epoch,
+        log_every_n_steps=settings.log_every_n_steps,
+        deterministic=settings.deterministic,
+        plugins=[checkpoints.DurableIO()],
+        profiler=next((callback.actions for callback in callbacks if isinstance(callback, Profile)), None),
+        logger=job.loggers or False,
+        callbacks=[throughput, *callbacks, *shown],
+        enable_progress_bar=settings.progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=1.0 if _validated(job) else 0,
+        # The plan splits the batches over the ranks itself.
+        use_distributed_sampler=False,
+        default_root_dir=job.output,
+    )
+    return resumable(cast_once(trainer))
+
+
+def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
+    settings, validated = job.settings, _validated(job)
+    rules.check_validation(early_stopping=settings.early_stopping, monitor=settings.monitor, validated=validated)
+    monitor = settings.monitor or "val/monitor"
+    callbacks: list[Callback] = [
+        # What they log stands in the history's row.
+        ImagesSeen(job.data),
+        History(job.output / "metrics.csv", throughput),
+        ImageWeights(job.output / "image_weights.csv"),
+    ]
+    if settings.drawn_images and validated:
+        callbacks.append(ValidationPictures(job.output, job.data.classes, settings.drawn_images))
+    if settings.ema is not None:
+        callbacks.append(EMAWeightAveraging(decay=settings.ema))
+    if settings.early_stopping is not None:
+        callbacks.append(Patience(monitor, settings.early_stopping))
+    if settings.profile:
+        callbacks.append(Profile(job.output / "profile"))
+    # After the average, so that what it saves holds the average of all steps so far.
+    callbacks.append(Interruption(job.output / checkpoints.FOLDER / "last.ckpt"))
+    return [
+        *callbacks,
+        *job.insights,
+        *job.callbacks,
+        *checkpoints.callbacks(job.output, monitor if validated else None),
+    ]
+
+
+def _validated(job: Job) -> bool:
+    return job.data.val_split is not None or job.data.val_fraction > 0
+
+
+def _draw(job: Job, batch: Batch) -> None:
+    """`predictions.png`: the first images of the test, with what the network says of them and what is true."""
+    with torch.no_grad():
+        found = job.module.predict(batch.to(job.module.device))
+    draw(batch, found, job.data.classes).save(job.output / "predictions.png")
+
+
+def _counts(data: DataModule, trained: bool) -> dict[str, dict[str, int]]:
+    """How many images there are in each part of the data, and how many are labelled for each task."""
+    rows = {"train": data.train_rows, "val": data.val_rows, "meta": data.meta_rows} if trained else {}
+    rows["test"] = data.rows(data.test_split)
+    return {part: data.count(own) for part, own in rows.items() if len(own)}
+
+
+def _report(output: Path) -> None:
+    """Writes the run's page. The run is finished whatever comes of it, so what goes wrong is told, not raised."""
+    try:
+        log.info("Report: %s", write_run_page(output))
+    except Exception:
+        log.exception("The run is finished, but its report could not be written; vjo-report run='%s' tries again.",
+                      output)  # fmt: skip
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)

@@ -1,0 +1,131 @@
+"""`compare=methods`: which runs there are, what is refused, what is not repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra.types import RunMode
+from omegaconf import OmegaConf, open_dict
+
+from vjo_train.comparison import plan
+from vjo_train.config import checks
+from vjo_train.config.compose import Composer
+from vjo_train.errors import ConfigError
+from vjo_train.runs import run_folder
+
+Answer = tuple[int, str, str]
+WORDS = ["experiment=compare", "~heads.semantic", "compare.methods=[equal,dwa]", "seed=1,2"]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def check(*words: str) -> checks.Checked:
+    return checks.training(Composer("train"), list(words), multirun=True)
+
+
+def test_every_case_of_every_seed_has_a_folder_of_its_own(here: Path) -> None:
+    checked = check(*WORDS)
+    assert checked.added == ["+case=single-classification,single-detection,equal,dwa"]
+    assert [str(job.folder) for job in checked.comparison] == [
+        f"multirun/compare/{case}/seed{seed}"
+        for seed in (1, 2)
+        for case in ("single-classification", "single-detection", "equal", "dwa")
+    ]
+
+
+def composed(*words: str) -> list[object]:
+    """The configs of the jobs of a comparison."""
+    composer = Composer("train")
+    added = checks.training(composer, list(words), multirun=True).added
+    params = composer.compose(list(words), RunMode.MULTIRUN).hydra.sweeper.params
+    return [composer.compose(job) for job in composer.jobs([*words, *added], params)]
+
+
+def test_cases_differ_in_what_they_name_alone(here: Path) -> None:
+    methods = "compare.methods=[dwa,'pcgrad weighting.losses=dwa optimizer.lr=0.1']"
+    jobs = composed(*WORDS[:2], methods, "seed=7")
+    assert [job.single for job in jobs] == ["classification", "detection", None, None]
+    assert [job.weighting._target_.rpartition(".")[2] for job in jobs] == [
+        "EqualWeighting",
+        "EqualWeighting",
+        "DWA",
+        "PCGrad",
+    ]
+    assert (jobs[3].weighting.losses, jobs[3].optimizer.lr, jobs[2].optimizer.lr) == ("dwa", 0.1, 0.002)
+    assert all(list(job.heads) == ["classification", "detection"] and job.seed == 7 for job in jobs)
+    same = [{k: v for k, v in job.items() if k not in ("single", "weighting", "optimizer", "hydra")} for job in jobs]
+    assert all(one == same[0] for one in same)
+
+
+def leave_run(job: plan.Planned, cfg: object, finished: bool = True) -> None:
+    """A folder as a run of `cfg` leaves it."""
+    plain = cfg.copy()  # type: ignore[attr-defined]
+    with open_dict(plain):
+        del plain["hydra"]
+    (job.folder / ".hydra").mkdir(parents=True)
+    OmegaConf.save(plain, job.folder / run_folder.CONFIG)
+    if finished:
+        (job.folder / run_folder.RESULTS).touch()
+    else:
+        (job.folder / "checkpoints").mkdir()
+        (job.folder / "checkpoints" / "last.ckpt").touch()
+
+
+def test_finished_and_begun_runs_are_known_and_another_config_is_refused(here: Path) -> None:
+    jobs = check(*WORDS).comparison
+    cfgs = composed(*WORDS)
+    leave_run(jobs[0], cfgs[0])
+    leave_run(jobs[5], cfgs[5], finished=False)
+    again = check(*WORDS).comparison
+    assert [job.finished for job in again] == [True] + [False] * 7
+    assert [job.begun for job in again] == [False] * 5 + [True] + [False] * 2
+    check(*WORDS[:2], "compare.methods=[equal,dwa,rlw]", "seed=1,2,3")  # more methods and seeds: the same runs
+    with pytest.raises(ConfigError, match=r"seed1' holds a run of another config \(trainer.max_epochs: 10 there, 11"):
+        check(*WORDS, "trainer.max_epochs=11")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("experiment=compare", "compare: is a sweep of many runs; add -m."),
+        ("-m experiment=compare dataset.val_split=null", "a comparison picks its checkpoints on val"),
+        ("-m experiment=compare dataset.test_split=val", "'val' is trained on or picks checkpoints."),
+        ("-m experiment=compare trainer.early_stopping=2", "must be null in a comparison"),
+        ("-m experiment=compare ~heads.classification ~heads.semantic", "needs at least two"),
+        ("-m experiment=compare compare.methods=[dva]", "weighting=dva: no such choice; did you mean 'dwa'?"),
+        ("-m experiment=compare compare.methods=[dwa,dwa]", "compare.methods: found dwa twice"),
+        ("-m experiment=compare compare.methods=[]", "compare.methods: found [] (a list); must be a list of text"),
+        ("-m experiment=compare compare.method=[dwa]", "Key 'method' is not in 'compare'; did you mean 'methods'?"),
+        ("-m experiment=compare compare.tune=1", "compare.tune: found 1 (a whole number); must be a whole number >= 2"),
+        ("-m experiment=compare compare.tune=2 weighting=dwa", "weighting=dwa: is set by the case"),
+        ("-m experiment=compare weighting=dwa", "weighting=dwa: is set by the case"),
+        (
+            "-m experiment=compare compare.methods=[dwa] seed=1 optimizer.lr=0.1,0.2",
+            "in a comparison only seed may have several values",
+        ),
+        ("experiment=compare heads=[detection]", "Choose it among heads=[...], or drop it by ~heads.classification."),
+        ("single=detektion", "single: found 'detektion'; must be null or one of classification, detection; did you"),
+    ],
+)
+def test_mistakes(command: Callable[..., Answer], words: str, message: str) -> None:
+    status, _, err = command("vjo-train", *words.split())
+    assert message in err
+    assert status == 2
+    assert not list(Path().iterdir())
+
+
+def test_the_estimate_takes_a_case_by_its_own_runs_and_an_unknown_one_by_the_mean() -> None:
+    times = {"equal": [100.0, 140.0], "pcgrad": [300.0]}
+    assert plan.estimated_seconds(["equal", "pcgrad", "dwa"], times) == 120 + 300 + (120 + 300) / 2
+
+
+def test_another_data_set_takes_nothing_from_the_drawn_one(here: Path) -> None:
+    words = ["dataset=voc2007", "dataset.root=VOCdevkit"]
+    alone, compared = (Composer("train").compose([*words, *more]).dataset for more in ([], ["experiment=compare"]))
+    assert compared == alone
