@@ -1,1 +1,4 @@
-"""From images to a pyramid of features."""
+"""Networks that turn images into a pyramid of features, and the neck that gives it equal channels.
+
+May import: types, config.rules, runs.unpickling.
+"""

@@ -1,4 +1,4 @@
-"""The commands: one module that parses, answers mistakes and starts a run, and the help pages.
+"""The commands, the help pages, and how a mistake is answered.
 
-May import everything; imports no torch before a run starts.
+May import: everything; torch only when a run starts.
 """

@@ -1,1 +1,4 @@
-"""From files on disk to batches."""
+"""From files on disk to batches: indices, pictures, augmentation, the plan of the batches.
+
+May import: types, files, config.rules.
+"""

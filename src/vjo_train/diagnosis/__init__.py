@@ -1,1 +1,4 @@
-"""Why a task gained or lost: signs read from logs of training, and rules that name a lever. Imports no torch."""
+"""Why a task gained or lost: signs read from the logs of training, and rules that name a lever.
+
+May import: nothing; no torch.
+"""

@@ -1,1 +1,4 @@
-"""One file per task head: layers, loss, decoding and metrics."""
+"""One task's branch each: layers, loss, decoding of predictions, metrics.
+
+May import: types, metrics, runs.records.
+"""

@@ -1,4 +1,4 @@
 """Prediction on pictures, and export to ONNX.
 
-Imports data, heads, training and reports.
+May import: data, heads, training, report.
 """

@@ -1,1 +1,4 @@
-"""What a network does inside: looked at in a run, never changing it."""
+"""What a network does inside: looked at in a run, never changing it.
+
+May import: training.module, weighting, report.
+"""

@@ -1,4 +1,7 @@
-"""The figures that runs are judged by."""
+"""The figures that runs are judged by: torchmetrics classes over pure functions.
+
+May import: types, runs.records.
+"""
 
 from vjo_train.metrics.coco import COCODetectionAP
 from vjo_train.metrics.instance import VOCMaskAPs

@@ -1,4 +1,4 @@
 """Optimizers, learning-rate schedules and clipping.
 
-Imports no other room.
+May import: types.
 """

@@ -1,1 +1,4 @@
-"""Results as files, tables and pictures."""
+"""Results as tables, files and drawn pictures.
+
+May import: data, runs, training.module.
+"""

@@ -1,4 +1,4 @@
 """A run's folder on disk: config, results, records of the test, history, reservation.
 
-Imports no other room but `config.signatures`, and no torch but in `unpickling`.
+May import: config.signatures, files; no torch but in `unpickling`.
 """

@@ -1,1 +1,4 @@
-"""Which tasks are trained at a step."""
+"""Which tasks are trained at a step.
+
+May import: errors; no torch.
+"""

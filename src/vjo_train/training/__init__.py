@@ -1,4 +1,4 @@
-"""One training: the module with its step, losses, precision, checkpoints, resume and stopping, and the run as a whole.
+"""One training: the module with its step, losses, precision, checkpoints, resume, stopping, and the run as a whole.
 
-Imports data, sharing, heads, weighting, optim and reports.
+May import: data, sharing, heads, weighting, optim, report.
 """

@@ -1,1 +1,4 @@
-"""Object detection: what its heads share in `base`, one file per head."""
+"""Object detection: what its heads share in `base`, one file per head.
+
+May import: as `heads`.
+"""

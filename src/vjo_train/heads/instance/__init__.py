@@ -1,1 +1,4 @@
-"""Instance segmentation: what its heads share in `base`, one file per head."""
+"""Instance segmentation: what its heads share in `base`, one file per head.
+
+May import: as `heads`.
+"""
