@@ -35,7 +35,7 @@ def section(overrides: Sequence[str], folder: Path) -> Section:
     ]
     words = {
         HYDRA: ["-c", "import hydra"],
-        HELP: ["-m", "vjo_train.cli.commands", "--help"],
+        HELP: ["-m", "vjo_train.cli", "--help"],
         BARE: ["-c", IMPORTS],
         STEP: ["-c", FIRST_STEP, *run, *overrides],
     }

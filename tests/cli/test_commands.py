@@ -26,7 +26,7 @@ CONF = Path(__file__).parents[2] / "conf"
 
 def start(code: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own; the last line of stderr says whether torch was imported."""
-    program = f"import sys\nfrom vjo_train import cli\ntry:\n    {code}\nfinally:\n    " + (
+    program = f"import sys\nfrom vjo_train.cli import commands as cli\ntry:\n    {code}\nfinally:\n    " + (
         "print('torch' in sys.modules, file=sys.stderr)"
     )
     return subprocess.run(
@@ -97,7 +97,7 @@ def test_completion(line: str, choices: str) -> None:
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_completion_installs_in_bash(tmp_path: Path) -> None:
     program = tmp_path / "vjo-train"
-    program.write_text(f"#!{sys.executable}\nfrom vjo_train import cli\ncli.train()\n")
+    program.write_text(f"#!{sys.executable}\nfrom vjo_train.cli import commands as cli\ncli.train()\n")
     program.chmod(0o755)
     script = (
         'eval "$(vjo-train -sc install=bash)"; COMP_LINE="vjo-train weighting=dw"; COMP_POINT=22; COMP_CWORD=1;'

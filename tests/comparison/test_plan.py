@@ -110,6 +110,14 @@ def test_finished_and_begun_runs_are_known_and_another_config_is_refused(here: P
             "in a comparison only seed may have several values",
         ),
         ("experiment=compare heads=[detection]", "Choose it among heads=[...], or drop it by ~heads.classification."),
+        (
+            "reference={detektion/map:0.5}",
+            "reference: found 'detektion/map'; must be <head>/<metric>, such as detection",
+        ),
+        (
+            "reference={detection/map:0}",
+            "reference: found {'detection/map': 0} (a mapping); must be a mapping of text to a number > 0",
+        ),
         ("single=detektion", "single: found 'detektion'; must be null or one of classification, detection; did you"),
     ],
 )

@@ -192,7 +192,7 @@ def test_mistakes(command: Callable[..., Answer], words: str, message: str) -> N
 def test_the_report_imports_no_torch(tmp_path: Path) -> None:
     plant_comparison(tmp_path, {"alone": ALONE, "equal": JOINT})
     code = (
-        "import sys\nfrom vjo_train import cli\ntry:\n    cli.report()\nexcept SystemExit as end:\n"
+        "import sys\nfrom vjo_train.cli import commands as cli\ntry:\n    cli.report()\nexcept SystemExit as end:\n"
         "    print(end.code, 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, f"runs={tmp_path}"], capture_output=True, text=True, check=True)

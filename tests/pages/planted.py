@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,7 +26,9 @@ LOG = f"""2026-01-31 11:59:59,000 INFO vjo_train: Training in 32-true on EPYC.
 """
 
 
-def furnish(folder: Path, case: str, seed: int, figures: dict[str, float], *, finished: bool = True) -> Path:
+def furnish(
+    folder: Path, case: str, seed: int, figures: dict[str, float], *, finished: bool = True, **config: Any
+) -> Path:
     """As `plant`, with figures by class, a history, records, pictures, a log, and what insights leave."""
     shift = figures.get("detection", 0.0) / 10
     per_class = {
@@ -37,7 +40,7 @@ def furnish(folder: Path, case: str, seed: int, figures: dict[str, float], *, fi
     run = plant(
         folder, case, seed, figures, finished=finished, records=_records(figures, seed), per_class=own,
         config={"name": f"run {HOSTILE}", "dataset": {"classes": list(CLASSES)},
-                "insight": {"regions": {"method": "hires_cam"}}},
+                "insight": {"regions": {"method": "hires_cam"}}, **config},
         counts={"train": {"images": 16, "classification": 16, "detection": 9}, "test": {"images": 4, "detection": 4}},
     )  # fmt: skip
     (run / FILE).write_text(to_csv(_history(figures, seed)))

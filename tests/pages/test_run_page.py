@@ -78,6 +78,14 @@ def test_a_log_is_read_with_what_follows_its_records() -> None:
     assert [(m.level, m.source, m.text) for m in parse_log(text)] == [("ERROR", "a.b", "one\n\ntwo")]
 
 
+def test_a_reference_says_what_each_task_has_gained(tmp_path: Path) -> None:
+    reference = {"classification/map": 0.6, "detection/map_area": 0.5}
+    run = furnish(tmp_path, "dwa", 1, FIGURES, reference=reference)
+    text = Page(write_run_page(run)).text
+    assert "classification: +2.0 %, it gains. (map 0.612, alone 0.600)" in text
+    assert "detection: -13.6 %, it loses. It got 10% of the shared gradient" in text
+
+
 def test_the_page_of_a_stopped_run_says_what_is_missing(command: Callable[..., Answer]) -> None:
     run = furnish(Path("runs"), "dwa", 1, FIGURES, finished=False)
     (run / "checkpoints").mkdir()

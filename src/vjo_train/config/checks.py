@@ -183,6 +183,11 @@ def _check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:
     if single is not None and single not in cfg.heads:
         hint = nearest(single, cfg.heads) or "."
         raise ConfigError(f"single: found '{single}'; must be null or one of {', '.join(cfg.heads)}{hint}")
+    for name in cfg.get("reference") or {}:
+        task, _, metric = str(name).partition("/")
+        if task not in cfg.heads or not metric:
+            hint = nearest(task, cfg.heads) or f"; the heads are {', '.join(cfg.heads)}."
+            raise ConfigError(f"reference: found '{name}'; must be <head>/<metric>, such as detection/map_area{hint}")
     check_paths(cfg)
     _check_schedule(cfg)
     _check_pairs(cfg)

@@ -85,7 +85,8 @@ class CompareConfig:
 class TrainConfig:
     """The keys at the root of `vjo-train`'s config: one node per group, a seed and a name.
 
-    `single` names a head that is trained alone, on the images that it would see among all the heads.
+    `single` names a head that is trained alone, on the images that it would see among all the heads. `reference` are
+    test figures of the tasks alone, such as `detection/map_area`, with which the last lines of a run compare its own.
     """
 
     dataset: Node
@@ -102,6 +103,7 @@ class TrainConfig:
     seed: Annotated[int, Interval(ge=0, lt=2**32)]
     name: Annotated[str, MinLen(1)]
     single: str | None = None
+    reference: Mapping[str, Annotated[float, Gt(0)]] | None = None
     compare: Node | None = None
     insight: Mapping[str, Node] = field(default_factory=dict)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from vjo_train.diagnosis.rules import describe
+import math
+
+from vjo_train.diagnosis.rules import describe, explain
 from vjo_train.diagnosis.signs import read_signs
 from vjo_train.pages.blocks import Note, Section
 from vjo_train.pages.folder import RunFolder
+from vjo_train.report.text import figure
 
 INTRO = "Of the gradients of all tasks in the shared layers, weights counted in; means over training."
 
@@ -17,8 +20,21 @@ def shares(run: RunFolder) -> Section | None:
 
 
 def sentences(run: RunFolder) -> list[str]:
-    """The same as text, in the order of the heads."""
+    """The same as text, in the order of the heads.
+
+    Where the config holds a `reference`, a finished run is compared with it.
+    """
     if len(run.tasks) < 2:
         return []
     signs = read_signs([run.history], run.tasks)
-    return [text for task in run.tasks if (text := describe(task, signs[task]))]
+    known = {name.partition("/")[0]: name for name in run.config.get("reference") or {}}
+    found = []
+    for task in run.tasks:
+        if task in known and run.results is not None:
+            alone = float(run.config["reference"][known[task]])
+            mine = run.results.metrics.get(f"test/{known[task]}", math.nan)
+            said = explain(task, signs[task], 100 * (mine - alone) / alone, None)
+            found.append(f"{said} ({known[task].partition('/')[2]} {figure(mine, 3)}, alone {alone:.3f})")
+        elif text := describe(task, signs[task]):
+            found.append(text)
+    return found

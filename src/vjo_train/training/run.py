@@ -181,10 +181,10 @@ def _test(
         console = Console()
         console.print(per_class_table(results.per_class, width=console.width))
         console.print(metrics_table(results.metrics, results.monitors))
-        for line in sentences(RunFolder(job.output)) if training else ():
-            console.print(line, highlight=False)
         log.info("Results: %s", job.output / run_folder.RESULTS)
         _report(job.output)
+        for line in sentences(RunFolder(job.output)) if training else ():
+            console.print(line, highlight=False)
     return results
 
 
