@@ -46,6 +46,8 @@ RANGES = [
     ("dataset.batch_size=0", "dataset.batch_size: found 0 (a whole number); must be a whole number >= 1."),
 ]
 NAMES = [
+    ("heads.detection.classes=[circl]", "which dataset.classes does not name; did you mean 'circle'?"),
+    ("heads.detection.classes=[star,star]", "heads.detection.classes: found 'star' twice"),
     ("weighting=dva", "weighting=dva: no such choice; did you mean 'dwa'? Choices: "),
     ("heads=[clasification]", "heads=clasification: no such choice; did you mean 'classification'? Choices: "),
     ("experiment=voc_dwaa", "experiment=voc_dwaa: no such choice; did you mean 'voc_dwa'? Choices: "),

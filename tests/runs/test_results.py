@@ -77,7 +77,7 @@ def test_a_damaged_file_is_named(tmp_path, text):
 
 
 def test_per_class_figures_get_names():
-    named = name_per_class("test", {"detection": {"ap": torch.tensor([0.25, 0.5])}}, ["a", "b"])
+    named = name_per_class("test", {"detection": {"ap": torch.tensor([0.25, 0.5])}}, {"detection": ["a", "b"]})
     assert named == {"test/detection/ap": {"a": 0.25, "b": 0.5}}
 
 

@@ -19,10 +19,12 @@ from torch import nn
 
 from vjo_train.backbones.base import Backbone
 from vjo_train.config.rules import check_norm
+from vjo_train.config.schema import CLASSES
 from vjo_train.config.signatures import signature
 from vjo_train.data.datamodule import DataModule
 from vjo_train.errors import ConfigError, VjoError
 from vjo_train.heads.base import Head
+from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.parts import head_name, own_parameters
 from vjo_train.inference import export as onnx
 from vjo_train.inference import onnx_file, prediction
@@ -249,7 +251,13 @@ def heads(cfg: DictConfig, channels: Mapping[str, int], tasks: Sequence[str]) ->
     Raises:
         ConfigError: a mistake in a head's keys, or a level that is not there.
     """
-    made = {task: _make(cfg.heads[task], channels=channels, num_classes=len(cfg.dataset.classes)) for task in tasks}
+    known = list(cfg.dataset.classes)
+    made = {}
+    for task in tasks:
+        keys = OmegaConf.masked_copy(cfg.heads[task], [key for key in cfg.heads[task] if key != CLASSES])
+        names = list(cfg.heads[task].get(CLASSES) or known)
+        made[task] = _make(keys, channels=channels, num_classes=len(names))
+        made[task].space = LabelSpace(names, known)
     for task, head in made.items():
         for level in head.levels:
             if level not in channels:

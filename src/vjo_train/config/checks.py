@@ -183,6 +183,8 @@ def _check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:
     if single is not None and single not in cfg.heads:
         hint = nearest(single, cfg.heads) or "."
         raise ConfigError(f"single: found '{single}'; must be null or one of {', '.join(cfg.heads)}{hint}")
+    for task, head in cfg.heads.items():
+        rules.check_classes(f"heads.{task}.classes", list(head.get("classes") or []), list(cfg.dataset.classes))
     for name in cfg.get("reference") or {}:
         task, _, metric = str(name).partition("/")
         if task not in cfg.heads or not metric:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
 
 
@@ -68,3 +69,23 @@ def check_norm(norm: str | None, weights: str | None) -> None:
         raise ConfigError("backbone.norm=group: backbone.weights are made for BatchNorm; use null or norm=frozen.")
     if norm == "frozen" and weights is None:
         raise ConfigError("backbone.norm=frozen needs backbone.weights: untrained statistics mean nothing.")
+
+
+def check_classes(key: str, names: Sequence[str], known: Sequence[str]) -> None:
+    """Checks the class names of a head.
+
+    Args:
+        key: where they stand.
+        names: of the head; none for all.
+        known: of the data set.
+
+    Raises:
+        ConfigError: one that the data set does not have, or that is there twice.
+    """
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"{key}: found '{name}', which dataset.classes does not name{nearest(name, known) or '.'}"
+            )
+        if names.count(name) > 1:
+            raise ConfigError(f"{key}: found '{name}' twice; each class may be named once.")

@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Interval, Len, MinLen
 from omegaconf import DictConfig
 
 from vjo_train.config.definitions import PACKAGE
-from vjo_train.config.signatures import Node, Signature, nearest, outside_signature, signature
+from vjo_train.config.signatures import Argument, Node, Signature, nearest, outside_signature, signature
 from vjo_train.config.values import MISSING, choice_hint, describe, fits, found, item_kind, plain
 from vjo_train.errors import ConfigError
 
@@ -221,6 +221,10 @@ GIVEN = {
     "insight": {"output"},
 }
 """Group -> the arguments that `build.py` supplies: no keys."""
+CLASSES = "classes"
+"""The key of a head that names its classes, which `build.py` takes instead of the head."""
+ADDED: dict[str, Signature] = {"heads": {CLASSES: Argument(Annotated[Sequence[str], Len(1)] | None, required=False)}}
+"""Group -> keys of its nodes that are no arguments of the constructor."""
 LISTED = ("heads", "insight")
 """The groups of which several choices can be made; each is a node of its own in the group's."""
 
@@ -284,5 +288,6 @@ def _check_target(node: Mapping[str, Any], path: str) -> None:
     if arguments is None:
         return
     group, _, rest = path.partition(".")
-    given = GIVEN.get(group, set()) if rest.count(".") == 0 and (group in LISTED) == bool(rest) else set()
-    _check_keys(node, {name: arguments[name] for name in arguments if name not in given}, path)
+    part = rest.count(".") == 0 and (group in LISTED) == bool(rest)
+    given, added = (GIVEN.get(group, set()), ADDED.get(group, {})) if part else (set(), {})
+    _check_keys(node, {name: arguments[name] for name in arguments if name not in given} | added, path)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from vjo_train.errors import ConfigError
+from vjo_train.heads.label_space import LabelSpace
 from vjo_train.runs.records import Records
 from vjo_train.types import Batch, Features, Frames, Target
 
@@ -46,11 +47,13 @@ class Head(nn.Module):
         needs: which fields of `Target.labelled` make an image labelled for this task.
         monitor: the metric that stands for the task when checkpoints or runs are compared; higher is better.
         levels: the features it reads, such as `("c5",)`; set by the constructor, so that sharing computes no others.
+        space: its class names among those of the data set; None where it has all of them.
     """
 
     needs: ClassVar[frozenset[str]]
     monitor: ClassVar[str]
     levels: tuple[str, ...]
+    space: LabelSpace | None = None
 
     @abstractmethod
     def forward(self, features: Features) -> Any:
@@ -97,6 +100,14 @@ class Head(nn.Module):
     def part_parameters(self) -> dict[str, list[nn.Parameter]]:
         """Part -> the parameters that its loss alone trains; those that several parts train are left out."""
         return {"": list(self.parameters())}
+
+    def view(self, targets: list[Target]) -> list[Target]:
+        """What is known of some images, in this head's classes: what `loss` and the metrics take."""
+        return targets if self.space is None else [self.space.view(target) for target in targets]
+
+    def published(self, prediction: Any) -> Any:
+        """A prediction for one image in the classes of the data set: what is drawn and written."""
+        return prediction if self.space is None else self.space.published(prediction)
 
     def labelled(self, target: Target) -> bool:
         """Whether the image carries this task's annotation."""

@@ -27,23 +27,26 @@ class SemanticHead(Head):
     Scale: about log(C + 1) at the start, plus at most `dice`. Its gradient does not grow with the number of classes.
 
     Args:
-        num_classes: C; channel 0 is background, k + 1 is class k.
+        num_classes: C.
         stride: canvas pixels per cell of the logits.
         dice: weight of the Dice loss.
+        background: whether channel 0 is the background, and k + 1 is class k. Without one, channel k is class k, every
+            pixel gets a class, and pixels of 0 in the ground truth do not count.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"semantic"})
     monitor: ClassVar[str] = "miou"
 
-    def __init__(self, num_classes: int, stride: int, dice: float) -> None:
+    def __init__(self, num_classes: int, stride: int, dice: float, background: bool) -> None:
         super().__init__()
         self.num_classes = num_classes
+        self.background = background
         self.stride = stride
         self.dice = dice
 
     @abstractmethod
     def forward(self, features: Features) -> Tensor:
-        """The pyramid -> logits [B, C + 1, h, w] at `stride`."""
+        """The pyramid -> logits [B, C + 1, h, w] at `stride`; [B, C, h, w] without background."""
 
     def loss(self, outputs: Tensor, targets: list[Target]) -> Tensor:
         places = [i for i, target in enumerate(targets) if self.labelled(target)]
@@ -51,6 +54,8 @@ class SemanticHead(Head):
         if not places:
             return losses
         truth = torch.stack([_semantic(targets[i]) for i in places])
+        if not self.background:
+            truth = shifted(truth)
         index = torch.tensor(places, device=outputs.device)
         with torch.autocast(outputs.device.type, enabled=False):
             # Only the labelled images are brought to full size: with partial labels they are few.
@@ -69,13 +74,14 @@ class SemanticHead(Head):
                 height, width = target.size
                 full = upsample(logits[None].float(), self.stride)[..., :height, :width]
                 own = F.interpolate(full, size=original.size, mode="bilinear", align_corners=False)
-                maps.append(own[0].max(0).indices.to(torch.uint8))  # argmax takes four times as long
+                # argmax takes four times as long
+                maps.append(own[0].max(0).indices.to(torch.uint8) + (not self.background))
         return maps
 
     def explained(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The sum of the winning logits over the cells that no background wins; 0 where it wins all."""
         best, classes = outputs.float().max(1)
-        return torch.where(classes > 0, best, 0.0).sum((1, 2))
+        return torch.where(classes >= self.background, best, 0.0).sum((1, 2))
 
     def decoded(self, outputs: Tensor, frames: Frames) -> dict[str, Tensor]:
         """`map` [B, H, W] uint8: the class of each pixel of the canvas, as in `decode`; of no meaning in the padding.
@@ -83,10 +89,10 @@ class SemanticHead(Head):
         Files differ in size, so that their own maps do not fit into one tensor.
         """
         full = upsample(outputs.float(), self.stride)[..., : frames.canvas[0], : frames.canvas[1]]
-        return {"map": full.argmax(1).to(torch.uint8)}
+        return {"map": full.argmax(1).to(torch.uint8) + (not self.background)}
 
     def metrics(self) -> SemanticMetrics:
-        return SemanticMetrics(self.num_classes)
+        return SemanticMetrics(self.num_classes, self.background)
 
 
 class SemanticFPN(SemanticHead):
@@ -101,6 +107,7 @@ class SemanticFPN(SemanticHead):
         levels: the features it reads; logits have the stride of the finest.
         width: channels of the branch.
         dice: weight of the Dice loss beside the cross-entropy.
+        background: whether pixels may be of no class; see `SemanticHead`.
 
     Raises:
         ConfigError: levels that are not there or differ in channels.
@@ -114,13 +121,14 @@ class SemanticFPN(SemanticHead):
         levels: Sequence[str] = ("p3", "p4", "p5"),
         width: Annotated[int, Ge(8)] = 128,
         dice: Annotated[float, Ge(0)] = 0.0,
+        background: bool = True,
     ) -> None:
         inputs = common_channels("heads.semantic.levels", levels, channels)
         strides = [stride(level) for level in levels]
-        super().__init__(num_classes, min(strides), dice)
+        super().__init__(num_classes, min(strides), dice, background)
         self.levels = tuple(levels)
         self.branches = nn.ModuleList(_branch(inputs, width, size // min(strides)) for size in strides)
-        self.logits = nn.Conv2d(width, num_classes + 1, 1)
+        self.logits = nn.Conv2d(width, num_classes + background, 1)
 
     def forward(self, features: Features) -> Tensor:
         finest = min(self.levels, key=stride)
@@ -150,6 +158,7 @@ class DeepLabV3(SemanticHead):
         width: channels of the branches.
         dropout: share of the joined channels that is dropped in training.
         dice: weight of the Dice loss beside the cross-entropy.
+        background: whether pixels may be of no class; see `SemanticHead`.
 
     Raises:
         ConfigError: the pyramid has no such level.
@@ -165,9 +174,10 @@ class DeepLabV3(SemanticHead):
         width: Annotated[int, Ge(8)] = 256,
         dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1,
         dice: Annotated[float, Ge(0)] = 0.0,
+        background: bool = True,
     ) -> None:
         check_levels("heads.semantic.level", [level], channels)
-        super().__init__(num_classes, stride(level), dice)
+        super().__init__(num_classes, stride(level), dice, background)
         self.levels = (level,)
         inputs = channels[level]
         self.branches = nn.ModuleList(
@@ -176,7 +186,7 @@ class DeepLabV3(SemanticHead):
         self.pooled = _block(inputs, width, 1, 1)
         self.join = nn.Sequential(_block(width * (len(rates) + 2), width, 1, 1), nn.Dropout2d(dropout))
         self.last = _block(width, width, 3, 1)
-        self.logits = nn.Conv2d(width, num_classes + 1, 1)
+        self.logits = nn.Conv2d(width, num_classes + background, 1)
 
     def forward(self, features: Features) -> Tensor:
         feature = features[self.levels[0]]
@@ -207,6 +217,11 @@ def _block(inputs: int, width: int, kernel: int, dilation: int) -> nn.Sequential
     padding = dilation * (kernel // 2)
     convolution = nn.Conv2d(inputs, width, kernel, padding=padding, dilation=dilation, bias=False)
     return nn.Sequential(convolution, group_norm(width), nn.ReLU(inplace=True))
+
+
+def shifted(truth: Tensor) -> Tensor:
+    """Maps of k + 1 for class k -> of k; 0 and 255 become 255, which does not count."""
+    return torch.where((truth == 0) | (truth == IGNORE), IGNORE, truth - 1)
 
 
 def upsample(maps: Tensor, factor: int) -> Tensor:
@@ -257,18 +272,24 @@ class SemanticMetrics(TaskMetrics):
 
     `miou` is the mean over background and classes; the figures by class are those of the C classes, and that of
     background is `iou_background`. Images without a class mask are left out.
+
+    Args:
+        num_classes: C.
+        background: whether pixels of no class count; if not, the figure of background is NaN.
     """
 
     per_class: ClassVar[dict[str, str]] = {"iou": "miou"}
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, background: bool = True) -> None:
         super().__init__()
         self.iou = SegmentationIoU(num_classes)
+        self.background = background
 
     def update(self, predictions: list[Tensor], targets: list[Target]) -> None:
         for prediction, target in zip(predictions, targets, strict=True):
             if "semantic" in target.labelled:
-                self.iou.update(prediction, _semantic(target))
+                truth = _semantic(target)
+                self.iou.update(prediction, truth if self.background else torch.where(truth == 0, IGNORE, truth))
 
     def compute(self) -> dict[str, Tensor]:
         return self.iou.compute()

@@ -166,13 +166,15 @@ def _from_file(task: str, head: Head, tensors: Mapping[str, Tensor], batch: Batc
 def _by_image(head: Head, outputs: Any, batch: Batch) -> ByImage:
     """Predictions one by one, so that the masks of one image alone are in memory, where the head allows it."""
     if type(head).predictions is Head.predictions:
-        return head.decode(outputs, batch).__getitem__
+        found = head.decode(outputs, batch)
+        return lambda k: head.published(found[k])
     return _cut(head, head.decoded(outputs, batch.frames), batch)
 
 
 def _cut(head: Head, decoded: Mapping[str, Tensor], batch: Batch) -> ByImage:
     def prediction(k: int) -> Any:
         own = slice(k, k + 1)
-        return head.predictions({name: tensor[own] for name, tensor in decoded.items()}, batch.part(own))[0]
+        part = {name: tensor[own] for name, tensor in decoded.items()}
+        return head.published(head.predictions(part, batch.part(own))[0])
 
     return prediction

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ class PredictionFiles:
                 self._lines.setdefault(task, []).extend(json.dumps(row) for row in rows)
                 self.counts[task] = self.counts.get(task, 0) + len(rows)
             elif isinstance(value, Tensor) and value.ndim == 1:
-                scores = dict(zip(self.classes, (round(score, 6) for score in value.tolist()), strict=True))
+                pairs = zip(self.classes, value.tolist(), strict=True)
+                scores = {name: round(score, 6) for name, score in pairs if not math.isnan(score)}
                 row = {"image_id": place + 1, "file_name": source.file_name, "scores": scores}
                 self._lines.setdefault(task, []).append(json.dumps(row, ensure_ascii=False))
             elif isinstance(value, Tensor) and value.ndim == 2:

@@ -85,13 +85,12 @@ def precision_recall_curves(run: RunFolder) -> Section | None:
     """Precision over recall of each class and their mean, for tasks whose answers are ranked."""
     if run.results is None:
         return None
-    names = class_names(run)
     charts = []
     for task, known in run.records.items():
         setting = main_setting(known.records, run.results.monitors, task)
         curves = class_curves(known.records, setting)
         if curves is not None:
-            charts.append(_curves_figure(task, curves, names, setting_text(known.records, setting)))
+            charts.append(_curves_figure(task, curves, class_names(run, task), setting_text(known.records, setting)))
     blocks: list[Block] = [Figures(charts)] if charts else []
     if not run.records:
         blocks = [Note("The test kept no records by image, from which these curves are drawn.")]
@@ -140,9 +139,10 @@ def setting_text(records: Records, setting: int) -> str:
     return f", as in {records.metrics[setting]}" if isinstance(records, Matches) else ""
 
 
-def class_names(run: RunFolder) -> list[str]:
-    """The names of the classes in the order of their labels; numbers where no figure by class names them."""
-    named = list((run.config.get("dataset") or {}).get("classes") or [])
+def class_names(run: RunFolder, task: str) -> list[str]:
+    """The names of a head's classes in the order of their labels; none where the config does not say."""
+    head = (run.config.get("heads") or {}).get(task) or {}
+    named = head.get("classes") or (run.config.get("dataset") or {}).get("classes") or []
     return [str(name) for name in named]
 
 

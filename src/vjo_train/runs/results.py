@@ -124,11 +124,17 @@ def read_results(path: Path) -> Results:
 
 
 def name_per_class(
-    stage: str, values: Mapping[str, Mapping[str, Sequence[float]]], classes: Sequence[str]
+    stage: str, values: Mapping[str, Mapping[str, Sequence[float]]], classes: Mapping[str, Sequence[str]]
 ) -> dict[str, dict[str, float]]:
-    """Task -> metric -> [C] values, as heads compute them, to `<stage>/<task>/<metric>` -> class -> value."""
+    """Task -> metric -> [K] values, as heads compute them, to `<stage>/<task>/<metric>` -> class -> value.
+
+    Args:
+        stage: such as `test`.
+        values: by task and metric.
+        classes: task -> the names of its K classes.
+    """
     return {
-        f"{stage}/{task}/{metric}": {name: float(v) for name, v in zip(classes, figures, strict=True)}
+        f"{stage}/{task}/{metric}": {name: float(v) for name, v in zip(classes[task], figures, strict=True)}
         for task, metrics in values.items()
         for metric, figures in metrics.items()
     }

@@ -101,9 +101,15 @@ class MultiTaskModule(StepLog):
         return {task: self.head(task)(shared.tasks[task]) for task in tasks}
 
     def predict(self, batch: Batch) -> dict[str, list[Any]]:
-        """Task -> one prediction per image, in the image files' pixels."""
-        outputs = self(batch.images)
+        """Task -> one prediction per image, in the image files' pixels and the data set's classes."""
+        return self._published(self._decoded(batch, self(batch.images)))
+
+    def _decoded(self, batch: Batch, outputs: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Task -> one prediction per image, in the head's own classes."""
         return {task: self.head(task).decode(output, batch) for task, output in outputs.items()}
+
+    def _published(self, predictions: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        return {task: [self.head(task).published(one) for one in found] for task, found in predictions.items()}
 
     def share(self, images: Tensor, tasks: tuple[str, ...]) -> SharedFeatures:
         """Images [B, 3, S, S] in 0..255 -> what the heads of `tasks` are given."""
@@ -180,7 +186,7 @@ class MultiTaskModule(StepLog):
             with record_function(f"head: {task}"):
                 outputs = head(shared.tasks[task])
             with record_function(f"loss: {task}"):
-                for part, loss in head.part_losses(outputs, batch.targets).items():
+                for part, loss in head.part_losses(outputs, head.view(batch.targets)).items():
                     found[loss_name(task, part)] = loss
         return found
 
@@ -367,13 +373,13 @@ class MultiTaskModule(StepLog):
         if not len(batch):  # of a rank without images
             return {task: [] for task in self.tasks}
         outputs = self(batch.images)
-        predictions = {task: self.head(task).decode(output, batch) for task, output in outputs.items()}
+        predictions = self._decoded(batch, outputs)
         for task, output in outputs.items():
             head = self.head(task)
-            self._metrics[task].update(predictions[task], batch.originals)
-            self._sums[self.tasks.index(task), 0] += head.loss(output, batch.targets).sum()
+            self._metrics[task].update(predictions[task], head.view(batch.originals))
+            self._sums[self.tasks.index(task), 0] += head.loss(output, head.view(batch.targets)).sum()
             self._sums[self.tasks.index(task), 1] += sum(head.labelled(target) for target in batch.targets)
-        return predictions
+        return self._published(predictions)
 
     def on_validation_epoch_end(self) -> None:
         """Logs `val/<task>/loss|<metric>`, and `val/monitor`: the mean of the heads' monitored metrics."""
@@ -396,8 +402,8 @@ class MultiTaskModule(StepLog):
         """Collects the predictions for a batch of the split that is tested."""
         if not len(batch):  # of a rank without images
             return
-        for task, predictions in self.predict(batch).items():
-            self._metrics[task].update(predictions, batch.originals)
+        for task, predictions in self._decoded(batch, self(batch.images)).items():
+            self._metrics[task].update(predictions, self.head(task).view(batch.originals))
             labelled = [self.head(task).labelled(target) for target in batch.originals]
             self._tested[task] += [name for name, known in zip(batch.ids, labelled, strict=True) if known]
 

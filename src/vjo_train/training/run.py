@@ -70,6 +70,11 @@ class Job:
     callbacks: list[Callback] = field(default_factory=list)
     """Further callbacks for training."""
 
+    def classes(self, task: str) -> tuple[str, ...]:
+        """The names of a head's classes."""
+        space = self.module.head(task).space
+        return self.data.classes if space is None else space.names
+
 
 def train(job: Job) -> Results:
     """Trains, then tests the checkpoint that was best on val (the last one where there is no val split).
@@ -147,7 +152,7 @@ def _test(
         per_class=name_per_class(
             "test",
             {t: {m: v.tolist() for m, v in values.items()} for t, values in module.per_class.items()},
-            job.data.classes,
+            {task: job.classes(task) for task in module.tasks},
         ),
         monitors=[f"test/{task}/{module.head(task).monitor}" for task in module.tasks],
         config=job.config,
