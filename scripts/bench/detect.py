@@ -163,7 +163,7 @@ def ours(images: int, raw: dict[str, Tensor], outputs: Any, head: DetectionHead)
 
     def decode(pictures: list[Target]) -> list[Tensor]:
         names = [str(n) for n in range(images)]
-        canvas = torch.empty(0, dtype=torch.uint8)
+        canvas = torch.empty(0, 3, 512, 512, dtype=torch.uint8)
         batch = Batch(canvas, pictures, names, torch.ones(images), ("detection",), originals=pictures)
         return [found.boxes for found in head.decode(outputs, batch)]
 

@@ -123,7 +123,7 @@ NOT_FINITE = [
 TARGETS = [
     (
         "weighting._target_=",
-        "weighting._target_: found '' (text); must be a class, such as vjo_train.training.module.Class.",
+        "weighting._target_: found '' (text); must be a class, such as vjo_train.module.Class.",
     ),
     ("backbone._target_=[a]", "backbone._target_: found ['a'] (a list); must be a class"),
     ("weighting._target_=nothing.Here", "weighting._target_: found 'nothing.Here'; there is no module nothing."),

@@ -32,18 +32,24 @@ def played(tmp_path: Path, script: str, *words: str) -> Any:
 @pytest.mark.slow
 def test_killed_runs_end_as_if_nobody_had_killed_them(tmp_path: Path) -> None:
     found = played(
-        tmp_path, "soak.py", "--rounds", "2", "--scenarios", "pcgrad over dwa, accumulating", "famo, averaged weights"
+        tmp_path,
+        "soak/soak.py",
+        "--rounds",
+        "2",
+        "--scenarios",
+        "pcgrad over dwa, accumulating",
+        "famo, averaged weights",
     )
     assert (found["rounds"], found["mismatches"]) == (2, 0)
     assert found["kills"] > 0
 
 
 def test_broken_data_is_named_or_served(tmp_path: Path) -> None:
-    outcomes = {case["outcome"] for case in played(tmp_path, "fuzz_data.py", "--cases", "60", "--seed", "1")}
+    outcomes = {case["outcome"] for case in played(tmp_path, "fuzz/data.py", "--cases", "60", "--seed", "1")}
     assert outcomes == {"served", "refused"}
 
 
 def test_wrong_overrides_are_answered(tmp_path: Path) -> None:
-    cases = played(tmp_path, "fuzz_config.py", "--cases", "40", "--seed", "3")
+    cases = played(tmp_path, "fuzz/config.py", "--cases", "40", "--seed", "3")
     assert len(cases) == 40
     assert {case["wrong"] for case in cases} == {""}
