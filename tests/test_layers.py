@@ -44,9 +44,10 @@ FRIENDS = {
 }
 TORCH_FREE = {
     *("errors", "files", "config.definitions", "config.signatures", "config.values", "config.schema", "config.rules"),
-    *("config.plugins", "config.compose", "config.checks", "runs.average_precision", "runs.records", "runs.run_folder"),
+    *("config.plugins", "config.compose", "runs.average_precision", "runs.records", "runs.run_folder"),
     *("runs.reservation", "inference.compare_outputs", "inference.onnx_file", "comparison.plan", "comparison.choosing"),
-    *("cli.help_page", "cli.commands"),
+    *(f"config.checks.{name}" for name in ("config", "places", "training", "finished_run", "data_set", "report")),
+    *(f"cli.{name}" for name in ("answer", "start", "train", "finished_run", "data", "report", "tune", "help_page")),
 }
 RENAMED = {
     "PIL": "pillow",

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vjo_train.cli import commands, help_page
-from vjo_train.config import checks
+from vjo_train.cli import answer, help_page
+from vjo_train.config.checks.finished_run import EVAL, check_evaluation
+from vjo_train.config.checks.training import check_training
 from vjo_train.config.compose import Composer, quoted
 from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.runs import run_folder
@@ -114,7 +115,7 @@ def test_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
     def job() -> None:
         raise KeyboardInterrupt
 
-    assert commands._guard("vjo-train", job) == 130
+    assert answer.guard("vjo-train", job) == 130
     assert capsys.readouterr().err == "vjo-train: interrupted\n"
 
 
@@ -123,7 +124,7 @@ def test_anything_unforeseen_keeps_its_traceback() -> None:
         raise RuntimeError("unforeseen")
 
     with pytest.raises(RuntimeError, match="unforeseen"):
-        commands._guard("vjo-train", job)
+        answer.guard("vjo-train", job)
 
 
 def composer() -> Composer:
@@ -156,13 +157,13 @@ def test_resume_takes_the_newest_unfinished_run_of_the_same_config(here: Path) -
     make_run(Path("outputs/run/3"), "seed=4")
     make_run(Path("outputs/run/4"), "seed=3", finished=True)
     os.utime(old, (1, 1))
-    place = checks.training(composer(), ["seed=3", "trainer.resume=auto"], multirun=False).place
+    place = check_training(composer(), ["seed=3", "trainer.resume=auto"], multirun=False).place
     assert place is not None
     assert (place.folder, place.new) == (new, False)
 
 
 def test_resume_starts_anew_and_says_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    place = checks.training(composer(), ["trainer.resume=auto"], multirun=False).place
+    place = check_training(composer(), ["trainer.resume=auto"], multirun=False).place
     assert place is not None
     assert (place.folder.parent, place.new) == (Path("outputs/run"), True)
     assert "no unfinished run with this config in outputs/run; starting anew" in capsys.readouterr().out
@@ -170,7 +171,7 @@ def test_resume_starts_anew_and_says_so(here: Path, capsys: pytest.CaptureFixtur
 
 def test_resume_keeps_a_given_folder(here: Path) -> None:
     make_run(Path("outputs/run/1"))
-    place = checks.training(composer(), ["trainer.resume=auto", "hydra.run.dir=mine"], multirun=False).place
+    place = check_training(composer(), ["trainer.resume=auto", "hydra.run.dir=mine"], multirun=False).place
     assert place is not None
     assert (place.folder, place.new) == (Path("mine"), False)
 
@@ -178,7 +179,7 @@ def test_resume_keeps_a_given_folder(here: Path) -> None:
 def test_a_folder_with_odd_characters_survives_the_override_grammar(here: Path) -> None:
     run = make_run(Path("outputs/it's = {odd}, [no]/1"), "name='it\\'s = {odd}, [no]'")
     words = ["name='it\\'s = {odd}, [no]'", "trainer.resume=auto"]
-    place = checks.training(composer(), words, multirun=False).place
+    place = check_training(composer(), words, multirun=False).place
     assert place is not None
     assert composer().compose([f"hydra.run.dir={quoted(str(place.folder))}"]).hydra.run.dir == str(run)
 
@@ -187,15 +188,15 @@ def test_torchrun_needs_a_folder(here: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match=r"hydra\.run\.dir: under torchrun it must be given"):
-        checks.training(composer(), [], multirun=False)
-    place = checks.training(composer(), ["hydra.run.dir=mine"], multirun=False).place
+        check_training(composer(), [], multirun=False)
+    place = check_training(composer(), ["hydra.run.dir=mine"], multirun=False).place
     assert place is not None
     assert place.folder == Path("mine")
     with pytest.raises(ConfigError, match="start torchrun once for each run"):
-        checks.training(composer(), ["seed=1,2"], multirun=True)
+        check_training(composer(), ["seed=1,2"], multirun=True)
     monkeypatch.setenv("MASTER_PORT", "0")
     with pytest.raises(ConfigError, match="MASTER_PORT: found 0"):
-        checks.training(composer(), ["hydra.run.dir=mine"], multirun=False)
+        check_training(composer(), ["hydra.run.dir=mine"], multirun=False)
 
 
 def test_a_sweep_runs_every_combination(here: Path) -> None:
@@ -208,8 +209,8 @@ def test_a_sweep_runs_every_combination(here: Path) -> None:
 
 
 def evaluated(*overrides: str) -> DictConfig:
-    rest, _ = checks.evaluation(composer(), list(overrides), None)
-    return Composer(checks.EVAL.config_name).compose(rest)
+    rest, _ = check_evaluation(composer(), list(overrides), None)
+    return Composer(EVAL.config_name).compose(rest)
 
 
 def test_eval_takes_the_runs_own_config(here: Path) -> None:

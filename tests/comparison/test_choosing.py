@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vjo_train.comparison import choosing
-from vjo_train.config import checks
+from vjo_train.config.checks.training import check_training
 from vjo_train.config.compose import Composer
 from vjo_train.errors import CheckpointError, ConfigError
 
@@ -29,7 +29,7 @@ TINY = (
 
 
 def planned(*words: str) -> list[choosing.Trial]:
-    return checks.training(Composer("train"), [*WORDS, *words], multirun=True).trials
+    return check_training(Composer("train"), [*WORDS, *words], multirun=True).trials
 
 
 def test_learning_rates_spread_around_that_of_the_config() -> None:
@@ -64,7 +64,7 @@ def test_the_best_on_val_is_chosen_and_the_runs_are_trained_with_it(
     tried = planned()
     for trial, value in zip(tried, [0.5, 0.7, 0.7, None, 0.1, None, 0.3, 0.2, 0.9], strict=True):
         trial.end(value)
-    checked = checks.training(Composer("train"), list(WORDS), multirun=True)
+    checked = check_training(Composer("train"), list(WORDS), multirun=True)
     assert not checked.trials
     composer = Composer("train")
     jobs = composer.jobs([*WORDS, *checked.added])
@@ -78,16 +78,16 @@ def test_the_best_on_val_is_chosen_and_the_runs_are_trained_with_it(
     for trial in tried[:3]:
         trial.end(None, "the loss of batch 3 is nan.")
     with pytest.raises(ConfigError, match=r"every trial of single-classification failed; the first: the loss of batch"):
-        checks.training(Composer("train"), list(WORDS), multirun=True)
+        check_training(Composer("train"), list(WORDS), multirun=True)
     (tried[0].folder / choosing.FILE).write_text("{")
     with pytest.raises(CheckpointError, match=r"trial.json is damaged"):
-        checks.training(Composer("train"), list(WORDS), multirun=True)
+        check_training(Composer("train"), list(WORDS), multirun=True)
 
 
 @pytest.mark.slow
 def test_a_tuned_comparison_ends_with_its_answer(command: Callable[..., Answer]) -> None:
     words = (*WORDS[:2], "compare.methods=[equal]", "compare.tune=2", "seed=1", *TINY)
-    plan = checks.training(Composer("train"), list(words), multirun=True).trials
+    plan = check_training(Composer("train"), list(words), multirun=True).trials
     for trial in plan[:4]:  # those of the single tasks
         trial.end(0.1 * trial.number)
     status, out, _ = command("vjo-train", "-m", *words)

@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
 from vjo_train.comparison import plan
-from vjo_train.config import checks
+from vjo_train.config.checks.training import Checked, check_training
 from vjo_train.config.compose import Composer
 from vjo_train.errors import ConfigError
 from vjo_train.runs import run_folder
@@ -25,8 +25,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def check(*words: str) -> checks.Checked:
-    return checks.training(Composer("train"), list(words), multirun=True)
+def check(*words: str) -> Checked:
+    return check_training(Composer("train"), list(words), multirun=True)
 
 
 def test_every_case_of_every_seed_has_a_folder_of_its_own(here: Path) -> None:
@@ -42,7 +42,7 @@ def test_every_case_of_every_seed_has_a_folder_of_its_own(here: Path) -> None:
 def composed(*words: str) -> list[object]:
     """The configs of the jobs of a comparison."""
     composer = Composer("train")
-    added = checks.training(composer, list(words), multirun=True).added
+    added = check_training(composer, list(words), multirun=True).added
     params = composer.compose(list(words), RunMode.MULTIRUN).hydra.sweeper.params
     return [composer.compose(job) for job in composer.jobs([*words, *added], params)]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from vjo_train.config import checks
+from vjo_train.config.checks.training import check_training
 from vjo_train.errors import VjoError
 from vjo_train.files import write_atomically
 from vjo_train.report.text import figure
@@ -61,7 +61,7 @@ def _one(study: Study, made: Plan, metrics: Sequence[str]) -> bool:
         own = [f"trainer.monitor={metrics[0]}"] if len(metrics) == 1 and metrics[0] != MONITOR else []
         common = made.trial([*params, *own], folder.name)
         try:
-            checks.training(made.composer, common, multirun=False)
+            check_training(made.composer, common, multirun=False)
             outcome = made.composer.run(common, _job(trial, metrics, prunes=study.prunes))
         except VjoError as error:
             trial.set_user_attr(FAULT, str(error))

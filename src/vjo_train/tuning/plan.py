@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vjo_train.config import checks
+from vjo_train.config.checks.training import check_training
 from vjo_train.config.compose import Composer, quoted
 from vjo_train.config.schema import TuneConfig, TuneRoot, check
 from vjo_train.config.signatures import nearest
@@ -102,7 +102,7 @@ def _settings(composer: Composer, overrides: list[str]) -> TuneConfig:
 
 
 def _checked(composer: Composer, words: list[str]) -> DictConfig:
-    checks.training(composer, [*words, "hydra.run.dir=."], multirun=False)
+    check_training(composer, [*words, "hydra.run.dir=."], multirun=False)
     cfg = composer.compose(words)
     if cfg.trainer.devices * cfg.trainer.num_nodes > 1:
         raise ConfigError(

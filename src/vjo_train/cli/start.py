@@ -1,0 +1,59 @@
+"""How a command starts: Hydra's flags, the composer, and Hydra itself."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from vjo_train.config import plugins
+from vjo_train.errors import ConfigError
+
+
+def parse_flags() -> argparse.Namespace:
+    """The process's arguments as Hydra's own parser reads them.
+
+    Raises:
+        ConfigError: an unknown flag, or two that contradict each other.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+
+    def fail(message: str) -> NoReturn:
+        raise ConfigError(f"{message}. Settings are given as key=value, after flags such as -m; see --help.")
+
+    parser.error = fail  # type: ignore[method-assign]
+    args = parser.parse_args()
+    kinds = {"-m": args.multirun, "--run": args.run, "--cfg": args.cfg, "--info": args.info}
+    if len(asked := [flag for flag, given in kinds.items() if given]) > 1:
+        raise ConfigError(f"{' and '.join(asked)}: found together; only one of {', '.join(kinds)} is allowed.")
+    if args.config_dir is not None:
+        plugins.make_importable(Path(args.config_dir))
+    return args
+
+
+def asks_for_a_run(args: argparse.Namespace) -> bool:
+    """Whether the command line asks for a run, not for information."""
+    return not (args.cfg or args.info or args.hydra_help or args.shell_completion or args.experimental_rerun)
+
+
+def composer_of(config_name: str, args: argparse.Namespace) -> Any:
+    """The composer of a root config, with the user's own configs."""
+    from vjo_train.config.compose import Composer
+
+    return Composer(config_name, args.config_dir)
+
+
+def run_hydra(config_name: str, job: Callable[[Any], None]) -> None:
+    """Hands the process's arguments to Hydra, which runs `job` with what they compose to, once or for a sweep."""
+    import hydra
+
+    logging.raiseExceptions = False  # a log that cannot be written to, on a full disk, is no reason for tracebacks
+    logging.captureWarnings(True)  # so that they stand in the run's log file too
+    try:
+        hydra.main(config_path="pkg://vjo_train.conf", config_name=config_name, version_base="1.3")(job)()
+    finally:
+        logging.captureWarnings(False)

@@ -1,0 +1,117 @@
+"""`vjo-train`: one run, a sweep, or a comparison."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NoReturn
+
+from vjo_train.cli import help_page
+from vjo_train.cli.answer import guard, leave
+from vjo_train.cli.start import asks_for_a_run, composer_of, parse_flags, run_hydra
+from vjo_train.runs import run_folder
+from vjo_train.runs.reservation import Place, reserved
+
+
+def train() -> NoReturn:
+    """`vjo-train`: trains and tests; the arguments are those of the process."""
+    sys.exit(guard("vjo-train", _train_command))
+
+
+def _train_command() -> None:
+    args = parse_flags()
+    if args.help:
+        print(help_page.train_page(args.config_dir))
+        return
+    config = args.config_name or "train"
+    comparison: list[Any] = []
+    sweep: Path | None = None
+
+    def job(cfg: Any) -> None:
+        if _train_job(cfg) and comparison:
+            from vjo_train.comparison import plan
+
+            print(plan.time_left(comparison), flush=True)
+
+    with ExitStack() as stack:
+        if asks_for_a_run(args):
+            from vjo_train.comparison import plan
+            from vjo_train.config.checks.training import check_training
+
+            composer = composer_of(config, args)
+            checked = check_training(composer, args.overrides, args.multirun)
+            folder = None if checked.place is None else stack.enter_context(reserved(checked.place))
+            if checked.trials:
+                from vjo_train.comparison import choosing
+                from vjo_train.tuning.trial import run_trial
+
+                choosing.run(composer, checked.trials, run_trial)
+                checked = check_training(composer, args.overrides, args.multirun)
+            sys.argv += [*checked.added, *named(checked.place, folder)]
+            # Jobs may run in other processes, by a launcher's choice: where they write is known before.
+            sweep = folder if checked.place is not None and checked.place.key == "hydra.sweep.dir" else None
+            comparison.extend(checked.comparison)
+            if comparison:
+                print(plan.announcement(comparison), flush=True)
+        elif args.cfg or args.info:
+            composer_of(config, args).compose(args.overrides)
+        try:
+            run_hydra(config, job)
+        finally:
+            if sweep is not None:
+                _summarise(sweep)
+        if sweep is not None and any(run.finished for run in comparison):
+            _answer(sweep)
+
+
+def reserve(stack: ExitStack, place: Place | None) -> list[str]:
+    """Reserves the run's folder until the stack is closed; returns the override that names it."""
+    return named(place, None if place is None else stack.enter_context(reserved(place)))
+
+
+def named(place: Place | None, folder: Path | None) -> list[str]:
+    """The override that names the folder reserved for `place`."""
+    from vjo_train.config.compose import quoted
+
+    return [] if place is None else [f"{place.key}={quoted(str(folder))}"]
+
+
+def _summarise(folder: Path) -> None:
+    """Prints and writes the summary of the runs in a sweep's folder, finished or not."""
+    from rich.console import Console
+
+    from vjo_train.report.sweep import find_runs, sweep_table, write_sweep
+
+    found = find_runs(folder)
+    if not found:
+        return
+    Console().print(sweep_table(found))
+    write_sweep(folder, found)
+
+
+def _answer(folder: Path) -> None:
+    """Prints and writes the report of a comparison's finished runs."""
+    from vjo_train.comparison import command
+    from vjo_train.config.checks.report import check_report
+    from vjo_train.config.compose import Composer, quoted
+
+    command.write_report(check_report(Composer("report"), [f"runs={quoted(str(folder))}"]))
+
+
+def _train_job(cfg: Any) -> bool:
+    """Runs one job; whether it was run, or finished before."""
+    from hydra.core.hydra_config import HydraConfig
+
+    output = Path(HydraConfig.get().runtime.output_dir)
+    if cfg.get("compare") is not None and (output / run_folder.RESULTS).is_file():
+        print(f"Finished already: {output}.")
+        return False
+
+    def job() -> None:
+        from vjo_train.config import build
+
+        build.train(cfg, output)
+
+    leave(guard("vjo-train", job))
+    return True

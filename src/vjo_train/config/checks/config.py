@@ -1,0 +1,117 @@
+"""What holds for the config of every run: the schema, keys that contradict one another, paths that are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_class
+from omegaconf import DictConfig, open_dict
+
+from vjo_train.config import rules
+from vjo_train.config.schema import (
+    DataConfig,
+    TrainConfig,
+    check,
+)
+from vjo_train.config.signatures import nearest
+from vjo_train.config.values import plain as as_plain
+from vjo_train.errors import ConfigError
+from vjo_train.runs import run_folder
+
+
+def check_paths(cfg: DictConfig) -> None:
+    """Looks for the files and folders that the config names.
+
+    Raises:
+        ConfigError: one that is not there.
+    """
+    check_data(cfg)
+    weights, resume = cfg.backbone.get("weights"), cfg.trainer.get("resume")
+    if weights is not None and ("/" in weights or "." in weights) and not Path(weights).is_file():
+        raise ConfigError(f"backbone.weights: found '{weights}', which is no file{near(weights)}")
+    if resume not in (None, "auto") and not Path(resume).exists():
+        raise ConfigError(f"trainer.resume: found '{resume}', which does not exist; must be auto or a path.")
+
+
+def check_data(cfg: DictConfig) -> None:
+    """Looks for the data set, unless it is made.
+
+    Raises:
+        ConfigError: `dataset.root` is no folder.
+    """
+    data = cfg.dataset.get("root")
+    made = cfg.dataset.get("generate") or cfg.dataset.get("download")
+    if data is not None and not made and not Path(data).is_dir():
+        raise ConfigError(f"dataset.root: found '{data}', which is no folder{near(data)}")
+
+
+def check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:
+    """The schema, the head that is trained alone, and every path that is read."""
+    check_schema(cfg, root)
+    single = cfg.get("single")
+    if single is not None and single not in cfg.heads:
+        hint = nearest(single, cfg.heads) or "."
+        raise ConfigError(f"single: found '{single}'; must be null or one of {', '.join(cfg.heads)}{hint}")
+    for task, head in cfg.heads.items():
+        rules.check_classes(f"heads.{task}.classes", list(head.get("classes") or []), list(cfg.dataset.classes))
+    for name in cfg.get("reference") or {}:
+        task, _, metric = str(name).partition("/")
+        if task not in cfg.heads or not metric:
+            hint = nearest(task, cfg.heads) or f"; the heads are {', '.join(cfg.heads)}."
+            raise ConfigError(f"reference: found '{name}'; must be <head>/<metric>, such as detection/map_area{hint}")
+    check_paths(cfg)
+    _check_schedule(cfg)
+    _check_pairs(cfg)
+    if root is TrainConfig:  # an evaluated checkpoint holds the columns already
+        for task, run in (cfg.sharing.get("columns_from") or {}).items():
+            run_folder.column(Path(run), task, cfg)
+
+
+def check_schema(cfg: DictConfig, root: type[TrainConfig] | type[DataConfig]) -> None:
+    """Checks every key of a composed config; interpolations of `hydra` are resolved.
+
+    Raises:
+        ConfigError: see `schema.check`.
+    """
+    HydraConfig.instance().set_config(cfg)
+    plain = cfg.copy()
+    with open_dict(plain):
+        del plain["hydra"]
+    check(plain, root)
+
+
+def _check_pairs(cfg: DictConfig) -> None:
+    """Looks for keys that contradict one another, as far as these parts are this program's own."""
+    data, trainer, backbone = cfg.dataset, cfg.trainer, cfg.backbone
+    if data._target_ == "vjo_train.data.datamodule.DataModule":
+        rules.check_dataset(
+            classes=list(data.classes),
+            split=data.split,
+            val_split=data.val_split,
+            val_fraction=data.val_fraction,
+            root=data.root,
+            made=bool(data.get("generate") or data.get("download")),
+        )
+        rules.check_validation(
+            early_stopping=trainer.get("early_stopping"),
+            monitor=trainer.get("monitor"),
+            validated=data.val_split is not None or data.val_fraction > 0,
+        )
+    rules.check_norm(backbone.get("norm"), backbone.get("weights"))
+
+
+def _check_schedule(cfg: DictConfig) -> None:
+    """Builds the schedule, which needs no torch, to hear whether it fits the heads."""
+    target = str(cfg.schedule._target_)
+    if target.startswith("vjo_train.schedules."):
+        keys = {name: value for name, value in as_plain(cfg.schedule).items() if not name.startswith("_")}
+        get_class(target)(tasks=tuple(map(str, cfg.heads)), **keys)
+
+
+def near(path: str) -> str:
+    """The nearest name in the folder where `path` should be."""
+    parent = Path(path).parent
+    names = [child.name for child in parent.iterdir()] if parent.is_dir() else []
+    hint = nearest(Path(path).name, names)
+    return hint or f" (looked in {Path.cwd()})."

@@ -1,0 +1,141 @@
+"""The command line of `vjo-train`: one run, a sweep, or a comparison."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from vjo_train.comparison import choosing, plan
+from vjo_train.config.checks.config import check_run
+from vjo_train.config.checks.places import folder_at, is_given
+from vjo_train.config.compose import Composer
+from vjo_train.config.schema import (
+    TrainConfig,
+)
+from vjo_train.errors import ConfigError
+from vjo_train.runs import run_folder
+from vjo_train.runs.reservation import Place
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the check of a command line has found.
+
+    Attributes:
+        place: where to write; None in all but the first of a run's processes, which reserves their common folder.
+        added: overrides to add: the word that sweeps over a comparison's cases.
+        comparison: the runs of a comparison; none for any other command, and none before its trials have ended.
+        trials: those that must be run before the runs of a comparison are known.
+    """
+
+    place: Place | None
+    added: list[str] = field(default_factory=list)
+    comparison: list[plan.Planned] = field(default_factory=list)
+    trials: list[choosing.Trial] = field(default_factory=list)
+
+
+def check_training(composer: Composer, overrides: list[str], multirun: bool) -> Checked:
+    """Composes and checks every run that the command line asks for.
+
+    With `trainer.resume=auto` the place is the folder of the unfinished run that it found.
+
+    Raises:
+        ConfigError: a mistake in any of the runs.
+    """
+    if multirun:
+        return _sweep(composer, overrides)
+    cfg = composer.compose(overrides)
+    if cfg.hydra.mode == RunMode.MULTIRUN:
+        return _sweep(composer, overrides)
+    check_run(cfg, TrainConfig)
+    if cfg.get("compare") is not None:
+        raise ConfigError("compare: is a sweep of many runs; add -m.")
+    given = is_given(composer, overrides, "hydra.run.dir")
+    if _torchrun() and not given:
+        raise ConfigError("hydra.run.dir: under torchrun it must be given, so that all processes use the same folder.")
+    if _torchrun() and os.environ.get("MASTER_PORT") == "0":
+        raise ConfigError("MASTER_PORT: found 0, where processes wait for ever; use torchrun --standalone.")
+    if _later_process(several=cfg.trainer.devices * cfg.trainer.num_nodes > 1):
+        return Checked(None)
+    if cfg.trainer.get("resume") == "auto" and not given and (found := _unfinished(cfg)) is not None:
+        return Checked(Place("hydra.run.dir", found, new=False))
+    return Checked(Place("hydra.run.dir", folder_at(cfg, "hydra.run.dir"), new=not given))
+
+
+def _later_process(several: bool) -> bool:
+    """Whether this is not the first process of a run, by what torchrun, Lightning or SLURM say of it."""
+    names = ["RANK", "LOCAL_RANK", *(["SLURM_PROCID"] if several else [])]
+    return any(os.environ.get(name, "0") != "0" for name in names)
+
+
+def _sweep(composer: Composer, overrides: list[str]) -> Checked:
+    key = "hydra.sweep.dir"
+    master = composer.compose(overrides, RunMode.MULTIRUN)
+    if _torchrun():
+        raise ConfigError("-m: a sweep cannot run inside torchrun; start torchrun once for each run.")
+    # A comparison's folder holds the runs that it has finished and goes on with.
+    new = master.get("compare") is None and not is_given(composer, overrides, key)
+    place = Place(key, folder_at(master, key), new)
+    if "BasicSweeper" not in master.hydra.sweeper._target_:
+        return Checked(place)  # another sweeper decides as it goes; each of its runs is checked when it starts
+    added = []
+    if master.get("compare") is not None:
+        check_run(master, TrainConfig)
+        plan.check_settings(master)
+        plan.check_sweep(composer, overrides)
+        tried = _trials(composer, master, overrides, place.folder)
+        if to_come := [trial for trial in tried if not trial.ended]:
+            return Checked(place, trials=to_come)
+        added = [plan.sweep_word(composer, master, overrides, choosing.chosen(tried))]
+    jobs = composer.jobs([*overrides, *added], master.hydra.sweeper.get("params"))
+    for job in jobs:
+        composer.check_choices(job)
+    compared = []
+    for job in jobs:
+        cfg = composer.compose(job)
+        check_run(cfg, TrainConfig)
+        if added:
+            compared.append(plan.planned(cfg))
+        many = "devices" if cfg.trainer.devices > 1 else "num_nodes"
+        if cfg.trainer[many] > 1:
+            raise ConfigError(
+                f"trainer.{many}={cfg.trainer[many]} with -m: each process would start the whole sweep again. "
+                "Start each run by torchrun, such as: torchrun --nproc-per-node=2 $(which vjo-train) ..."
+            )
+    plan.check_folders(compared)
+    return Checked(place, added, compared)
+
+
+def _trials(composer: Composer, master: DictConfig, overrides: list[str], folder: Path) -> list[choosing.Trial]:
+    """The trials of a comparison, checked; none without `compare.tune`."""
+    count = master.compare.get("tune")
+    if count is None:
+        return []
+    # The word also refuses overrides that the cases would undo.
+    plan.sweep_word(composer, master, overrides, {})
+    first = composer.compose(composer.jobs(list(overrides), master.hydra.sweeper.get("params"))[0])
+    tried = choosing.trials(composer, plan.cases(master), overrides, folder, first.seed, count)
+    for trial in tried:
+        if not trial.ended:
+            composer.check_choices(list(trial.words))
+            check_run(composer.compose(list(trial.words)), TrainConfig)
+    return tried
+
+
+def _unfinished(cfg: DictConfig) -> Path | None:
+    """The run that `trainer.resume=auto` goes on with, and a word on it."""
+    folder = folder_at(cfg, "hydra.run.dir").parent
+    found = run_folder.unfinished(folder, cfg)
+    if found is None:
+        print(f"trainer.resume=auto: no unfinished run with this config in {folder}; starting anew.")
+    else:
+        print(f"trainer.resume=auto: going on with {found}.")
+    return found
+
+
+def _torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
