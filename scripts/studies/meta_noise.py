@@ -21,7 +21,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 from PIL import Image
 
-from vjo_train.config import build
+from vjo_train.config import build, jobs
 from vjo_train.data import voc
 from vjo_train.data.shapes import CLASSES, Shapes
 from vjo_train.runs.results import Results
@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> None:
             root = output / f"data_{seed}"
             cfg = config([f"dataset.root={root}", f"seed={seed}", f"weighting={name}", *more, *overrides])
             wrong = spoil(cfg, root, seed)
-            results = build.train(cfg, output / f"{name}_{seed}")
+            results = jobs.train(cfg, output / f"{name}_{seed}")
             print(f"{seed} | {name} | {figures(results)} | {found(output / f'{name}_{seed}', wrong)}", flush=True)
 
 

@@ -70,10 +70,10 @@ def small(name: str, miniature: Path, cache: Path) -> Any:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_trains_an_epoch(name: str, miniature: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    from vjo_train.config import build
+    from vjo_train.config import jobs
 
     cfg = small(name, miniature, tmp_path_factory.getbasetemp() / "cache")
-    results = build.train(cfg, tmp_path)
+    results = jobs.train(cfg, tmp_path)
     assert (results.epochs, results.steps) == (1, 1)
     assert {metric.split("/")[1] for metric in results.metrics} == set(cfg.heads)
     tested = [value for metric, value in results.metrics.items() if metric.startswith("test/")]
@@ -81,10 +81,10 @@ def test_trains_an_epoch(name: str, miniature: Path, tmp_path: Path, tmp_path_fa
 
 
 def test_four_tasks_are_trained_and_tested_in_bfloat16(miniature: Path, tmp_path: Path) -> None:
-    from vjo_train.config import build
+    from vjo_train.config import jobs
 
     cfg = small("shapes_all_tasks", miniature, tmp_path / "cache")
     cfg.trainer.precision = "bf16-mixed"
     # The least threshold, so that masks are compared although nothing is learnt yet.
     cfg.heads.instance.score_threshold = 0.0
-    assert build.train(cfg, tmp_path / "run").steps == 1
+    assert jobs.train(cfg, tmp_path / "run").steps == 1

@@ -9,7 +9,8 @@ import torch
 
 from tests import tiny
 from vjo_train.heads.label_space import LabelSpace
-from vjo_train.heads.semantic import SemanticFPN, shifted
+from vjo_train.heads.pixel_losses import shifted
+from vjo_train.heads.semantic import SemanticFPN
 from vjo_train.types import Detections, Target
 
 KNOWN = ("cat", "dog", "car", "bus")

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from tests.heads.detection import cases
 from vjo_train.errors import ConfigError
-from vjo_train.heads.semantic import DeepLabV3, SemanticFPN, SemanticHead, dice_loss, pixel_loss
+from vjo_train.heads.pixel_losses import dice_loss, pixel_loss
+from vjo_train.heads.semantic import DeepLabV3, SemanticFPN, SemanticHead
 from vjo_train.types import Features, Target
 
 SIZE, CLASSES = 64, 3

@@ -15,7 +15,7 @@ from faster_coco_eval.core import mask as rle
 from omegaconf import OmegaConf, open_dict
 from PIL import Image
 
-from vjo_train.config import build
+from vjo_train.config import build, jobs
 from vjo_train.config.compose import Composer
 from vjo_train.errors import ConfigError
 from vjo_train.inference.prediction_files import PredictionFiles
@@ -74,7 +74,7 @@ def onnx(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run's export with decoded outputs: one head has no others."""
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     own = {"run": str(run), "checkpoint": None, "format": "onnx", "output": str(path), "tolerance": 1e-3}
-    build.export(OmegaConf.merge(OmegaConf.load(run / run_folder.CONFIG), own, {"tasks": None, "decoded": True}))
+    jobs.export(OmegaConf.merge(OmegaConf.load(run / run_folder.CONFIG), own, {"tasks": None, "decoded": True}))
     return path
 
 

@@ -20,7 +20,7 @@ import torch
 
 from tests.test_files import HOLD
 from tests.training.test_run import SMALL, assert_same_run, config, train
-from vjo_train.cli import commands
+from vjo_train.cli import answer
 from vjo_train.config import build
 from vjo_train.errors import DataError, NumericsError, ResourceError
 from vjo_train.training import run
@@ -83,7 +83,7 @@ def test_a_full_disk_is_told_by_every_command(capsys: pytest.CaptureFixture[str]
     def fill() -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    assert commands._guard("vjo-data", fill) == 2
+    assert answer.guard("vjo-data", fill) == 2
     said = "vjo-data: error: A file: could not be written (No space left on device). Make room.\n"
     assert capsys.readouterr().err == said
 

@@ -17,7 +17,7 @@ import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_module
 
-from vjo_train.config import build
+from vjo_train.config import build, jobs
 from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.report.examples import FOLDER, read_examples
 from vjo_train.runs.records import FILE, read_records
@@ -58,7 +58,7 @@ def config(cache: Path, overrides: Sequence[str] = ()) -> Any:
 
 
 def train(cache: Path, output: Path, *overrides: str) -> Path:
-    build.train(config(cache, overrides), output)
+    jobs.train(config(cache, overrides), output)
     return output
 
 
@@ -96,7 +96,7 @@ def test_a_run_leaves_its_files_and_is_evaluated_exactly(cache: Path, tmp_path: 
     found = rows(folder)
     assert [row["epoch"] for row in found] == ["0", "1"]
     assert all(float(row["train/detection/loss"]) > 0 and float(row["val/monitor"]) >= 0 for row in found)
-    again = build.evaluate(config(cache), tmp_path / "eval", folder / "checkpoints/best.ckpt")
+    again = jobs.evaluate(config(cache), tmp_path / "eval", folder / "checkpoints/best.ckpt")
     tested = {name: value for name, value in results.metrics.items() if name.startswith("test/")}
     assert (again.metrics, again.per_class) == (tested, results.per_class)
     # Two epochs of four batches of four images, of which 14 are labelled.
@@ -194,7 +194,7 @@ def test_a_run_tells_what_each_image_counted_and_its_checkpoint_is_evaluated(cac
     last = rows(folder)[-1]
     assert float(last["train/weighting/spread/detection"]) > 0
     assert float(last["train/classification/weight"]) + float(last["train/detection/weight"]) == pytest.approx(2)
-    again = build.evaluate(config(cache, common), tmp_path / "eval", folder / "checkpoints/best.ckpt")
+    again = jobs.evaluate(config(cache, common), tmp_path / "eval", folder / "checkpoints/best.ckpt")
     assert again.metrics.items() <= read_results(folder / "results.json").metrics.items()
 
 
@@ -252,7 +252,7 @@ def test_early_stopping_without_validation_is_refused(cache: Path, tmp_path: Pat
 def test_a_checkpoint_of_another_network_is_named(cache: Path, tmp_path: Path) -> None:
     folder = train(cache, tmp_path / "run", "trainer.max_steps=1")
     with pytest.raises(CheckpointError, match=r"another network: sharing\.neck\..* \(and \d+ more"):
-        build.evaluate(config(cache, ["neck.channels=32"]), tmp_path, folder / "checkpoints/last.ckpt")
+        jobs.evaluate(config(cache, ["neck.channels=32"]), tmp_path, folder / "checkpoints/last.ckpt")
 
 
 FEW = ["dataset.generate.val=1", "dataset.generate.test=1"]

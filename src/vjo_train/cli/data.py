@@ -47,9 +47,9 @@ def _data_command() -> None:
 
 def _data_job(action: str, cfg: Any) -> None:
     def job() -> None:
-        from vjo_train.config import build
+        from vjo_train.config import jobs
 
-        if build.inspect(cfg, action):
+        if jobs.inspect(cfg, action):
             raise SystemExit(INCOMPLETE)
 
     leave(guard("vjo-data", job))

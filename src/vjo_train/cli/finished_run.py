@@ -78,19 +78,19 @@ def _eval_job(cfg: Any) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     def job() -> None:
-        from vjo_train.config import build
+        from vjo_train.config import jobs
 
         path = run_folder.checkpoint(Path(cfg.run), cfg.checkpoint)
-        build.evaluate(cfg, Path(HydraConfig.get().runtime.output_dir), path)
+        jobs.evaluate(cfg, Path(HydraConfig.get().runtime.output_dir), path)
 
     leave(guard("vjo-eval", job))
 
 
 def _predict_job(cfg: Any) -> None:
     def job() -> None:
-        from vjo_train.config import build
+        from vjo_train.config import jobs
 
-        if build.predict(cfg):
+        if jobs.predict(cfg):
             raise SystemExit(INCOMPLETE)
 
     leave(guard("vjo-predict", job))
@@ -98,8 +98,8 @@ def _predict_job(cfg: Any) -> None:
 
 def _export_job(cfg: Any) -> None:
     def job() -> None:
-        from vjo_train.config import build
+        from vjo_train.config import jobs
 
-        build.export(cfg)
+        jobs.export(cfg)
 
     leave(guard("vjo-export", job))

@@ -109,9 +109,9 @@ def _train_job(cfg: Any) -> bool:
         return False
 
     def job() -> None:
-        from vjo_train.config import build
+        from vjo_train.config import jobs
 
-        build.train(cfg, output)
+        jobs.train(cfg, output)
 
     leave(guard("vjo-train", job))
     return True

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vjo_train.group_norm import group_norm
 from vjo_train.heads.base import Head, TaskMetrics, check_levels
 from vjo_train.heads.detection.dense import common_channels, stride, tower
+from vjo_train.heads.pixel_losses import dice_loss, pixel_loss, shifted
 from vjo_train.metrics import SegmentationIoU
 from vjo_train.runs.records import Pixels
 from vjo_train.types import IGNORE, Batch, Features, Frames, Target
@@ -219,52 +220,9 @@ def _block(inputs: int, width: int, kernel: int, dilation: int) -> nn.Sequential
     return nn.Sequential(convolution, group_norm(width), nn.ReLU(inplace=True))
 
 
-def shifted(truth: Tensor) -> Tensor:
-    """Maps of k + 1 for class k -> of k; 0 and 255 become 255, which does not count."""
-    return torch.where((truth == 0) | (truth == IGNORE), IGNORE, truth - 1)
-
-
 def upsample(maps: Tensor, factor: int) -> Tensor:
     """[B, C, h, w] -> [B, C, factor * h, factor * w], bilinear; cells keep their places on the canvas."""
     return F.interpolate(maps, scale_factor=float(factor), mode="bilinear", align_corners=False)
-
-
-def pixel_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """The mean cross-entropy over an image's counted pixels.
-
-    Args:
-        logits: [B, C + 1, H, W] float32.
-        truth: [B, H, W] integer: 0..C, or 255 where a pixel does not count.
-
-    Returns:
-        [B]; 0 where no pixel counts.
-    """
-    # A row of logits per pixel is how channels_last has them: twice as fast as over the channels of maps.
-    rows = logits.movedim(1, -1).flatten(0, -2)
-    losses = F.cross_entropy(rows, truth.flatten().long(), ignore_index=IGNORE, reduction="none").view_as(truth)
-    return losses.sum((1, 2)) / (truth != IGNORE).sum((1, 2)).clamp(min=1)
-
-
-def dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """1 - the mean Dice coefficient of the classes that the image shows, background included (Milletari et al. 2016).
-
-    The coefficient of a class is 2 sum(p g) / (sum p + sum g) over the counted pixels, with the softmax p and the
-    ground truth g in {0, 1}; the paper's V-Net has squares below the line.
-
-    Args:
-        logits: [B, C + 1, H, W] float32.
-        truth: [B, H, W] integer: 0..C, or 255 where a pixel does not count.
-
-    Returns:
-        [B] in 0..1; 0 where no pixel counts.
-    """
-    counted = truth != IGNORE
-    wanted = F.one_hot(torch.where(counted, truth, 0).long(), logits.shape[1]).movedim(3, 1) * counted[:, None]
-    found = logits.softmax(1) * counted[:, None]
-    areas = wanted.sum((2, 3))
-    dice = 2 * (found * wanted).sum((2, 3)) / (found.sum((2, 3)) + areas).clamp(min=1e-6)
-    shown = areas > 0
-    return (torch.where(shown, 1 - dice, 0.0)).sum(1) / shown.sum(1).clamp(min=1)
 
 
 class SemanticMetrics(TaskMetrics):

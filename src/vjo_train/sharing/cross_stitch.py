@@ -43,7 +43,7 @@ class CrossStitch(Sharing):
             rate of its fine-tuning; from random weights at a rate of 0.01, units that learn 100 times as fast leave
             -1..2 within 60 steps, at 10 times they stay near 0..1. Nor may Adam take more: it moves by the rate itself.
         columns_from: task -> folder of a run that trained it alone; tasks left out start from the backbone. Resolved by
-            `build.train`: a checkpoint that is evaluated holds the columns already.
+            `jobs.train`: a checkpoint that is evaluated holds the columns already.
 
     Raises:
         ConfigError: the backbone is not made of stages.

@@ -1,8 +1,8 @@
-"""The training step: images -> shared features -> heads -> task losses -> weighting."""
+"""The network and its training step: images -> shared features -> heads -> task losses -> weighting."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,26 +12,21 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from vjo_train.errors import CheckpointError, NumericsError, not_finite
-from vjo_train.heads.base import Head, TaskMetrics
+from vjo_train.heads.base import Head
 from vjo_train.heads.parts import head_name, joint_parameters, loss_name, own_parameters
-from vjo_train.optim.clipping import clip_gradients, gradient_norms
 from vjo_train.optim.lr_schedules import LRSchedule
 from vjo_train.optim.optimizers import Optimizer
-from vjo_train.runs.records import TaskRecords
 from vjo_train.sharing.base import Sharing
+from vjo_train.training.gradient_checks import GradientChecks, all_finite
 from vjo_train.training.losses import StepLosses, check_finite, step_losses
-from vjo_train.training.step_log import StepLog
 from vjo_train.types import Batch, SharedFeatures
 from vjo_train.weighting.base import ImageLosses, TaskLosses, Weighting
-from vjo_train.weighting.jacobian import distributed
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-SHARED = "shared"
-"""The part of the network that is clipped as one: all that lies before the heads."""
 
 
-class MultiTaskModule(StepLog):
+class MultiTaskModule(GradientChecks):
     """One network for several tasks, under Lightning's automatic optimization.
 
     `training_step` returns the plain sum of the task losses; `backward` hands over to the weighting. Clipping,
@@ -61,55 +56,22 @@ class MultiTaskModule(StepLog):
         seed: int = 1,
         channels_last: bool = True,
     ) -> None:
-        super().__init__()
-        self.sharing = sharing
-        self.heads = nn.ModuleDict(dict(heads))
+        super().__init__(sharing, heads)
         self.weighting = weighting
         self.seed = seed
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)
         self.register_buffer("mean", 255 * torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
-        self.per_class: dict[str, dict[str, Tensor]] = {}
-        self.records: dict[str, TaskRecords] = {}
-        self.batches = 0
         self._optimizer, self._lr_schedule = optimizer, lr_schedule
-        self._metrics: dict[str, TaskMetrics] = {}
-        self._tested: dict[str, list[str]] = {}
-        self._ids: list[str] = []
         self._step: TaskLosses | None = None
         self._total: Tensor | None = None
-        self._norms: dict[str, Tensor] = {}
-        self._sums: Tensor = torch.empty(0)
-        """[tasks, 2]: of the validation so far, the sum of the losses and the number of labelled images."""
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """The names of all heads."""
-        return tuple(self.heads)
-
-    def head(self, task: str) -> Head:
-        """The head of `task`."""
-        head = self.heads[task]
-        assert isinstance(head, Head)
-        return head
 
     def forward(self, images: Tensor, tasks: tuple[str, ...] | None = None) -> dict[str, Any]:
         """uint8 images [B, 3, S, S] -> the raw outputs of each of `tasks` (all by default)."""
         tasks = tasks or self.tasks
         shared = self.share(images, tasks)
         return {task: self.head(task)(shared.tasks[task]) for task in tasks}
-
-    def predict(self, batch: Batch) -> dict[str, list[Any]]:
-        """Task -> one prediction per image, in the image files' pixels and the data set's classes."""
-        return self._published(self._decoded(batch, self(batch.images)))
-
-    def _decoded(self, batch: Batch, outputs: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """Task -> one prediction per image, in the head's own classes."""
-        return {task: self.head(task).decode(output, batch) for task, output in outputs.items()}
-
-    def _published(self, predictions: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-        return {task: [self.head(task).published(one) for one in found] for task, found in predictions.items()}
 
     def share(self, images: Tensor, tasks: tuple[str, ...]) -> SharedFeatures:
         """Images [B, 3, S, S] in 0..255 -> what the heads of `tasks` are given."""
@@ -294,40 +256,6 @@ class MultiTaskModule(StepLog):
             self.log(f"train/weighting/{name}", value, on_step=True, on_epoch=True, batch_size=1)
         self._step = self._total = None
 
-    def clipped_parts(self) -> dict[str, list[nn.Parameter]]:
-        """What `trainer.gradient_clip_val` limits part by part: `shared`, and each head by its name."""
-        heads = {task: list(self.head(task).parameters()) for task in self.tasks}
-        return {SHARED: list(self.sharing.parameters()), **heads}
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Stops before a gradient that is not finite reaches the weights; a loss scaler skips such a step itself.
-
-        Logs `train/clipped/<part>`: 1 where the gradient of the part is longer than `trainer.gradient_clip_val`.
-
-        Raises:
-            NumericsError: names the first parameter at fault and the images of the last batch.
-        """
-        limit = self.trainer.gradient_clip_val
-        if limit is not None:
-            self._norms = gradient_norms(self.clipped_parts())
-            for part, norm in self._norms.items():
-                self.log(f"train/clipped/{part}", (norm > limit).float(), on_step=True, on_epoch=True, batch_size=1)
-        gradients = {name: p.grad for name, p in self.named_parameters() if p.grad is not None}
-        if self.trainer.precision == "16-mixed" or all_finite(gradients.values()):
-            return
-        name = next(name for name, gradient in gradients.items() if not gradient.isfinite().all())
-        raise not_finite(f"the gradient of {name}", self.batches - 1, self._ids)
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clips each part by itself, where Lightning would clip all as one."""
-        if gradient_clip_val is not None:
-            clip_gradients(self.clipped_parts(), self._norms, gradient_clip_val)
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the number of batches that training has seen, where a resumed run's data go on.
 
@@ -360,82 +288,3 @@ class MultiTaskModule(StepLog):
         total = int(self.trainer.estimated_stepping_batches)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._lr_schedule.factor(step, total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    # Evaluation
-
-    def on_validation_epoch_start(self) -> None:
-        """Starts fresh metrics."""
-        self._metrics = {task: self.head(task).metrics() for task in self.tasks}
-        self._sums = torch.zeros(len(self.tasks), 2, device=self.device)
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Any]]:
-        """Collects predictions and losses of a batch of the validation split; returns the predictions by task."""
-        if not len(batch):  # of a rank without images
-            return {task: [] for task in self.tasks}
-        outputs = self(batch.images)
-        predictions = self._decoded(batch, outputs)
-        for task, output in outputs.items():
-            head = self.head(task)
-            self._metrics[task].update(predictions[task], head.view(batch.originals))
-            self._sums[self.tasks.index(task), 0] += head.loss(output, head.view(batch.targets)).sum()
-            self._sums[self.tasks.index(task), 1] += sum(head.labelled(target) for target in batch.targets)
-        return self._published(predictions)
-
-    def on_validation_epoch_end(self) -> None:
-        """Logs `val/<task>/loss|<metric>`, and `val/monitor`: the mean of the heads' monitored metrics."""
-        if distributed():
-            torch.distributed.all_reduce(self._sums)
-        for task, (total, count) in zip(self.tasks, self._sums, strict=True):
-            if count > 0:
-                self.log(f"val/{task}/loss", total / count)
-        scalars = self._log_metrics("val")
-        monitors = [scalars[f"val/{task}/{self.head(task).monitor}"] for task in self.tasks]
-        self.log("val/monitor", torch.stack(monitors).nanmean())
-
-    def on_test_epoch_start(self) -> None:
-        """Starts fresh metrics and records."""
-        self.on_validation_epoch_start()
-        self._tested = {task: [] for task in self.tasks}
-        self.records = {}
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Collects the predictions for a batch of the split that is tested."""
-        if not len(batch):  # of a rank without images
-            return
-        for task, predictions in self._decoded(batch, self(batch.images)).items():
-            self._metrics[task].update(predictions, self.head(task).view(batch.originals))
-            labelled = [self.head(task).labelled(target) for target in batch.originals]
-            self._tested[task] += [name for name, known in zip(batch.ids, labelled, strict=True) if known]
-
-    def on_test_epoch_end(self) -> None:
-        """Logs `test/<task>/<metric>`, and keeps the records of the test where one process saw all of it."""
-        if self.trainer.world_size == 1:
-            kept = {task: metrics.records() for task, metrics in self._metrics.items()}
-            self.records = {
-                task: TaskRecords(tuple(self._tested[task]), records)
-                for task, records in kept.items()
-                if records is not None
-            }
-        self._log_metrics("test")
-
-    def _log_metrics(self, stage: str) -> dict[str, Tensor]:
-        scalars: dict[str, Tensor] = {}
-        self.per_class = {}
-        for task, metrics in self._metrics.items():
-            for name, value in metrics.compute().items():
-                if name in metrics.per_class:
-                    self.per_class.setdefault(task, {})[name] = value.detach().cpu().reshape(-1)
-                else:
-                    scalars[f"{stage}/{task}/{name}"] = torch.as_tensor(value, dtype=torch.float32, device=self.device)
-        self._metrics = {}
-        self.log_dict(scalars)
-        return scalars
-
-
-def all_finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether every number in `tensors` is finite, by one look at the device, or two where one is not.
-
-    The root of the sum of squares takes a tenth of the time of the maximum, which decides where that sum overflows.
-    """
-    given = list(tensors)
-    return any(bool(torch.nn.utils.get_total_norm(given, norm_type=kind).isfinite()) for kind in (2.0, float("inf")))

@@ -1,0 +1,130 @@
+"""Validation and test: predictions and losses of every head, collected into its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vjo_train.heads.base import Head, TaskMetrics
+from vjo_train.runs.records import TaskRecords
+from vjo_train.sharing.base import Sharing
+from vjo_train.training.step_log import StepLog
+from vjo_train.types import Batch
+from vjo_train.weighting.jacobian import distributed
+
+
+class Evaluation(StepLog):
+    """What a module with heads does on a validation or test split; `forward` gives the raw outputs of every head.
+
+    Args:
+        sharing: images -> features of each task; the first of the parts, so that older checkpoints fit.
+        heads: task -> head.
+
+    Attributes:
+        per_class: task -> metric -> [C], of the last validation or test.
+        records: task -> what the test kept of each image; empty where several processes shared it.
+    """
+
+    def __init__(self, sharing: Sharing, heads: Mapping[str, Head]) -> None:
+        super().__init__()
+        self.sharing = sharing
+        self.heads = nn.ModuleDict(dict(heads))
+        self.per_class: dict[str, dict[str, Tensor]] = {}
+        self.records: dict[str, TaskRecords] = {}
+        self._metrics: dict[str, TaskMetrics] = {}
+        self._tested: dict[str, list[str]] = {}
+        self._sums: Tensor = torch.empty(0)
+        """[tasks, 2]: of the validation so far, the sum of the losses and the number of labelled images."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of all heads."""
+        return tuple(self.heads)
+
+    def head(self, task: str) -> Head:
+        """The head of `task`."""
+        head = self.heads[task]
+        assert isinstance(head, Head)
+        return head
+
+    def predict(self, batch: Batch) -> dict[str, list[Any]]:
+        """Task -> one prediction per image, in the image files' pixels and the data set's classes."""
+        return self._published(self._decoded(batch, self(batch.images)))
+
+    def _decoded(self, batch: Batch, outputs: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Task -> one prediction per image, in the head's own classes."""
+        return {task: self.head(task).decode(output, batch) for task, output in outputs.items()}
+
+    def _published(self, predictions: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        return {task: [self.head(task).published(one) for one in found] for task, found in predictions.items()}
+
+    def on_validation_epoch_start(self) -> None:
+        """Starts fresh metrics."""
+        self._metrics = {task: self.head(task).metrics() for task in self.tasks}
+        self._sums = torch.zeros(len(self.tasks), 2, device=self.device)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Any]]:
+        """Collects predictions and losses of a batch of the validation split; returns the predictions by task."""
+        if not len(batch):  # of a rank without images
+            return {task: [] for task in self.tasks}
+        outputs = self(batch.images)
+        predictions = self._decoded(batch, outputs)
+        for task, output in outputs.items():
+            head = self.head(task)
+            self._metrics[task].update(predictions[task], head.view(batch.originals))
+            self._sums[self.tasks.index(task), 0] += head.loss(output, head.view(batch.targets)).sum()
+            self._sums[self.tasks.index(task), 1] += sum(head.labelled(target) for target in batch.targets)
+        return self._published(predictions)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs `val/<task>/loss|<metric>`, and `val/monitor`: the mean of the heads' monitored metrics."""
+        if distributed():
+            torch.distributed.all_reduce(self._sums)
+        for task, (total, count) in zip(self.tasks, self._sums, strict=True):
+            if count > 0:
+                self.log(f"val/{task}/loss", total / count)
+        scalars = self._log_metrics("val")
+        monitors = [scalars[f"val/{task}/{self.head(task).monitor}"] for task in self.tasks]
+        self.log("val/monitor", torch.stack(monitors).nanmean())
+
+    def on_test_epoch_start(self) -> None:
+        """Starts fresh metrics and records."""
+        self.on_validation_epoch_start()
+        self._tested = {task: [] for task in self.tasks}
+        self.records = {}
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collects the predictions for a batch of the split that is tested."""
+        if not len(batch):  # of a rank without images
+            return
+        for task, predictions in self._decoded(batch, self(batch.images)).items():
+            self._metrics[task].update(predictions, self.head(task).view(batch.originals))
+            labelled = [self.head(task).labelled(target) for target in batch.originals]
+            self._tested[task] += [name for name, known in zip(batch.ids, labelled, strict=True) if known]
+
+    def on_test_epoch_end(self) -> None:
+        """Logs `test/<task>/<metric>`, and keeps the records of the test where one process saw all of it."""
+        if self.trainer.world_size == 1:
+            kept = {task: metrics.records() for task, metrics in self._metrics.items()}
+            self.records = {
+                task: TaskRecords(tuple(self._tested[task]), records)
+                for task, records in kept.items()
+                if records is not None
+            }
+        self._log_metrics("test")
+
+    def _log_metrics(self, stage: str) -> dict[str, Tensor]:
+        scalars: dict[str, Tensor] = {}
+        self.per_class = {}
+        for task, metrics in self._metrics.items():
+            for name, value in metrics.compute().items():
+                if name in metrics.per_class:
+                    self.per_class.setdefault(task, {})[name] = value.detach().cpu().reshape(-1)
+                else:
+                    scalars[f"{stage}/{task}/{name}"] = torch.as_tensor(value, dtype=torch.float32, device=self.device)
+        self._metrics = {}
+        self.log_dict(scalars)
+        return scalars
