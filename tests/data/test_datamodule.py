@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
+from torch.utils.data import Dataset
 
 from vjo_train.data.datamodule import DataModule
+from vjo_train.data.loading import BatchLoader
 from vjo_train.data.shapes import CLASSES, Shapes
 from vjo_train.data.shared_memory import PER_WORKER
 from vjo_train.data.transforms import Augment
@@ -505,3 +509,19 @@ def test_a_meta_split_that_is_missing_or_serves_no_task_is_refused(shapes_root, 
             break
     with pytest.raises(DataError, match=r"meta_fraction: none of the 1 images .* is labelled for semantic"):
         data.turn(0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes are not forked")
+def test_loading_processes_are_forked_whatever_a_launcher_starts_its_own_by() -> None:
+    """A sweep by joblib starts processes by pickling, which a data set cannot be."""
+
+    class Local(Dataset[int]):
+        def __getitem__(self, place: int) -> int:
+            return 10 * place
+
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        assert list(BatchLoader(Local(), [1, 2], workers=1, pin_memory=False)) == [10, 20]
+    finally:
+        multiprocessing.set_start_method(before, force=True)

@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import signal
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -219,6 +220,8 @@ class BatchLoader(DataLoader[Any]):
             collate_fn=_as_it_is,
             pin_memory=pin_memory,
             persistent_workers=workers > 0,
+            # What a launcher's processes, or a newer Python, start others by would pickle the data set.
+            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
             worker_init_fn=_outlive_signals,
             generator=torch.Generator(),  # its own, so that starting an epoch draws nothing from the global one
         )
