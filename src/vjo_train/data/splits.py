@@ -1,0 +1,199 @@
+"""Which images train, validate and test, and what each of them is labelled for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+
+from vjo_train.data import file_checks, voc
+from vjo_train.data import index as indices
+from vjo_train.data.loading import ALWAYS
+from vjo_train.errors import ConfigError, DataError
+
+log = logging.getLogger("vjo_train")
+
+
+class Splits(pl.LightningDataModule):
+    """A data set in the devkit's layout and its splits, as rows of the index; nothing is loaded here.
+
+    The attributes are those of `DataModule`, which sets them.
+    """
+
+    classes: tuple[str, ...]
+    split: str
+    val_split: str | None
+    val_fraction: float
+    meta_fraction: float
+    test_split: str
+    seed: int
+    cache: Path
+    on_bad_image: str
+    skipped: dict[str, int]
+    """Split -> images that were left out."""
+    needs: dict[str, frozenset[str]]
+    """Task -> the fields of `Target.labelled` that make an image labelled for it."""
+    _verdicts: dict[str, str]
+    """Image -> what is wrong with its files; empty for nothing."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the data set lies."""
+        raise NotImplementedError
+
+    def take_as_sound(self) -> None:
+        """Takes all images whose annotation can be read for sound, for those who look into the files themselves."""
+        broken = dict(zip(self.index.faulty.tolist(), self.index.faults.tolist(), strict=True))
+        self._verdicts = {str(name): broken.get(row, "") for row, name in enumerate(self.index.ids)}
+
+    def _judge(self, splits: Sequence[str]) -> None:
+        """Looks into the files of the images of some lists that were not looked into yet."""
+        lists = dict.fromkeys(self.split if self._is_cut_off(split) else split for split in splits)
+        named = {name: voc.list_path(self.root, split) for split in lists for name in voc.read_split(self.root, split)}
+        new = {name: source for name, source in named.items() if name not in self._verdicts}
+        masks = frozenset[str]().union(*self.needs.values()) - ALWAYS
+        found = file_checks.faults(self.root, self.index, new, masks, self.cache) if new else {}
+        self._verdicts |= {name: found.get(name, "") for name in new}
+        if found:
+            report = file_checks.report(found, len(new), self.cache)
+            if self.on_bad_image == "error":
+                raise DataError(f"{report}\nMend them, or set dataset.on_bad_image=skip to leave these images out.")
+            log.warning("%s\nThey are left out (dataset.on_bad_image=skip).", report)
+
+    def _is_cut_off(self, split: str) -> bool:
+        """Whether `split` is the part that was cut off for validation, for want of a list of that name."""
+        return split == "val" and self.val_fraction > 0 and split not in voc.split_names(self.root)
+
+    @cached_property
+    def root(self) -> Path:
+        """The folder that holds `JPEGImages/`."""
+        return voc.find_root(self.folder)
+
+    @cached_property
+    def index(self) -> indices.Index:
+        """All annotations."""
+        return indices.load(self.root, self.classes, self.cache)
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.classes)
+
+    def split_rows(self, split: str) -> npt.NDArray[np.int64]:
+        """The sound images of a list in `ImageSets/Main`, as rows of the index, in the list's order.
+
+        Raises:
+            DataError: some are not sound, unless `on_bad_image` is `skip`; none is.
+        """
+        self._judge([split])
+        ids = voc.read_split(self.root, split)
+        sound = [name for name in ids if not self._verdicts[name]]
+        if len(sound) < len(ids):
+            self.skipped[split] = len(ids) - len(sound)
+        if not sound:
+            raise DataError(f"{voc.list_path(self.root, split)}: none of its {len(ids)} images is sound.")
+        return self.index.rows(sound)
+
+    @cached_property
+    def _cut(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The rows of `split`, and those for validation, with none in common."""
+        rows = self.split_rows(self.split)
+        if self.val_split is not None:
+            val = self.split_rows(self.val_split)
+            shared = np.intersect1d(rows, val)
+            if len(shared):
+                raise ConfigError(
+                    f"dataset.val_split: '{self.val_split}' shares {len(shared)} images with dataset.split="
+                    f"'{self.split}'; they must have none in common (or set val_split=null val_fraction=0.1)."
+                )
+            return rows, val
+        if self.val_fraction == 0:
+            return rows, rows[:0]
+        number = round(len(rows) * self.val_fraction)
+        return self._cut_off(rows, number, b"validation", f"dataset.val_fraction: {self.val_fraction}")
+
+    @cached_property
+    def _held_out(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The rows that train the network, and those of the meta split."""
+        rows = self._cut[0]
+        if self.meta_fraction == 0:
+            return rows, rows[:0]
+        number = round(len(self.split_rows(self.split)) * self.meta_fraction)
+        return self._cut_off(rows, number, b"meta", f"dataset.meta_fraction: {self.meta_fraction}")
+
+    def _cut_off(
+        self, rows: npt.NDArray[np.int64], number: int, stream: bytes, found: str
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """What is left of `rows`, and `number` of them (at least one), drawn by the seed; both in their order."""
+        number = max(1, number)
+        if number >= len(rows):
+            raise ConfigError(f"{found} of '{self.split}' leaves none of {len(rows)} images to train on; must be less.")
+        chosen = np.random.default_rng([self.seed, *stream]).permutation(len(rows))[:number]
+        is_cut = np.zeros(len(rows), np.bool_)
+        is_cut[chosen] = True
+        return rows[~is_cut], rows[is_cut]
+
+    @property
+    def train_rows(self) -> npt.NDArray[np.int64]:
+        """The images that are trained on."""
+        return self._held_out[0]
+
+    @property
+    def meta_rows(self) -> npt.NDArray[np.int64]:
+        """The images of the meta split, which never train the network; may be none."""
+        return self._held_out[1]
+
+    @property
+    def val_rows(self) -> npt.NDArray[np.int64]:
+        """The images of the validation; may be none."""
+        return self._cut[1]
+
+    def rows(self, split: str) -> npt.NDArray[np.int64]:
+        """The images of any split; `val` is the part that was cut off where there is no such list."""
+        if self._is_cut_off(split):
+            return self.val_rows
+        return self.split_rows(split)
+
+    def fingerprint(self, split: str) -> str:
+        """16 hexadecimal digits that change with the images' sizes in bytes and annotations of a split."""
+        return self.index.fingerprint(self.rows(split))
+
+    def labelled_rows(self, rows: npt.NDArray[np.int64], needs: frozenset[str]) -> npt.NDArray[np.int64]:
+        """Those of `rows` that carry every field in `needs` (`classes`, `boxes`, `semantic`, `masks`)."""
+        chosen = np.ones(len(rows), np.bool_)
+        for field in sorted(needs - ALWAYS):
+            has = {"semantic": self.index.has_semantic, "masks": self.index.has_masks}[field]
+            chosen &= has[rows]
+        return rows[chosen]
+
+    def count(self, rows: npt.NDArray[np.int64]) -> dict[str, int]:
+        """How many `images` there are, and how many of them are labelled for each task."""
+        labelled = {task: len(self.labelled_rows(rows, needs)) for task, needs in self.needs.items()}
+        return {"images": len(rows), **labelled}
+
+    def describe(self, rows: npt.NDArray[np.int64]) -> dict[str, Any]:
+        """Counts: images, objects, difficult, and per field the labelled images, per class the images and objects."""
+        index = self.index
+        owner = np.repeat(np.arange(len(index)), np.diff(index.offsets))
+        inside = np.isin(owner, rows)
+        pairs = np.unique(np.stack([owner[inside], index.labels[inside]], axis=1), axis=0)
+        objects = np.bincount(index.labels[inside], minlength=self.num_classes)
+        images = np.bincount(pairs[:, 1], minlength=self.num_classes)
+        return {
+            "images": len(rows),
+            "objects": int(inside.sum()),
+            "difficult": int(index.difficult[inside].sum()),
+            "without_objects": int((np.diff(index.offsets)[rows] == 0).sum()),
+            "labelled": {
+                field: len(self.labelled_rows(rows, frozenset({field})))
+                for field in ("classes", "boxes", "semantic", "masks")
+            },
+            "images_per_class": dict(zip(self.classes, images.tolist(), strict=True)),
+            "objects_per_class": dict(zip(self.classes, objects.tolist(), strict=True)),
+        }
