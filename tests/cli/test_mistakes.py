@@ -46,6 +46,15 @@ RANGES = [
     ("dataset.batch_size=0", "dataset.batch_size: found 0 (a whole number); must be a whole number >= 1."),
 ]
 NAMES = [
+    (
+        "dataset.val_split=val dataset.val_fraction=0.1",
+        "dataset.val_fraction: found 0.1 next to dataset.val_split=val;",
+    ),
+    ("dataset.classes=[background,circle]", "dataset.classes: found background, which is there without being named"),
+    (
+        "dataset=voc dataset.root=/dev/null dataset.classes=[a]",
+        "dataset.root: found '/dev/null', which is no folder: it is a file.",
+    ),
     ("heads.detection.classes=[circl]", "which dataset.classes does not name; did you mean 'circle'?"),
     ("heads.detection.classes=[star,star]", "heads.detection.classes: found 'star' twice"),
     ("weighting=dva", "weighting=dva: no such choice; did you mean 'dwa'? Choices: "),

@@ -376,7 +376,6 @@ def test_the_cut_is_disjoint_and_by_seed(shapes_root, tmp_path):
             r"dataset\.val_split: 'val' shares 6 images with dataset\.split='trainval'",
         ),
         ({"val_split": "train"}, ConfigError, r"dataset\.val_split: found 'train', which is trained on"),
-        ({"val_fraction": 0.5}, ConfigError, r"dataset\.val_fraction: found 0\.5 next to dataset\.val_split=val"),
         ({"val_split": None, "val_fraction": 0.99}, ConfigError, r"val_fraction: 0\.99 of .* leaves none of 24 images"),
         ({"root": None}, ConfigError, r"dataset\.root: is null"),
         ({"root": "/nowhere/at/all"}, DataError, r"dataset\.root: found no folder /nowhere/at/all"),

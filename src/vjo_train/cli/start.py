@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,7 +15,9 @@ from vjo_train.errors import ConfigError
 
 
 def parse_flags() -> argparse.Namespace:
-    """The process's arguments as Hydra's own parser reads them.
+    """The process's arguments as Hydra's own parser reads them, flags first.
+
+    Modules in the user's folder of configs and in the current one can be imported from then on.
 
     Raises:
         ConfigError: an unknown flag, or two that contradict each other.
@@ -26,12 +30,18 @@ def parse_flags() -> argparse.Namespace:
         raise ConfigError(f"{message}. Settings are given as key=value, after flags such as -m; see --help.")
 
     parser.error = fail  # type: ignore[method-assign]
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
+    # Hydra parses them again, and takes flags before settings only.
+    flags = sys.argv[1:]
+    for word in args.overrides:
+        flags.remove(word)
+    sys.argv[1:] = [*flags, *args.overrides]
     kinds = {"-m": args.multirun, "--run": args.run, "--cfg": args.cfg, "--info": args.info}
     if len(asked := [flag for flag, given in kinds.items() if given]) > 1:
         raise ConfigError(f"{' and '.join(asked)}: found together; only one of {', '.join(kinds)} is allowed.")
-    if args.config_dir is not None:
-        plugins.make_importable(Path(args.config_dir))
+    for folder in (args.config_dir, os.curdir):
+        if folder is not None:
+            plugins.make_importable(Path(folder))
     return args
 
 

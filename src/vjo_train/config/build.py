@@ -55,7 +55,7 @@ def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> run.Job:
         module=module,
         data=data,
         settings=_make(cfg.trainer),
-        loggers=[_make(cfg.logger)] if cfg.logger and "_target_" in cfg.logger else [],
+        loggers=[_make(cfg.logger)] if "_target_" in (cfg.get("logger") or {}) else [],
         output=output,
         seed=cfg.seed,
         config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A user's own code beside the configs of `-cd DIR`: how it is found, also by those who use the run later."""
+"""A user's own code, beside the configs of `-cd DIR` or in the current folder: how it is found, also later."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ def make_importable(folder: Path) -> None:
 
 
 def make_importable_for(run: Path) -> None:
-    """Lets Python find the modules that a run's own `-cd DIR` held, where that folder is still there."""
+    """Lets Python find the modules of a run: in its `-cd DIR` and where it was started, if these are still there."""
     if not (run / HYDRA).is_file():
         return
-    sources = OmegaConf.select(OmegaConf.load(run / HYDRA), "hydra.runtime.config_sources") or []
-    for source in sources:
-        if source.provider == "command-line" and (folder := Path(source.path)).is_dir():
+    runtime = OmegaConf.select(OmegaConf.load(run / HYDRA), "hydra.runtime") or {}
+    own = [source.path for source in runtime.get("config_sources", ()) if source.provider == "command-line"]
+    for folder in map(Path, [*own, *filter(None, [runtime.get("cwd")])]):
+        if folder.is_dir():
             make_importable(folder)

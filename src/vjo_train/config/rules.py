@@ -8,29 +8,25 @@ from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
 
 
-def check_dataset(
-    *, classes: Sequence[str], split: str, val_split: str | None, val_fraction: float, root: str | None, made: bool
-) -> None:
+def check_dataset(*, classes: Sequence[str], split: str, val_split: str | None, root: str | None, made: bool) -> None:
     """Looks at what `dataset` says of its splits, classes and place.
 
     Args:
         classes: `dataset.classes`.
         split: `dataset.split`.
         val_split: `dataset.val_split`.
-        val_fraction: `dataset.val_fraction`.
         root: `dataset.root`.
         made: whether the data set is drawn or downloaded.
 
     Raises:
-        ConfigError: a class twice, two validation splits or the one that is trained on, or no place.
+        ConfigError: a class twice or a background among them, a validation split that is trained on, or no place.
     """
     twice = sorted({name for name in classes if classes.count(name) > 1})
     if twice:
         raise ConfigError(f"dataset.classes: found {', '.join(twice)} twice; each class may be named once.")
-    if val_split is not None and val_fraction > 0:
+    if "background" in classes:
         raise ConfigError(
-            f"dataset.val_fraction: found {val_fraction} next to dataset.val_split={val_split}; "
-            "set val_fraction=0 or val_split=null."
+            "dataset.classes: found background, which is there without being named (0 in a mask); leave it out."
         )
     if val_split == split:
         raise ConfigError(f"dataset.val_split: found '{split}', which is trained on; must be another split.")

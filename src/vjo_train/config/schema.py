@@ -99,9 +99,9 @@ class TrainConfig:
     optimizer: Node
     lr_schedule: Node
     trainer: Node
-    logger: Mapping[str, Any]
     seed: Annotated[int, Interval(ge=0, lt=2**32)]
     name: Annotated[str, MinLen(1)]
+    logger: Mapping[str, Any] = field(default_factory=dict)
     single: str | None = None
     reference: Mapping[str, Annotated[float, Gt(0)]] | None = None
     compare: Node | None = None

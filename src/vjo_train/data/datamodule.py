@@ -47,7 +47,7 @@ class DataModule(Splits):
         classes: class names; the order gives the labels and the indices 1.. of the class masks.
         split: list in `ImageSets/Main` that is trained on.
         val_split: list for validation, or None.
-        val_fraction: share of `split` that is cut off for validation, drawn by `seed`; only without `val_split`.
+        val_fraction: share of `split` that is cut off for validation, drawn by `seed`; a `val_split` takes its place.
         test_split: list for testing.
         size: of the canvas that pictures are scaled to fit on, in pixels: its side, or [height, width].
         batch_size: images per training step, over all ranks.
@@ -97,7 +97,7 @@ class DataModule(Splits):
         super().__init__()
         self.classes = tuple(classes)
         self.root_key, self.split, self.val_split, self.test_split = root, split, val_split, test_split
-        self.val_fraction, self.meta_fraction = val_fraction, meta_fraction
+        self.val_fraction, self.meta_fraction = 0.0 if val_split is not None else val_fraction, meta_fraction
         self.canvas, self.workers = canvas_of(size), workers_at_hand(workers)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
         self.labelled_per_batch, self.cache = labelled_per_batch, cache_folder(cache_dir)
@@ -125,7 +125,6 @@ class DataModule(Splits):
             classes=self.classes,
             split=self.split,
             val_split=self.val_split,
-            val_fraction=self.val_fraction,
             root=self.root_key,
             made=self.generate is not None or self.download,
         )

@@ -194,7 +194,7 @@ def workers_at_hand(wanted: int) -> int:
     """
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if wanted > cpus:
-        log.info("dataset.workers: %d, but there are %d CPUs; %d processes load.", wanted, cpus, cpus)
+        log.debug("dataset.workers: %d, but there are %d CPUs; %d processes load.", wanted, cpus, cpus)
     return min(wanted, cpus)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
@@ -20,6 +21,7 @@ from rich.console import Console
 from vjo_train.config import rules
 from vjo_train.config.schema import TrainerConfig
 from vjo_train.data.datamodule import DataModule
+from vjo_train.errors import ConfigError
 from vjo_train.files import remove_drafts, write_atomically
 from vjo_train.insight.base import Insight
 from vjo_train.pages.diagnosis import sentences
@@ -200,35 +202,42 @@ def _trainer(job: Job, throughput: Throughput, callbacks: list[Callback]) -> pl.
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
     warnings.filterwarnings("ignore", message=r".*does not have many workers")
     warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
+    # An epoch without validation, which `trainer.check_val_every_n_epoch` asks for.
+    warnings.filterwarnings("ignore", message=r"`ModelCheckpoint\(monitor=.*could not find the monitored key")
     # The plan goes on at the batch where the checkpoint stopped.
     warnings.filterwarnings("ignore", message=r"You're resuming from a checkpoint that ended before the epoch ended")
     several = settings.devices * settings.num_nodes > 1
     shown = [Progress(job.module.weighting.tasks, throughput)] if settings.progress else []
-    trainer = pl.Trainer(
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        num_nodes=settings.num_nodes,
-        strategy=SummedGradients() if several else "auto",
-        precision=choose_precision(settings.precision, settings.accelerator),  # type: ignore[arg-type]
-        max_epochs=settings.max_epochs,
-        max_steps=settings.max_steps or -1,
-        accumulate_grad_batches=settings.accumulate_grad_batches,
-        gradient_clip_val=settings.gradient_clip_val,
-        check_val_every_n_epoch=settings.check_val_every_n_epoch,
-        log_every_n_steps=settings.log_every_n_steps,
-        deterministic=settings.deterministic,
-        plugins=[checkpoints.DurableIO()],
-        profiler=next((callback.actions for callback in callbacks if isinstance(callback, Profile)), None),
-        logger=job.loggers or False,
-        callbacks=[throughput, *callbacks, *shown],
-        enable_progress_bar=settings.progress,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        limit_val_batches=1.0 if _validated(job) else 0,
-        # The plan splits the batches over the ranks itself.
-        use_distributed_sampler=False,
-        default_root_dir=job.output,
-    )
+    try:
+        trainer = pl.Trainer(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.num_nodes,
+            strategy=SummedGradients() if several else "auto",
+            precision=choose_precision(settings.precision, settings.accelerator),  # type: ignore[arg-type]
+            max_epochs=settings.max_epochs,
+            max_steps=settings.max_steps or -1,
+            accumulate_grad_batches=settings.accumulate_grad_batches,
+            gradient_clip_val=settings.gradient_clip_val,
+            check_val_every_n_epoch=settings.check_val_every_n_epoch,
+            log_every_n_steps=settings.log_every_n_steps,
+            deterministic=settings.deterministic,
+            plugins=[checkpoints.DurableIO()],
+            profiler=next((callback.actions for callback in callbacks if isinstance(callback, Profile)), None),
+            logger=job.loggers or False,
+            callbacks=[throughput, *callbacks, *shown],
+            enable_progress_bar=settings.progress,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            limit_val_batches=1.0 if _validated(job) else 0,
+            # The plan splits the batches over the ranks itself.
+            use_distributed_sampler=False,
+            default_root_dir=job.output,
+        )
+    except MisconfigurationException as error:  # such as a GPU that is not there
+        raise ConfigError(
+            f"trainer.accelerator={settings.accelerator}, devices={settings.devices}: {' '.join(str(error).split())}"
+        ) from error
     return resumable(cast_once(trainer))
 
 

@@ -9,6 +9,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, open_dict
 
 from vjo_train.config import rules
+from vjo_train.config.compose import Composer
 from vjo_train.config.schema import (
     DataConfig,
     TrainConfig,
@@ -55,17 +56,20 @@ def check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:
         raise ConfigError(f"single: found '{single}'; must be null or one of {', '.join(cfg.heads)}{hint}")
     for task, head in cfg.heads.items():
         rules.check_classes(f"heads.{task}.classes", list(head.get("classes") or []), list(cfg.dataset.classes))
-    for name in cfg.get("reference") or {}:
-        task, _, metric = str(name).partition("/")
-        if task not in cfg.heads or not metric:
-            hint = nearest(task, cfg.heads) or f"; the heads are {', '.join(cfg.heads)}."
-            raise ConfigError(f"reference: found '{name}'; must be <head>/<metric>, such as detection/map_area{hint}")
     check_paths(cfg)
     _check_schedule(cfg)
     _check_pairs(cfg)
     if root is TrainConfig:  # an evaluated checkpoint holds the columns already
         for task, run in (cfg.sharing.get("columns_from") or {}).items():
             run_folder.column(Path(run), task, cfg)
+
+
+def unchosen_heads(cfg: DictConfig, composer: Composer, overrides: list[str]) -> list[str]:
+    """Overrides that drop the keys of heads that an experiment sets and the command line does not choose."""
+    given = {override.key_or_group for override in composer.parse(overrides)}
+    mine = {".".join(key.split(".")[:2]) for key in given if key.startswith("heads.")}
+    left = [str(task) for task, node in cfg.heads.items() if isinstance(node, DictConfig) and "_target_" not in node]
+    return [f"~heads.{task}" for task in left if f"heads.{task}" not in mine] if len(left) < len(cfg.heads) else []
 
 
 def check_schema(cfg: DictConfig, root: type[TrainConfig] | type[DataConfig]) -> None:
@@ -89,7 +93,6 @@ def _check_pairs(cfg: DictConfig) -> None:
             classes=list(data.classes),
             split=data.split,
             val_split=data.val_split,
-            val_fraction=data.val_fraction,
             root=data.root,
             made=bool(data.get("generate") or data.get("download")),
         )
@@ -110,7 +113,9 @@ def _check_schedule(cfg: DictConfig) -> None:
 
 
 def near(path: str) -> str:
-    """The nearest name in the folder where `path` should be."""
+    """The nearest name in the folder where `path` should be, or what is there instead."""
+    if Path(path).exists():
+        return f": it is a {'folder' if Path(path).is_dir() else 'file'}."
     parent = Path(path).parent
     names = [child.name for child in parent.iterdir()] if parent.is_dir() else []
     hint = nearest(Path(path).name, names)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vjo_train.comparison import choosing, plan
-from vjo_train.config.checks.config import check_run
+from vjo_train.config.checks.config import check_run, unchosen_heads
 from vjo_train.config.checks.places import folder_at, is_given
 from vjo_train.config.compose import Composer
 from vjo_train.config.schema import (
     TrainConfig,
 )
+from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
 from vjo_train.runs import run_folder
 from vjo_train.runs.reservation import Place
@@ -27,7 +28,8 @@ class Checked:
 
     Attributes:
         place: where to write; None in all but the first of a run's processes, which reserves their common folder.
-        added: overrides to add: the word that sweeps over a comparison's cases.
+        added: overrides to add: those that drop the keys of heads that are not chosen, and the word that sweeps over a
+            comparison's cases.
         comparison: the runs of a comparison; none for any other command, and none before its trials have ended.
         trials: those that must be run before the runs of a comparison are known.
     """
@@ -46,11 +48,20 @@ def check_training(composer: Composer, overrides: list[str], multirun: bool) -> 
     Raises:
         ConfigError: a mistake in any of the runs.
     """
-    if multirun:
-        return _sweep(composer, overrides)
+    master = composer.compose(overrides, RunMode.MULTIRUN if multirun else RunMode.RUN)
+    dropped = unchosen_heads(master, composer, overrides)
+    check_given_twice(master, composer, overrides)
+    if is_given(composer, overrides, "reference"):
+        check_reference(master)
+    own = [*overrides, *dropped]
+    sweeps = multirun or master.hydra.mode == RunMode.MULTIRUN
+    checked = _sweep(composer, own) if sweeps else _one(composer, own)
+    return replace(checked, added=[*dropped, *checked.added])
+
+
+def _one(composer: Composer, overrides: list[str]) -> Checked:
+    """A single run."""
     cfg = composer.compose(overrides)
-    if cfg.hydra.mode == RunMode.MULTIRUN:
-        return _sweep(composer, overrides)
     check_run(cfg, TrainConfig)
     if cfg.get("compare") is not None:
         raise ConfigError("compare: is a sweep of many runs; add -m.")
@@ -64,6 +75,36 @@ def check_training(composer: Composer, overrides: list[str], multirun: bool) -> 
     if cfg.trainer.get("resume") == "auto" and not given and (found := _unfinished(cfg)) is not None:
         return Checked(Place("hydra.run.dir", found, new=False))
     return Checked(Place("hydra.run.dir", folder_at(cfg, "hydra.run.dir"), new=not given))
+
+
+def check_given_twice(cfg: DictConfig, composer: Composer, overrides: list[str]) -> None:
+    """Refuses a `dataset.val_fraction` on the command line that a `dataset.val_split` would make void.
+
+    A default of `val_fraction` gives way to a `val_split` without a word.
+
+    Raises:
+        ConfigError: both are there.
+    """
+    given = {o.key_or_group: o.value() for o in composer.parse(overrides) if not o.is_sweep_override()}
+    fraction, split = given.get("dataset.val_fraction"), cfg.dataset.get("val_split")
+    if fraction and split is not None:
+        raise ConfigError(
+            f"dataset.val_fraction: found {fraction} next to dataset.val_split={split}; "
+            "set val_fraction=0 or val_split=null."
+        )
+
+
+def check_reference(cfg: DictConfig) -> None:
+    """Checks the names of a `reference`; those of an experiment may be of heads that are not chosen.
+
+    Raises:
+        ConfigError: one that is no `<head>/<metric>`.
+    """
+    for name in cfg.get("reference") or {}:
+        task, _, metric = str(name).partition("/")
+        if task not in cfg.heads or not metric:
+            hint = nearest(task, cfg.heads) or f"; the heads are {', '.join(cfg.heads)}."
+            raise ConfigError(f"reference: found '{name}'; must be <head>/<metric>, such as detection/map_area{hint}")
 
 
 def _later_process(several: bool) -> bool:
