@@ -8,9 +8,7 @@ from scipy import stats
 
 from vjo_train.comparison.delta import (
     Interval,
-    direction,
     draw_images,
-    gain,
     percentile_interval,
     student_interval,
     student_quantile,
@@ -29,16 +27,6 @@ def test_the_t_interval_is_that_of_scipy() -> None:
     found = student_interval(values, 0.9)
     assert (found.mean, found.low, found.high) == pytest.approx((1.5625, low, high))
     assert student_interval([2.0]) == pytest.approx(Interval(2.0), nan_ok=True) or not student_interval([2.0]).known
-
-
-def test_a_gain_is_positive_where_it_is_better() -> None:
-    assert gain(0.55, 0.5, "map") == pytest.approx(10)
-    assert gain(0.45, 0.5, "map") == pytest.approx(-10)
-    assert gain(0.45, 0.5, "pixel_error") == pytest.approx(10)
-    assert gain(-1.0, -2.0, "log_loss") == pytest.approx(-50), "relative to the size of the baseline"
-    assert [direction(name) for name in ("miou", "loss", "angular_error", "map_r50")] == [1, -1, -1, 1]
-    assert math.isnan(gain(0.5, 0.0, "map"))
-    assert math.isnan(gain(math.nan, 0.5, "map"))
 
 
 def test_verdicts() -> None:

@@ -61,11 +61,15 @@ def test_a_task_that_loses_is_explained_on_the_page_and_in_the_terminal(command:
     for task, alone in {"classification": 0.5, "detection": 0.4}.items():
         furnish(Path("sweep"), f"single-{task}", 1, {task: alone})
     furnish(Path("sweep"), "equal", 1, {"classification": 0.6, "detection": 0.3})
+    used = {"weighting": {"_target_": "vjo_train.weighting.balanced.Balanced"}}
+    furnish(Path("sweep"), "[bold]balanced", 1, {"classification": 0.6, "detection": 0.3}, **used)
     _, out, _ = command("vjo-report", "runs=sweep")
     said = (
         "detection: -25.0 %, it loses. It got 10% of the shared gradient, classification 90%: try weighting=balanced."
     )
     assert f"equal: {said}" in out
+    assert "[bold]balanced: detection: -25.0 %" in out, "a name is no markup"
+    assert "classification 90%: try weighting=fixed with more for it." in out
     assert "classification: +20.0 %" not in out
     assert said in Page(Path("sweep/report.html")).text
     write_run_page(Path("sweep/equal/seed1"))

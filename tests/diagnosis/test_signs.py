@@ -28,6 +28,11 @@ def test_shares_are_of_the_weighted_lengths_and_means_over_epochs() -> None:
     assert signs["detection"].shares == pytest.approx({"detection": (0.25 + 0.5) / 2, "semantic": (0.75 + 0.5) / 2})
 
 
+def test_a_negative_weight_has_a_length_too() -> None:
+    shares = read_signs([[looked(1, 3, train__detection__weight=-1.0)]], TASKS)["detection"].shares
+    assert shares == pytest.approx({"detection": 0.25, "semantic": 0.75})
+
+
 def test_what_scaling_by_element_comes_to_takes_the_place_of_weights() -> None:
     more = {"train__weighting__update_norm__detection": 1, "train__weighting__update_norm__semantic": 1}
     assert read_signs([[looked(1, 99, **more)]], TASKS)["semantic"].shares["semantic"] == 0.5

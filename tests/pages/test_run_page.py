@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from tests.pages.planted import CLASSES, HOSTILE, furnish
 from vjo_train.errors import CheckpointError
 from vjo_train.pages.folder import RunFolder, parse_log
 from vjo_train.pages.run import write_run_page
+from vjo_train.runs.results import read_results, write_results
+from vjo_train.runs.run_folder import RESULTS
 
 Answer = tuple[int, str, str]
 FIGURES = {"classification": 0.6123, "detection": 0.4321}
@@ -84,6 +87,10 @@ def test_a_reference_says_what_each_task_has_gained(tmp_path: Path) -> None:
     text = Page(write_run_page(run)).text
     assert "classification: +2.0 %, it gains. (map 0.612, alone 0.600)" in text
     assert "detection: -13.6 %, it loses. It got 10% of the shared gradient" in text
+    worse = furnish(tmp_path, "rlw", 1, FIGURES, reference={"classification/loss": 0.5, "detection/map_area": 0.5})
+    results = read_results(worse / RESULTS)
+    write_results(worse / RESULTS, replace(results, metrics=results.metrics | {"test/classification/loss": 0.6}))
+    assert "classification: -20.0 %, it loses." in Page(write_run_page(worse)).text
 
 
 def test_the_page_of_a_stopped_run_says_what_is_missing(command: Callable[..., Answer]) -> None:

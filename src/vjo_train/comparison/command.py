@@ -39,7 +39,7 @@ def write_report(cfg: DictConfig) -> Comparison:
     console = Console()
     console.print(tables.terminal(comparison))
     for line in diagnosis.losses(comparison):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     write_files(comparison, output)
     console.print(f"Report: {output / 'report.md'}, report.csv, {FILE}", highlight=False, soft_wrap=True)
     return comparison

@@ -1,4 +1,4 @@
-"""Relative gains, their mean over tasks, and intervals for it: pure functions."""
+"""Intervals for the mean of gains: pure functions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from statistics import fmean, stdev
 
 import numpy as np
 import numpy.typing as npt
-
-LOWER_IS_BETTER = ("loss", "error")
-"""Endings of the names of metrics of which less is better."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +30,6 @@ class Interval:
         if not self.known or self.low <= 0 <= self.high:
             return "no clear difference"
         return "better" if self.low > 0 else "worse"
-
-
-def direction(metric: str) -> int:
-    """1 where more is better, -1 where less is: metrics that end in `loss` or `error`."""
-    return -1 if metric.lower().endswith(LOWER_IS_BETTER) else 1
-
-
-def gain(value: float, baseline: float, metric: str) -> float:
-    """How much better `value` is than `baseline`, in percent of it; positive is better. NaN for a baseline of 0."""
-    if baseline == 0 or not math.isfinite(value) or not math.isfinite(baseline):
-        return math.nan
-    return direction(metric) * (value - baseline) / abs(baseline) * 100
 
 
 def student_interval(values: Sequence[float], level: float = 0.95) -> Interval:

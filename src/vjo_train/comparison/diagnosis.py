@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from vjo_train.comparison.reading import Run
 from vjo_train.comparison.summary import Comparison
+from vjo_train.diagnosis.levers import choices
 from vjo_train.diagnosis.rules import LOST, explain
-from vjo_train.diagnosis.signs import Signs, read_signs
+from vjo_train.diagnosis.signs import Signs, ratio, read_signs
 from vjo_train.pages.blocks import Note, Section, Table
 from vjo_train.pages.folder import RunFolder
 from vjo_train.report.text import figure
@@ -22,20 +23,24 @@ class Finding:
     """What is known of one task under one method.
 
     Attributes:
-        gain: over the task alone in percent, the mean over the paired seeds; NaN where there is none.
+        gain: over the task alone in percent, the mean over the paired seeds.
+        clear: whether the interval of the gain is known and leaves out 0.
         signs: of the method's runs.
         alone: those of the task alone; None without such a run.
+        used: the choices of the method that its sentence does not advise.
     """
 
     method: str
     task: str
     gain: float
+    clear: bool
     signs: Signs
     alone: Signs | None
+    used: frozenset[str]
 
     @property
     def sentence(self) -> str:
-        return explain(self.task, self.signs, self.gain, self.alone)
+        return explain(self.task, self.signs, self.gain, self.alone, clear=self.clear, used=self.used)
 
 
 def findings(comparison: Comparison) -> list[Finding]:
@@ -44,10 +49,12 @@ def findings(comparison: Comparison) -> list[Finding]:
     found = []
     for label, group in comparison.methods.items():
         signs = _signs(group, comparison.tasks)
+        used = frozenset.intersection(*(choices(run.config) for run in group.values()))
         for task, metric in comparison.metrics.items():
-            gain = comparison.gain(label, f"{task}/{metric}").mean
-            if math.isfinite(gain):
-                found.append(Finding(label, task, gain, signs[task], alone.get(task)))
+            gain = comparison.gain(label, f"{task}/{metric}")
+            clear = gain.verdict != "no clear difference"
+            if math.isfinite(gain.mean):
+                found.append(Finding(label, task, gain.mean, clear, signs[task], alone.get(task), used))
     return found
 
 
@@ -78,8 +85,8 @@ def _row(finding: Finding) -> list[str]:
         _percent(signs.shares.get(finding.task, math.nan)),
         _percent(signs.clipped),
         figure(min(signs.cosines.values(), default=math.nan), 2),
-        figure(signs.train_loss / alone.train_loss, 2),
-        figure(signs.val_loss / alone.val_loss, 2),
+        figure(ratio(signs.train_loss, alone.train_loss), 2),
+        figure(ratio(signs.val_loss, alone.val_loss), 2),
     ]
 
 

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vjo_train.comparison import checks
-from vjo_train.comparison.delta import Interval, draw_images, gain, percentile_interval, student_interval
+from vjo_train.comparison.delta import Interval, draw_images, percentile_interval, student_interval
 from vjo_train.comparison.reading import Run
 from vjo_train.config.signatures import nearest
+from vjo_train.diagnosis.gains import gain
 from vjo_train.errors import ConfigError
 from vjo_train.runs import run_folder
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TypeAlias
@@ -69,6 +69,11 @@ def gradient_shares(histories: Sequence[History], tasks: Sequence[str]) -> dict[
     return {task: fmean(values) for task, values in found.items() if values}
 
 
+def ratio(loss: float, alone: float) -> float:
+    """`loss` as a multiple of that of the task alone; NaN where one is not known, or the latter is not above 0."""
+    return loss / alone if alone > 0 else math.nan
+
+
 def _length(row: Mapping[str, str], task: str) -> float:
     """Of the weighted gradient of a task in an epoch; NaN where it is not known."""
     for kind in ("update_norm", "gradient_norm"):
@@ -76,7 +81,7 @@ def _length(row: Mapping[str, str], task: str) -> float:
         parts = [name.removeprefix(start) for name in row if name == start + task or name.startswith(f"{start}{task}/")]
         if parts:
             weights = [_cell(row, f"train/{part}/weight") if kind == "gradient_norm" else 1.0 for part in parts]
-            return math.fsum(w * _cell(row, start + part) for w, part in zip(weights, parts, strict=True))
+            return math.fsum(abs(w) * _cell(row, start + part) for w, part in zip(weights, parts, strict=True))
     return math.nan
 
 
@@ -107,9 +112,8 @@ def _last(histories: Sequence[History], column: str) -> float:
     return fmean(ends) if ends else math.nan
 
 
-def _greatest(values: object) -> float:
-    known = [value for value in values if math.isfinite(value)]  # type: ignore[attr-defined]
-    return max(known, default=math.nan)
+def _greatest(values: Iterable[float]) -> float:
+    return max((value for value in values if math.isfinite(value)), default=math.nan)
 
 
 def _cell(row: Mapping[str, str], column: str) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from vjo_train.diagnosis.gains import gain
+from vjo_train.diagnosis.levers import choices
 from vjo_train.diagnosis.rules import describe, explain
 from vjo_train.diagnosis.signs import read_signs
 from vjo_train.pages.blocks import Note, Section
@@ -26,15 +28,15 @@ def sentences(run: RunFolder) -> list[str]:
     """
     if len(run.tasks) < 2:
         return []
-    signs = read_signs([run.history], run.tasks)
+    signs, used = read_signs([run.history], run.tasks), choices(run.config)
     known = {name.partition("/")[0]: name for name in run.config.get("reference") or {}}
     found = []
     for task in run.tasks:
         if task in known and run.results is not None:
             alone = float(run.config["reference"][known[task]])
             mine = run.results.metrics.get(f"test/{known[task]}", math.nan)
-            said = explain(task, signs[task], 100 * (mine - alone) / alone, None)
+            said = explain(task, signs[task], gain(mine, alone, known[task]), None, used=used)
             found.append(f"{said} ({known[task].partition('/')[2]} {figure(mine, 3)}, alone {alone:.3f})")
-        elif text := describe(task, signs[task]):
+        elif text := describe(task, signs[task], used=used):
             found.append(text)
     return found

@@ -191,7 +191,7 @@ def _test(
         log.info("Results: %s", job.output / run_folder.RESULTS)
         _report(job.output)
         for line in sentences(RunFolder(job.output)) if training else ():
-            console.print(line, highlight=False)
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     return results
 
 

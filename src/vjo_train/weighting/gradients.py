@@ -124,7 +124,7 @@ class GradientWeighting(Weighting):
         """The lengths of the weighted gradients, where they are looked at: the inner weights are in the norms."""
         norms = [self.diagnostics.get(f"gradient_norm/{task}") for task in tasks]
         pairs = zip(tasks, norms, outer.tolist(), strict=True)
-        return {f"update_norm/{task}": norm * weight for task, norm, weight in pairs if norm is not None}
+        return {f"update_norm/{task}": norm * abs(weight) for task, norm, weight in pairs if norm is not None}
 
     def _backward(self, step: TaskLosses, inner: Tensor) -> Tensor:
         """Gradients into `.grad` under given weights [k] of the losses; returns the shared gradients' weights [k]."""
