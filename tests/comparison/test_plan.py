@@ -111,8 +111,8 @@ def test_finished_and_begun_runs_are_known_and_another_config_is_refused(here: P
         ),
         ("experiment=compare heads=[detection]", "compare: is a sweep of many runs; add -m."),
         (
-            "experiment=compare compare=null heads=[detection] heads.semantic.width=32",
-            "Choose it among heads=[...], or drop it by ~heads.semantic.",
+            "experiment=shapes_demo heads=[detection] heads.classification.dropout=0",
+            "Choose it among heads=[...], or drop it by ~heads.classification.",
         ),
         (
             "reference={detektion/map:0.5}",
@@ -143,24 +143,10 @@ def test_another_data_set_takes_nothing_from_the_drawn_one(here: Path) -> None:
     assert compared == alone
 
 
-@pytest.mark.parametrize("words", ["experiment=shapes_demo", "experiment=compare"])
-def test_null_undoes_a_choice_as_in_hydra(words: str, here: Path) -> None:
-    composer = Composer("train")
-    plain = composer.compose(["dataset=shapes_plain"])
-    undone = composer.compose([words, "experiment=null", "dataset=shapes_plain"])
-    for cfg in (plain, undone):
-        with open_dict(cfg):
-            del cfg["hydra"]
-    assert plain == undone
-    alone = composer.compose(["experiment=compare", "compare=null", "logger=null"])
-    assert alone.compare is None
-    assert "logger" not in alone
-
-
 def test_keys_of_heads_that_are_not_chosen_fall_away(here: Path) -> None:
-    words = ["experiment=compare", "compare=null", "heads=[detection]"]
+    words = ["experiment=shapes_demo", "heads=[detection]"]
     checked = preflight_training(*words)
-    assert checked.added == ["~heads.classification", "~heads.semantic"]
+    assert checked.added == ["~heads.classification"]
     cfg = Composer("train").compose([*words, *checked.added])
     assert list(cfg.heads) == ["detection"]
     assert cfg.heads.detection.depth == 1

@@ -145,8 +145,6 @@ class Composer:
             return
         names = value if isinstance(value, list) else [value]
         root = signature("vjo_train.config.schema.TrainConfig")
-        if value is None and (group not in root or not root[group].required):
-            return  # as in Hydra: undoes a choice
         if isinstance(value, list) and group in root and root[group].type is Node:
             raise ConfigError(
                 f"{group}=[{', '.join(map(str, names))}]: takes one choice. Choices: {', '.join(choices)}."
