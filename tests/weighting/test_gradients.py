@@ -267,6 +267,17 @@ def test_diagnostics_are_of_the_unscaled_gradients():
     assert weighting.diagnostics == {}
 
 
+def test_what_a_task_adds_to_the_shared_gradient_counts_both_weights_and_no_sign():
+    inner = make("fixed", lambdas={"a": 3.0, "b": 1.0, "c": 1.5})
+    net, weighting = Net(), Given(WEIGHTS, tasks=TASKS, losses=inner, diagnose_every=1)
+    _, gramian = literal(net, WEIGHTS)
+    weights = weighting.backward(net.step(images(0)))
+    for k, task in enumerate(TASKS):
+        length = abs(float(weights[task])) * float(gramian[k, k].sqrt())
+        assert weighting.diagnostics[f"update_norm/{task}"] == pytest.approx(length, rel=1e-4)
+    assert float(weights["c"]) < 0
+
+
 def test_a_solver_that_fails_is_counted_and_logged(caplog):
     weighting = make("nash", tasks=("a", "b"))
     gramian = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
