@@ -111,7 +111,7 @@ def test_finished_and_begun_runs_are_known_and_another_config_is_refused(here: P
         ),
         ("experiment=compare heads=[detection]", "compare: is a sweep of many runs; add -m."),
         (
-            "experiment=shapes_demo heads=[detection] heads.classification.dropout=0",
+            "experiment=shapes_demo heads=[detection] heads.classification.pool=average",
             "Choose it among heads=[...], or drop it by ~heads.classification.",
         ),
         (
