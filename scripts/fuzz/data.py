@@ -29,7 +29,8 @@ from rich.console import Console
 from rich.table import Table
 
 from vjo_train.data.datamodule import DataModule
-from vjo_train.data.shapes import CLASSES, Shapes
+from vjo_train.data.shape_painting import CLASSES
+from vjo_train.data.shapes import Shapes
 from vjo_train.data.transforms import Augment
 from vjo_train.errors import VjoError
 from vjo_train.schedules.joint import Joint

@@ -23,7 +23,8 @@ from PIL import Image
 
 from vjo_train.config import build, jobs
 from vjo_train.data import voc
-from vjo_train.data.shapes import CLASSES, Shapes
+from vjo_train.data.shape_painting import CLASSES
+from vjo_train.data.shapes import Shapes
 from vjo_train.runs.results import Results
 
 TASKS = ("classification", "semantic")

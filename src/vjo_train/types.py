@@ -107,7 +107,7 @@ class Frames(_Movable):
 
     @classmethod
     def of_files(cls, originals: Tensor, canvas: Canvas) -> Frames:
-        """As `data.transforms.letterbox` scales files of the sizes `originals` [B, 2] to fit on `canvas`."""
+        """As `data.letterbox.letterbox` scales files of the sizes `originals` [B, 2] to fit on `canvas`."""
         height, width = canvas
         files = originals.double()
         scales = torch.minimum(height / files[:, 0], width / files[:, 1])

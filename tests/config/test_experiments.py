@@ -10,7 +10,8 @@ import pytest
 from omegaconf import OmegaConf, open_dict
 
 from vjo_train.config.compose import Composer
-from vjo_train.data.shapes import CLASSES, Shapes
+from vjo_train.data.shape_painting import CLASSES
+from vjo_train.data.shapes import Shapes
 
 CONF = Path(__file__).parents[2] / "conf"
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))

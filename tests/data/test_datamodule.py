@@ -17,7 +17,8 @@ from torch.utils.data import Dataset
 
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.loading import BatchLoader
-from vjo_train.data.shapes import CLASSES, Shapes
+from vjo_train.data.shape_painting import CLASSES
+from vjo_train.data.shapes import Shapes
 from vjo_train.data.shared_memory import PER_WORKER
 from vjo_train.data.transforms import Augment
 from vjo_train.errors import ConfigError, DataError

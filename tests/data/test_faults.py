@@ -12,7 +12,7 @@ from tests.data.conftest import Devkit
 from tests.data.test_datamodule import make
 from vjo_train.data import faults
 from vjo_train.data.faults import Fault
-from vjo_train.data.shapes import CLASSES
+from vjo_train.data.shape_painting import CLASSES
 
 
 def looked(data) -> tuple[dict[int, faults.Look], list[Fault]]:

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from vjo_train.data import index, voc
-from vjo_train.data.shapes import CLASSES, Shapes
+from vjo_train.data.shape_painting import CLASSES
+from vjo_train.data.shapes import Shapes
 from vjo_train.errors import ConfigError
 from vjo_train.geometry import to_devkit
 

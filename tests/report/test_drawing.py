@@ -3,7 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from vjo_train.report.drawing import draw_batch, draw_prediction, draw_target, grid, overlay_masks, overlay_semantic
+from vjo_train.report.drawing import draw_batch, draw_prediction, draw_target, grid
+from vjo_train.report.overlays import overlay_masks, overlay_semantic
 from vjo_train.report.palette import class_colour, voc_palette
 from vjo_train.types import Batch, Detections, Target
 

@@ -137,6 +137,10 @@ def test_a_study_is_run_and_gone_on_with(command: Callable[..., Answer], tmp_pat
         before = list(csv.DictReader(file))
     assert [row["state"] for row in before] == ["complete"] * 2
     assert all(float(row["val/detection/map_area"]) >= 0 for row in before)
+    study = folder / "study.yaml"
+    of_today = study.read_text()
+    study.write_text(of_today.replace("vjo_train.optim.optimizers.", "vjo_train.optimizers."))  # as older ones have it
+    assert study.read_text() != of_today
     status, more, _ = command("vjo-tune", *words, space, "tune.trials=3", "tune.metric=tasks", "tune.startup=0")
     assert "2 of 3 trials finished" in more
     assert "not run again" in out + more  # two choices: three trials cannot all differ

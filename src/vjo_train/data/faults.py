@@ -18,7 +18,7 @@ from vjo_train.data import voc
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.decode import read_image, read_mask
 from vjo_train.data.index import Index
-from vjo_train.data.transforms import fit
+from vjo_train.data.letterbox import fit
 from vjo_train.errors import DataError
 from vjo_train.types import Canvas
 

@@ -22,10 +22,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from vjo_train.data import voc
 from vjo_train.data.decode import read_image, read_mask, reduction
 from vjo_train.data.index import Index
+from vjo_train.data.letterbox import Picture, blank, letterbox
 from vjo_train.data.picture_cache import Ram
 from vjo_train.data.plan import Draw, Turn
 from vjo_train.data.shared_memory import Slots
-from vjo_train.data.transforms import Augment, Picture, blank, generator, letterbox
+from vjo_train.data.transforms import Augment, generator
 from vjo_train.data.worker_watch import Watch
 from vjo_train.errors import DataError
 from vjo_train.types import Batch, Canvas, Target

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import hashlib
 import json
 import logging
@@ -10,16 +9,16 @@ import math
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import numpy as np
-import numpy.typing as npt
 from annotated_types import Ge, Interval
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image
 
 from vjo_train.data import voc
+from vjo_train.data.shape_painting import CLASSES
+from vjo_train.data.shape_scene import Scene, draw
 from vjo_train.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -27,17 +26,7 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 """Raised when the same parameters draw other pictures."""
 
-CLASSES = ("circle", "square", "triangle", "star", "ring", "cross")
-
 _STAMP = "shapes.json"
-_OVERSAMPLING = 3
-_HIDDEN = 0.15
-"""No object is hidden more than this allows: a smaller visible share is not drawn at all."""
-_DIFFICULT = 0.4
-"""Below this visible share an object counts as difficult."""
-
-_Rgb: TypeAlias = npt.NDArray[np.float32]
-_Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
 class Shapes:
@@ -147,185 +136,6 @@ class Shapes:
                 chosen = names if kind == "Main" else [name for name in names if name in masked]
                 (root / "ImageSets" / kind / f"{split}.txt").write_text("".join(f"{name}\n" for name in chosen))
         (root / _STAMP).write_text(json.dumps(self.parameters, indent=2) + "\n")
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One drawn picture.
-
-    Attributes:
-        image: [S, S, 3] uint8.
-        objects: [S, S] uint8: 0 background, k for the k-th object, 255 on the borders of objects.
-        labels: class index of each object.
-        boxes: visible extent of each object, 1-based inclusive xyxy as in the devkit.
-        difficult: whether most of the object is hidden.
-        truncated: whether anything of it is hidden or outside.
-    """
-
-    image: npt.NDArray[np.uint8]
-    objects: npt.NDArray[np.uint8]
-    labels: list[int]
-    boxes: list[tuple[int, int, int, int]]
-    difficult: list[bool]
-    truncated: list[bool]
-
-
-def draw(rng: np.random.Generator, size: int, hardness: float) -> Scene:
-    """A scene of `size` x `size` pixels; `hardness` from 0 to 1."""
-    ease = 1 - hardness
-    canvas = _texture(rng, size, _colour(rng), strength=rng.uniform(20, 55) * (1 - 0.8 * ease))
-    _clutter(rng, canvas, size, strokes=round(hardness * int(rng.integers(0, 6))))
-    smallest, hidden = 0.075 + 0.075 * ease, _HIDDEN + 0.5 * ease**2
-    wanted = 0 if rng.random() < 0.05 else int(rng.integers(1, 5))
-    owner = np.zeros((size, size), np.uint8)
-    labels: list[int] = []
-    areas: list[int] = []
-    for _ in range(4 * wanted):
-        if len(labels) == wanted:
-            break
-        label = int(rng.integers(len(CLASSES)))
-        radius = size * math.exp(rng.uniform(math.log(smallest), math.log(0.3)))
-        centre = rng.uniform(0.4 * radius, size - 0.4 * radius, size=2)
-        alpha = _rasterise(label, radius, centre, hardness * rng.uniform(-math.pi, math.pi), size)
-        mask = alpha > 0.5
-        full = _area(label, radius)
-        left = [((owner == k + 1) & ~mask).sum() / area for k, area in enumerate(areas)]
-        if mask.sum() < max(0.3 * full, 12) or min(left, default=1.0) < hidden:
-            continue
-        colour = _class_colour(rng, label) if rng.random() < 1 - 2 * hardness else _colour(rng)
-        _paint(rng, canvas, alpha, size, colour, contrast=50 + 50 * ease, strength=rng.uniform(0, 35) * hardness)
-        owner[mask] = len(labels) + 1
-        labels.append(label)
-        areas.append(int(full))
-    noisy = canvas + rng.normal(0, rng.uniform(2, 8), canvas.shape)
-    return _scene(noisy.clip(0, 255).astype(np.uint8), owner, labels, areas)
-
-
-def _scene(image: npt.NDArray[np.uint8], owner: npt.NDArray[np.uint8], labels: list[int], areas: list[int]) -> Scene:
-    boxes, shares = [], []
-    for number, area in enumerate(areas, start=1):
-        rows, columns = np.nonzero(owner == number)
-        boxes.append((int(columns.min()) + 1, int(rows.min()) + 1, int(columns.max()) + 1, int(rows.max()) + 1))
-        shares.append(len(rows) / area)
-    return Scene(
-        image=image,
-        objects=_border(owner),
-        labels=labels,
-        boxes=boxes,
-        difficult=[share < _DIFFICULT for share in shares],
-        truncated=[share < 0.95 for share in shares],
-    )
-
-
-def _border(owner: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Marks by 255 the pixels whose neighbours above, below, left or right belong to something else."""
-    padded = np.pad(owner, 1, mode="edge")
-    middle = padded[1:-1, 1:-1]
-    edge = np.zeros(owner.shape, np.bool_)
-    for other in (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]):
-        edge |= other != middle
-    return np.where(edge, np.uint8(255), owner)
-
-
-def _area(label: int, radius: float) -> float:
-    """The pixels of a whole object, from its outline."""
-    if CLASSES[label] in ("circle", "ring"):
-        return math.pi * radius**2 * (1 if CLASSES[label] == "circle" else 1 - 0.55**2)
-    x, y = _outline(label).T * radius
-    return float(abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2)
-
-
-def _outline(label: int) -> npt.NDArray[np.float64]:
-    """[P, 2] corners of a class within the unit circle."""
-    name = CLASSES[label]
-    if name == "cross":
-        a, b = 0.3, 0.95
-        corners = [(a, b), (a, a), (b, a), (b, -a), (a, -a), (a, -b), (-a, -b), (-a, -a), (-b, -a), (-b, a), (-a, a)]
-        return np.asarray([*corners, (-a, b)])
-    spikes, inner = {"square": (4, None), "triangle": (3, None), "star": (5, 0.42)}[name]
-    angles = np.arange(spikes * (1 if inner is None else 2)) * (2 * math.pi / (spikes * (1 if inner is None else 2)))
-    radii = np.ones(len(angles))
-    if inner is not None:
-        radii[1::2] = inner
-    return np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)
-
-
-def _rasterise(
-    label: int, radius: float, centre: npt.NDArray[np.float64], angle: float, size: int
-) -> npt.NDArray[np.float32]:
-    """[S, S] share of each pixel that the object covers."""
-    scale = _OVERSAMPLING
-    sheet = Image.new("L", (size * scale, size * scale), 0)
-    pen = ImageDraw.Draw(sheet)
-    x, y = centre * scale
-    outer = radius * scale
-    if CLASSES[label] in ("circle", "ring"):
-        pen.ellipse((x - outer, y - outer, x + outer, y + outer), fill=255)
-        if CLASSES[label] == "ring":
-            inner = 0.55 * outer
-            pen.ellipse((x - inner, y - inner, x + inner, y + inner), fill=0)
-    else:
-        turn = np.asarray([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-        corners = _outline(label) @ turn * outer + (x, y)
-        pen.polygon([(float(a), float(b)) for a, b in corners], fill=255)
-    return np.asarray(sheet.reduce(scale), np.float32) / np.float32(255)
-
-
-def _paint(
-    rng: np.random.Generator,
-    canvas: _Rgb,
-    alpha: npt.NDArray[np.float32],
-    size: int,
-    colour: _Rgb,
-    *,
-    contrast: float,
-    strength: float,
-) -> None:
-    """Lays an object over the canvas, in `colour` or, where that hardly differs from what lies under it, another."""
-    inside = alpha > 0.5
-    under = canvas[inside].mean(axis=0)
-    while np.abs(colour - under).max() < contrast:
-        colour = _colour(rng)
-    skin = _texture(rng, size, colour, strength=strength)
-    canvas += alpha[..., None] * (skin - canvas)
-
-
-def _clutter(rng: np.random.Generator, canvas: _Rgb, size: int, strokes: int) -> None:
-    """Strokes and soft blobs that belong to no class."""
-    sheet = Image.new("L", (size, size), 0)
-    pen = ImageDraw.Draw(sheet)
-    for _ in range(strokes):
-        points = rng.uniform(0, size, size=(int(rng.integers(2, 5)), 2))
-        pen.line([(float(a), float(b)) for a, b in points], fill=int(rng.integers(120, 256)), width=max(1, size // 64))
-    alpha = np.asarray(sheet.filter(ImageFilter.GaussianBlur(size / 160)), np.float32) / 255
-    canvas += alpha[..., None] * (_colour(rng) - canvas)
-
-
-def _texture(rng: np.random.Generator, size: int, colour: _Rgb, strength: float) -> _Rgb:
-    """[S, S, 3] the colour, with smooth noise and, often, stripes or checks."""
-    cells = int(rng.integers(3, 14))
-    coarse = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
-    noise = coarse.resize((size, size), Image.Resampling.BICUBIC)
-    field = (np.asarray(noise, np.float32) / 127.5 - 1) * np.float32(strength)
-    kind = rng.integers(4)
-    if kind < 2:
-        angle, period = rng.uniform(0, math.pi), size * rng.uniform(0.04, 0.2)
-        steps = np.arange(size, dtype=np.float32) * np.float32(2 * math.pi / period)
-        across = np.sin(steps[None, :] * math.cos(angle) + steps[:, None] * math.sin(angle))
-        if kind == 1:
-            across *= np.sin(steps[None, :] * -math.sin(angle) + steps[:, None] * math.cos(angle))
-        field += across[..., None].astype(np.float32) * np.float32(0.6 * strength)
-    return colour + field
-
-
-def _colour(rng: np.random.Generator) -> _Rgb:
-    return rng.uniform(25, 230, size=3).astype(np.float32)
-
-
-def _class_colour(rng: np.random.Generator, label: int) -> _Rgb:
-    hue = label / len(CLASSES) + rng.uniform(-0.04, 0.04)
-    rgb = colorsys.hsv_to_rgb(hue % 1, rng.uniform(0.6, 1), rng.uniform(0.6, 1))
-    return np.float32(255) * np.asarray(rgb, np.float32)
 
 
 def _save(root: Path, name: str, scene: Scene, masked: bool) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from vjo_train.data import shapes
+from vjo_train.data.shape_scene import draw
 from vjo_train.errors import ExportError
 from vjo_train.heads.detection.suppression import suppress_in_onnx
 from vjo_train.heads.outputs import check_exported, named_tensors, output_kind
@@ -45,7 +45,7 @@ def export(
     """Writes `path`, if onnxruntime gives the same figures for it as PyTorch; prints the greatest differences.
 
     The input `images` is [B, 3, H, W] uint8 RGB, any B: pictures at the top left of a canvas of the mean colour, as
-    `data.transforms.letterbox` lays them; normalisation is part of the graph. The outputs are those of the heads in
+    `data.letterbox.letterbox` lays them; normalisation is part of the graph. The outputs are those of the heads in
     float32, named as `named_tensors` does, with what a decoder needs of constants, such as anchors.
 
     With `decoded`, `sizes` [B, 2] int64, height and width of the picture files, is an input too, and what
@@ -181,7 +181,7 @@ def _differences(wanted: Arrays, found: Arrays) -> dict[str, float]:
 def sample_images(count: int, canvas: Canvas) -> Tensor:
     """Parts of drawn scenes that fill the canvas, uint8 [count, 3, H, W]; the same ones each time."""
     height, width = canvas
-    scenes = (shapes.draw(np.random.default_rng([count, k]), max(canvas), 0.5).image for k in range(count))
+    scenes = (draw(np.random.default_rng([count, k]), max(canvas), 0.5).image for k in range(count))
     drawn = [scene[:height, :width] for scene in scenes]
     return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).contiguous()
 

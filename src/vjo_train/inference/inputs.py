@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vjo_train.data.decode import orientation, read_image, reduction, upright
+from vjo_train.data.letterbox import Picture, blank, letterbox
 from vjo_train.data.loading import BatchLoader, workers_at_hand
-from vjo_train.data.transforms import Picture, blank, letterbox
 from vjo_train.errors import DataError
 from vjo_train.types import Batch, Canvas, Target
 

@@ -6,20 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
-from vjo_train.report.palette import Colour, class_colour, text_colour
-from vjo_train.types import IGNORE, Batch, Detections, Target
-
-Box = tuple[float, float, float, float]
-
-PAPER: Colour = (255, 255, 255)
-INK: Colour = (40, 40, 40)
-FAINT: Colour = (130, 130, 130)
+from vjo_train.report.captions import PAPER, Box, draw_boxes, with_caption
+from vjo_train.report.overlays import overlay_masks, overlay_semantic
+from vjo_train.report.palette import Colour, class_colour
+from vjo_train.types import Batch, Detections, Target
 
 
 def draw_prediction(
@@ -67,7 +61,7 @@ def draw_prediction(
     for detections in [one for one in found if one.masks is None] or found:
         _draw_detections(picture, detections, classes, factor, threshold)
     chips = [] if scores is None else _best(scores, classes)
-    return _captioned(picture, caption, chips)
+    return with_caption(picture, caption, chips)
 
 
 def draw_target(
@@ -90,12 +84,12 @@ def draw_target(
         masks = target.masks if "masks" in target.labelled else None
         if masks is not None:
             picture = overlay_masks(picture, masks[:, : target.size[0], : target.size[1]], target.labels.tolist())
-        _draw_boxes(picture, _scaled(target.boxes, factor), target.labels.tolist(), names)
+        draw_boxes(picture, _scaled(target.boxes, factor), target.labels.tolist(), names)
     chips = []
     if "classes" in target.labelled:
         present = (target.classes == 1).nonzero().flatten().tolist()
         chips = [(classes[label], class_colour(label)) for label in present]
-    return _captioned(picture, caption, chips)
+    return with_caption(picture, caption, chips)
 
 
 def draw_batch(
@@ -155,28 +149,6 @@ def grid(pictures: Sequence[Image.Image], columns: int | None = None, gap: int =
     return sheet
 
 
-def overlay_semantic(picture: Image.Image, semantic: Tensor, opacity: float = 0.55) -> Image.Image:
-    """Lays the classes' colours over the picture; [h, w], 0 (background) and 255 (ignored) stay clear."""
-    indices = _resized(semantic.detach().cpu().numpy().astype(np.uint8), picture.size)
-    lookup = np.zeros((256, 3), dtype=np.uint8)
-    lookup[1:255] = [class_colour(index - 1) for index in range(1, 255)]
-    covered = (indices != 0) & (indices != IGNORE)
-    return _blend(picture, lookup[indices], covered * opacity)
-
-
-def overlay_masks(picture: Image.Image, masks: Tensor, labels: Sequence[int], opacity: float = 0.45) -> Image.Image:
-    """Fills objects' masks [N, h, w] with their classes' colours, in order, and outlines them."""
-    for mask, label in zip(masks.detach().cpu().numpy(), labels, strict=True):
-        inside = _resized(mask.astype(np.uint8), picture.size).astype(bool)
-        core = inside.copy()
-        for axis in (0, 1):
-            for step in (-1, 1):
-                core &= np.roll(inside, step, axis)
-        colour = np.broadcast_to(np.asarray(class_colour(label), dtype=np.uint8), (*inside.shape, 3))
-        picture = _blend(picture, colour, np.where(core, opacity, np.where(inside, 1.0, 0.0)))
-    return picture
-
-
 def _shown(detections: Detections, threshold: float) -> Detections:
     """Those with at least this score, on the CPU; the best last, so that it lies on top."""
     known = detections.to("cpu")
@@ -196,74 +168,7 @@ def _draw_detections(
     shown = _shown(detections, threshold)
     labels = shown.labels.tolist()
     names = [f"{classes[label]} {score:.2f}" for label, score in zip(labels, shown.scores.tolist(), strict=True)]
-    _draw_boxes(picture, _scaled(shown.boxes, factor), labels, names)
-
-
-def _draw_boxes(picture: Image.Image, boxes: Sequence[Box], labels: Sequence[int], names: Sequence[str]) -> None:
-    """Frames with a thin contrasting edge on both sides, so that they stand out on any background; then the tags."""
-    draw = ImageDraw.Draw(picture)
-    line = max(2, round(max(picture.size) / 180))
-    font = _font(picture)
-    for (left, top, right, bottom), label in zip(boxes, labels, strict=True):
-        colour = class_colour(label)
-        frame = (round(left), round(top), max(round(left), round(right) - 1), max(round(top), round(bottom) - 1))
-        draw.rectangle(_grown(frame, 1), outline=text_colour(colour), width=line + 2)
-        draw.rectangle(frame, outline=colour, width=line)
-    taken: list[Box] = []
-    for box, label, name in reversed(list(zip(boxes, labels, names, strict=True))):
-        taken.append(_draw_tag(draw, picture.size, box, name, class_colour(label), font, taken))
-
-
-def _draw_tag(
-    draw: ImageDraw.ImageDraw,
-    size: tuple[int, int],
-    box: Box,
-    name: str,
-    colour: Colour,
-    font: ImageFont.FreeTypeFont,
-    taken: Sequence[Box],
-) -> Box:
-    """Writes `name` at the first place around `box` that is free of other tags; inside at the top if none is."""
-    pad = max(2, round(font.size / 4))
-    width, height = math.ceil(draw.textlength(name, font=font)) + 2 * pad, _line_height(font)
-    left, top, right, bottom = box
-    corners = [
-        (left, top - height),
-        (left, top),
-        (right - width, top),
-        (left, bottom - height),
-        (right - width, bottom - height),
-        (left, bottom),
-    ]
-    places = [_inside((x, y, x + width, y + height), size) for x, y in corners]
-    free = (place for place in places if not any(_overlap(place, other) for other in taken))
-    place = next(free, places[1])
-    draw.rectangle((place[0], place[1], place[2] - 1, place[3] - 1), fill=colour)
-    draw.text((place[0] + pad, (place[1] + place[3]) / 2), name, fill=text_colour(colour), font=font, anchor="lm")
-    return place
-
-
-def _captioned(picture: Image.Image, title: str, chips: Sequence[tuple[str, Colour]]) -> Image.Image:
-    """The picture above a line with `title` and, as far as they fit, a coloured square and a text per chip."""
-    font = _font(picture)
-    height = _line_height(font) + 6
-    sheet = Image.new("RGB", (picture.width, picture.height + height), PAPER)
-    sheet.paste(picture, (0, 0))
-    draw = ImageDraw.Draw(sheet)
-    middle = picture.height + height / 2
-    draw.text((2, middle), title, fill=FAINT, font=font, anchor="lm")
-    x = 2 + draw.textlength(title, font=font) + font.size
-    square = round(font.size * 0.7)
-    for k, (text, colour) in enumerate(chips):
-        end = x + square + 4 + draw.textlength(text, font=font)
-        more = draw.textlength(" ...", font=font) if k < len(chips) - 1 else 0
-        if end + more > picture.width:
-            draw.text((x, middle), "...", fill=FAINT, font=font, anchor="lm")
-            break
-        draw.rectangle((x, middle - square / 2, x + square, middle + square / 2), fill=colour, outline=INK)
-        draw.text((x + square + 4, middle), text, fill=INK, font=font, anchor="lm")
-        x = end + font.size * 0.8
-    return sheet
+    draw_boxes(picture, _scaled(shown.boxes, factor), labels, names)
 
 
 def _best(scores: Tensor, classes: Sequence[str], threshold: float = 0.5) -> list[tuple[str, Colour]]:
@@ -289,41 +194,3 @@ def _canvas(image: Tensor, size: tuple[int, int] | None, side: int | None) -> tu
 
 def _scaled(boxes: Tensor, factor: tuple[float, float]) -> list[Box]:
     return [(x1 * factor[0], y1 * factor[1], x2 * factor[0], y2 * factor[1]) for x1, y1, x2, y2 in boxes.tolist()]
-
-
-def _resized(values: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.NEAREST))
-
-
-def _blend(picture: Image.Image, colour: npt.NDArray[np.uint8], opacity: npt.NDArray[Any]) -> Image.Image:
-    """Mixes `colour` [H, W, 3] into the picture by `opacity` [H, W] in 0..1."""
-    base = np.asarray(picture, dtype=np.float32)
-    share = opacity.astype(np.float32)[..., None]
-    return Image.fromarray((base * (1 - share) + colour * share).round().astype(np.uint8))
-
-
-def _font(picture: Image.Image) -> ImageFont.FreeTypeFont:
-    """The font that comes with Pillow, at a size that suits the picture."""
-    font = ImageFont.load_default(size=min(28, max(10, round(max(picture.size) / 26))))
-    assert isinstance(font, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
-    return font
-
-
-def _line_height(font: ImageFont.FreeTypeFont) -> int:
-    ascent, descent = font.getmetrics()
-    return ascent + descent + 2
-
-
-def _grown(frame: tuple[int, int, int, int], by: int) -> tuple[int, int, int, int]:
-    return frame[0] - by, frame[1] - by, frame[2] + by, frame[3] + by
-
-
-def _inside(box: Box, size: tuple[int, int]) -> Box:
-    """Moves a box, without resizing it, so that as much as possible of it lies in the picture."""
-    left = max(0.0, min(box[0], size[0] - (box[2] - box[0])))
-    top = max(0.0, min(box[1], size[1] - (box[3] - box[1])))
-    return left, top, left + box[2] - box[0], top + box[3] - box[1]
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

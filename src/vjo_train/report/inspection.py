@@ -16,9 +16,9 @@ from rich.progress import track
 
 from vjo_train.data import faults
 from vjo_train.data.datamodule import DataModule
+from vjo_train.data.letterbox import fit
 from vjo_train.data.loading import TurnDataset
 from vjo_train.data.plan import Draw, Turn
-from vjo_train.data.transforms import fit
 from vjo_train.data.worker_watch import Watch
 from vjo_train.errors import DataError
 from vjo_train.files import write_atomically

@@ -17,15 +17,19 @@ MOVED = {
 
 def with_current_names(cfg: DictConfig) -> DictConfig:
     """The same config with every `_target_` as it is called today."""
-    renamed = OmegaConf.create(_renamed(OmegaConf.to_container(cfg, resolve=False)))
+    renamed = OmegaConf.create(plain_with_current_names(OmegaConf.to_container(cfg, resolve=False)))
     assert isinstance(renamed, DictConfig)
     return renamed
 
 
-def _renamed(node: Any) -> Any:
+def plain_with_current_names(node: Any) -> Any:
+    """The same for a config as plain dicts and lists, such as the one in `results.json`."""
     if isinstance(node, Mapping):
-        return {key: _current(value) if key == "_target_" else _renamed(value) for key, value in node.items()}
-    return [_renamed(item) for item in node] if isinstance(node, list) else node
+        return {
+            key: _current(value) if key == "_target_" else plain_with_current_names(value)
+            for key, value in node.items()
+        }
+    return [plain_with_current_names(item) for item in node] if isinstance(node, list) else node
 
 
 def _current(target: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from vjo_train.errors import CheckpointError
 from vjo_train.files import write_atomically
+from vjo_train.runs.renamed import plain_with_current_names
 
 FORMAT = 1
 """The version of the layout; raised when a field changes its meaning."""
@@ -98,6 +99,7 @@ class Results:
         scalars = _with_nan({**content["metrics"], **content.get("training", {})})
         content["training"] = {name: value for name, value in scalars.items() if name.startswith("train/")}
         content["metrics"] = {name: value for name, value in scalars.items() if name not in content["training"]}
+        content["config"] = plain_with_current_names(content["config"])
         content["per_class"] = {name: _with_nan(values) for name, values in content["per_class"].items()}
         for name in ("wall_seconds", "images_per_second", "data_wait", "test_seconds", "inference_images_per_second"):
             content[name] = _number(content.get(name))

@@ -90,14 +90,18 @@ def difference(run: Path, cfg: DictConfig) -> str | None:
 
 
 def first_difference(there: Mapping[str, Any], here: Mapping[str, Any], path: str = "") -> str | None:
-    """The first key in which two configs differ, such as `trainer.max_epochs: 10 there, 20 here`."""
+    """The first key in which two configs differ, such as `trainer.max_epochs: 10 there, 20 here`.
+
+    A key that one of them lacks is `absent` there: a run of an older version has none of the keys added since.
+    """
     for key in dict.fromkeys([*there, *here]):
         one, two = there.get(key), here.get(key)
         if isinstance(one, Mapping) and isinstance(two, Mapping):
             if found := first_difference(one, two, f"{path}{key}."):
                 return found
         elif one != two or (key in there) != (key in here):
-            return f"{path}{key}: {one} there, {two} here"
+            found, wanted = (str(config[key]) if key in config else "absent" for config in (there, here))
+            return f"{path}{key}: {found} there, {wanted} here"
     return None
 
 

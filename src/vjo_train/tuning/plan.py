@@ -17,6 +17,7 @@ from vjo_train.config.schema import TuneConfig, TuneRoot, check
 from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
 from vjo_train.runs import run_folder
+from vjo_train.runs.renamed import with_current_names
 from vjo_train.tuning import space as spaces
 
 MONITOR = "val/monitor"
@@ -165,7 +166,9 @@ def _check_same(made: Plan) -> None:
     file = made.folder / run_folder.STUDY
     if not file.is_file():
         return
-    before = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    study = OmegaConf.load(file)
+    assert isinstance(study, DictConfig)
+    before = OmegaConf.to_container(with_current_names(study), resolve=False)
     assert isinstance(before, dict)
     there = {str(key): value for key, value in before.items() if key != COMMAND}
     if difference := run_folder.first_difference(there, description(made)):

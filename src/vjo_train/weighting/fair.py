@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -50,11 +52,15 @@ def fair_weights(
         descent = slope @ move
         shrink = -(move / w).min()
         length = min(1.0, 0.95 / float(shrink)) if shrink > 0 else 1.0
-        before = value(w)
-        for _ in range(40):
-            trial = w + length * move
-            if value(trial) <= before + 1e-4 * length * descent + 1e-14 * before.abs():
-                break
-            length /= 2
-        w = w + length * move
+        w = w + _step_length(value, w, move, length, descent) * move
     return w, residual(w), iterations
+
+
+def _step_length(value: Callable[[Tensor], Tensor], w: Tensor, move: Tensor, length: float, descent: Tensor) -> float:
+    """Halves `length` until `value` falls enough along `move` (Armijo 1966); `descent` is its slope at `w`."""
+    before = value(w)
+    for _ in range(40):
+        if value(w + length * move) <= before + 1e-4 * length * descent + 1e-14 * before.abs():
+            break
+        length /= 2
+    return length

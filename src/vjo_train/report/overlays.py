@@ -1,0 +1,47 @@
+"""Class maps and object masks laid over a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from torch import Tensor
+
+from vjo_train.report.palette import class_colour
+from vjo_train.types import IGNORE
+
+
+def overlay_semantic(picture: Image.Image, semantic: Tensor, opacity: float = 0.55) -> Image.Image:
+    """Lays the classes' colours over the picture; [h, w], 0 (background) and 255 (ignored) stay clear."""
+    indices = _resized(semantic.detach().cpu().numpy().astype(np.uint8), picture.size)
+    lookup = np.zeros((256, 3), dtype=np.uint8)
+    lookup[1:255] = [class_colour(index - 1) for index in range(1, 255)]
+    covered = (indices != 0) & (indices != IGNORE)
+    return _blend(picture, lookup[indices], covered * opacity)
+
+
+def overlay_masks(picture: Image.Image, masks: Tensor, labels: Sequence[int], opacity: float = 0.45) -> Image.Image:
+    """Fills objects' masks [N, h, w] with their classes' colours, in order, and outlines them."""
+    for mask, label in zip(masks.detach().cpu().numpy(), labels, strict=True):
+        inside = _resized(mask.astype(np.uint8), picture.size).astype(bool)
+        core = inside.copy()
+        for axis in (0, 1):
+            for step in (-1, 1):
+                core &= np.roll(inside, step, axis)
+        colour = np.broadcast_to(np.asarray(class_colour(label), dtype=np.uint8), (*inside.shape, 3))
+        picture = _blend(picture, colour, np.where(core, opacity, np.where(inside, 1.0, 0.0)))
+    return picture
+
+
+def _resized(values: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.NEAREST))
+
+
+def _blend(picture: Image.Image, colour: npt.NDArray[np.uint8], opacity: npt.NDArray[Any]) -> Image.Image:
+    """Mixes `colour` [H, W, 3] into the picture by `opacity` [H, W] in 0..1."""
+    base = np.asarray(picture, dtype=np.float32)
+    share = opacity.astype(np.float32)[..., None]
+    return Image.fromarray((base * (1 - share) + colour * share).round().astype(np.uint8))
