@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -20,13 +19,13 @@ from vjo_train.data import voc
 from vjo_train.data.cache import cache_folder
 from vjo_train.data.loading import BatchLoader, Rows, TurnDataset, workers_at_hand
 from vjo_train.data.picture_cache import Ram
-from vjo_train.data.plan import Constant, CountedSchedule, Plan, Turn
+from vjo_train.data.plan import CountedSchedule, Plan, Turn
+from vjo_train.data.planned_splits import EpochSampler, PlannedSplits
 from vjo_train.data.shapes import Shapes
 from vjo_train.data.shared_memory import Slots
-from vjo_train.data.splits import Splits
 from vjo_train.data.transforms import Augment
 from vjo_train.data.worker_watch import Watch
-from vjo_train.errors import ConfigError, DataError
+from vjo_train.errors import ConfigError
 from vjo_train.files import locked
 from vjo_train.types import canvas_of
 
@@ -36,7 +35,7 @@ Side: TypeAlias = Annotated[int, Interval(ge=32, le=4096)]
 """Of a canvas in pixels."""
 
 
-class DataModule(Splits):
+class DataModule(PlannedSplits):
     """Reads a data set in the devkit's layout and serves it in batches.
 
     `prepare_data` writes files (once per machine), `setup` reads the index, `bind` says what to load for which tasks.
@@ -112,7 +111,6 @@ class DataModule(Splits):
         self.meta_tasks: tuple[str, ...] = ()
         self.meta_every = 1
         self.start_step = 0
-        """The number of the batch at which the next training epoch begins (or goes on); set it to resume."""
         self._plan: Plan | None = None
         self._meta_plan: Plan | None = None
         self._watches: list[Watch] = []
@@ -218,66 +216,6 @@ class DataModule(Splits):
         self._plan = self._meta_plan = self._ram = None
         self._verdicts = {}  # other tasks may need other files
 
-    @property
-    def plan(self) -> Plan:
-        """Which images form the batch of a step.
-
-        Raises:
-            DataError: a task has no labelled image in the training split.
-            ConfigError: the batch is too small for the tasks.
-        """
-        if self._plan is None:
-            if self.schedule is None:
-                raise RuntimeError("DataModule.bind must be called before training data is asked for.")
-            labelled = {task: self.labelled_rows(self.train_rows, needs) for task, needs in self.planned.items()}
-            self.schedule.bind({task: len(rows) for task, rows in labelled.items()})
-            self._plan = Plan(
-                labelled=labelled,
-                schedule=self.schedule,
-                batch_size=self.batch_size,
-                labelled_per_batch=self.labelled_per_batch,
-                seed=self.seed,
-                num_images=len(self.train_rows),
-                served=tuple(self.needs),
-                whole_batches=self.whole_batches,
-            )
-        return self._plan
-
-    def turn(self, step: int, rank: int = 0, world: int = 1) -> Turn:
-        """The share of `rank` in the training batch of `step`, and in the batch of the meta split that goes with it.
-
-        The n-th batch of the meta split goes with step n * `meta_every`; it is as large as a training batch.
-        """
-        turn = self.plan.turn(step, rank, world)
-        if not self.meta_tasks or step % self.meta_every:
-            return turn
-        return replace(turn, meta=replace(self.meta_plan.turn(step // self.meta_every, rank, world), step=step))
-
-    @property
-    def meta_plan(self) -> Plan:
-        """Which images of the meta split go with a step.
-
-        Raises:
-            DataError: none of them is labelled for one of the tasks.
-        """
-        if self._meta_plan is None:
-            labelled = {task: self.labelled_rows(self.meta_rows, self.needs[task]) for task in self.meta_tasks}
-            for task, rows in labelled.items():
-                if not len(rows):
-                    raise DataError(
-                        f"dataset.meta_fraction: none of the {len(self.meta_rows)} images that {self.meta_fraction} of"
-                        f" '{self.split}' gives is labelled for {task}; must be more."
-                    )
-            self._meta_plan = Plan(
-                labelled=labelled,
-                schedule=Constant(self.meta_tasks),
-                batch_size=self.batch_size,
-                labelled_per_batch=self.labelled_per_batch,
-                seed=self.seed,
-                num_images=len(self.meta_rows),
-            )
-        return self._meta_plan
-
     def train_dataloader(self) -> BatchLoader:
         """One epoch of the plan per iteration, from `start_step` on; this rank's share of every batch."""
         rank, world = self._place
@@ -286,7 +224,7 @@ class DataModule(Splits):
                 f"dataset.batch_size: found {self.batch_size} for {world} ranks; must be a multiple (it counts the "
                 "images of all ranks together)."
             )
-        return self._loader(_Epochs(self, rank, world), self.augment, self.batch_size // world)
+        return self._loader(EpochSampler(self, rank, world), self.augment, self.batch_size // world)
 
     def val_dataloader(self) -> BatchLoader | list[Any]:
         """The validation images; an empty list where there are none."""
@@ -327,21 +265,3 @@ class DataModule(Splits):
         )
         gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return BatchLoader(dataset, sampler, workers=self.workers, pin_memory=gpu)
-
-
-class _Epochs(Sampler[Turn]):
-    """This rank's turns, from `DataModule.start_step` to the end of its epoch; the next iteration goes on after it."""
-
-    def __init__(self, data: DataModule, rank: int, world: int) -> None:
-        self._data, self._rank, self._world = data, rank, world
-
-    def __iter__(self) -> Iterator[Turn]:
-        # A generator, so that nothing moves before the first turn is taken: torch's loader calls iter() twice.
-        plan, first = self._data.plan, self._data.start_step
-        end = (first // plan.steps_per_epoch + 1) * plan.steps_per_epoch
-        self._data.start_step = end
-        for step in range(first, end):
-            yield self._data.turn(step, self._rank, self._world)
-
-    def __len__(self) -> int:
-        return self._data.plan.steps_per_epoch

@@ -179,20 +179,25 @@ def _test(
         counts=_counts(job.data, bool(training)),
     )
     if trainer.is_global_zero:
-        # The results last: a run that has them is finished.
-        if module.records:
-            write_atomically(job.output / records.FILE, records.to_bytes(module.records))
-        _draw(job, batch)
-        write_examples(job.output, module, job.data, batch.ids, module.records)
-        write_results(job.output / run_folder.RESULTS, results)
-        console = Console()
-        console.print(per_class_table(results.per_class, width=console.width))
-        console.print(metrics_table(results.metrics, results.monitors))
-        log.info("Results: %s", job.output / run_folder.RESULTS)
-        _report(job.output)
-        for line in sentences(RunFolder(job.output)) if training else ():
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        _write(job, results, batch)
     return results
+
+
+def _write(job: Job, results: Results, batch: Batch) -> None:
+    """Writes and prints what a test leaves; pictures are of `batch`, the first one of the test."""
+    kept = job.module.records
+    if kept:
+        write_atomically(job.output / records.FILE, records.to_bytes(kept))
+    _draw(job, batch)
+    write_examples(job.output, job.module, job.data, batch.ids, kept)
+    write_results(job.output / run_folder.RESULTS, results)  # after the others: a run that has them is finished
+    console = Console()
+    console.print(per_class_table(results.per_class, width=console.width))
+    console.print(metrics_table(results.metrics, results.monitors))
+    log.info("Results: %s", job.output / run_folder.RESULTS)
+    _report(job.output)
+    for line in sentences(RunFolder(job.output)) if results.epochs else ():
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _trainer(job: Job, throughput: Throughput, callbacks: list[Callback]) -> pl.Trainer:

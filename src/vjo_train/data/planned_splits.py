@@ -1,0 +1,110 @@
+"""Which images of the training and meta splits form the batch of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from torch.utils.data import Sampler
+
+from vjo_train.data.plan import Constant, CountedSchedule, Plan, Turn
+from vjo_train.data.splits import Splits
+from vjo_train.errors import DataError
+
+
+class PlannedSplits(Splits):
+    """The splits of a data set with the plans of their batches; nothing is loaded here.
+
+    The attributes are those of `DataModule`, which sets them.
+    """
+
+    batch_size: int
+    labelled_per_batch: int
+    planned: dict[str, frozenset[str]]
+    """Task -> the fields that make an image labelled, for all tasks that the batches are made for."""
+    whole_batches: bool
+    schedule: CountedSchedule | None
+    meta_tasks: tuple[str, ...]
+    meta_every: int
+    start_step: int
+    """The number of the batch at which the next training epoch begins (or goes on); set it to resume."""
+    _plan: Plan | None
+    _meta_plan: Plan | None
+
+    @property
+    def plan(self) -> Plan:
+        """Which images form the batch of a step.
+
+        Raises:
+            DataError: a task has no labelled image in the training split.
+            ConfigError: the batch is too small for the tasks.
+        """
+        if self._plan is None:
+            if self.schedule is None:
+                raise RuntimeError("DataModule.bind must be called before training data is asked for.")
+            labelled = {task: self.labelled_rows(self.train_rows, needs) for task, needs in self.planned.items()}
+            self.schedule.bind({task: len(rows) for task, rows in labelled.items()})
+            self._plan = Plan(
+                labelled=labelled,
+                schedule=self.schedule,
+                batch_size=self.batch_size,
+                labelled_per_batch=self.labelled_per_batch,
+                seed=self.seed,
+                num_images=len(self.train_rows),
+                served=tuple(self.needs),
+                whole_batches=self.whole_batches,
+            )
+        return self._plan
+
+    def turn(self, step: int, rank: int = 0, world: int = 1) -> Turn:
+        """The share of `rank` in the training batch of `step`, and in the batch of the meta split that goes with it.
+
+        The n-th batch of the meta split goes with step n * `meta_every`; it is as large as a training batch.
+        """
+        turn = self.plan.turn(step, rank, world)
+        if not self.meta_tasks or step % self.meta_every:
+            return turn
+        return replace(turn, meta=replace(self.meta_plan.turn(step // self.meta_every, rank, world), step=step))
+
+    @property
+    def meta_plan(self) -> Plan:
+        """Which images of the meta split go with a step.
+
+        Raises:
+            DataError: none of them is labelled for one of the tasks.
+        """
+        if self._meta_plan is None:
+            labelled = {task: self.labelled_rows(self.meta_rows, self.needs[task]) for task in self.meta_tasks}
+            for task, rows in labelled.items():
+                if not len(rows):
+                    raise DataError(
+                        f"dataset.meta_fraction: none of the {len(self.meta_rows)} images that {self.meta_fraction} of"
+                        f" '{self.split}' gives is labelled for {task}; must be more."
+                    )
+            self._meta_plan = Plan(
+                labelled=labelled,
+                schedule=Constant(self.meta_tasks),
+                batch_size=self.batch_size,
+                labelled_per_batch=self.labelled_per_batch,
+                seed=self.seed,
+                num_images=len(self.meta_rows),
+            )
+        return self._meta_plan
+
+
+class EpochSampler(Sampler[Turn]):
+    """This rank's turns from `start_step` to the end of its epoch; the next iteration goes on after it."""
+
+    def __init__(self, data: PlannedSplits, rank: int, world: int) -> None:
+        self._data, self._rank, self._world = data, rank, world
+
+    def __iter__(self) -> Iterator[Turn]:
+        # A generator, so that nothing moves before the first turn is taken: torch's loader calls iter() twice.
+        plan, first = self._data.plan, self._data.start_step
+        end = (first // plan.steps_per_epoch + 1) * plan.steps_per_epoch
+        self._data.start_step = end
+        for step in range(first, end):
+            yield self._data.turn(step, self._rank, self._world)
+
+    def __len__(self) -> int:
+        return self._data.plan.steps_per_epoch
