@@ -284,10 +284,10 @@ def test_checkpoint_prefers_the_best(here: Path) -> None:
 def test_warnings_of_libraries_stand_in_the_run_s_log(
     command: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vjo_train.config import build
+    from vjo_train.config import jobs
     from vjo_train.pages.folder import RunFolder
 
-    monkeypatch.setattr(build, "train", lambda cfg, output: warnings.warn("an odd thing", UserWarning, stacklevel=2))
+    monkeypatch.setattr(jobs, "train", lambda cfg, output: warnings.warn("an odd thing", UserWarning, stacklevel=2))
     status, out, _ = command("vjo-train", "hydra.run.dir=run")
     assert status == 0
     assert "UserWarning: an odd thing" in out

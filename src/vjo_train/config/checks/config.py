@@ -68,8 +68,9 @@ def unchosen_heads(cfg: DictConfig, composer: Composer, overrides: list[str]) ->
     """Overrides that drop the keys of heads that an experiment sets and the command line does not choose."""
     given = {override.key_or_group for override in composer.parse(overrides)}
     mine = {".".join(key.split(".")[:2]) for key in given if key.startswith("heads.")}
-    left = [str(task) for task, node in cfg.heads.items() if isinstance(node, DictConfig) and "_target_" not in node]
-    return [f"~heads.{task}" for task in left if f"heads.{task}" not in mine] if len(left) < len(cfg.heads) else []
+    heads = cfg.get("heads") or {}
+    left = [str(task) for task, node in heads.items() if isinstance(node, DictConfig) and "_target_" not in node]
+    return [f"~heads.{task}" for task in left if f"heads.{task}" not in mine] if len(left) < len(heads) else []
 
 
 def check_schema(cfg: DictConfig, root: type[TrainConfig] | type[DataConfig]) -> None:
