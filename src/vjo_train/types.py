@@ -32,8 +32,8 @@ IGNORE = 255
 """The class of pixels that count neither way in a semantic mask."""
 
 
-class _Movable:
-    """Moves every tensor of a dataclass to a device, also inside lists."""
+class Movable:
+    """Moves every tensor of a dataclass to a device, also inside lists and dicts."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Any:
         return self._map(lambda t: t.to(device, non_blocking=non_blocking))
@@ -45,10 +45,12 @@ class _Movable:
         def apply(value: Any) -> Any:
             if isinstance(value, Tensor):
                 return function(value)
-            if isinstance(value, _Movable):
+            if isinstance(value, Movable):
                 return value._map(function)
             if isinstance(value, list):
                 return [apply(v) for v in value]
+            if isinstance(value, dict):
+                return {key: apply(v) for key, v in value.items()}
             return value
 
         changed = {f.name: apply(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
@@ -56,44 +58,56 @@ class _Movable:
 
 
 @dataclass
-class Target(_Movable):
-    """What is known of one image: in canvas pixels in `Batch.targets`, in the image file's in `Batch.originals`.
+class Boxes(Movable):
+    """N objects of one image: the label of the kind `boxes`."""
 
-    An image without objects has `boxes` [0, 4] and `labels` [0]; it is labelled, with nothing in it.
-    """
-
-    size: tuple[int, int]
-    """(height, width) of the image in these pixels, without padding."""
-    labelled: frozenset[str]
-    """Which of `classes`, `boxes`, `semantic`, `masks` are annotated; the others mean nothing."""
-    classes: Tensor
-    """[C] int8: 1 present, -1 absent, 0 only as difficult objects (counts neither way)."""
-    boxes: Tensor
-    """[N, 4] float32."""
+    xyxy: Tensor
+    """[N, 4] float32; [0, 4] where the image shows none."""
     labels: Tensor
     """[N] int64 in 0..C-1."""
     difficult: Tensor
     """[N] bool: ignored in losses and, as the devkit does, in metrics."""
-    semantic: Tensor | None = None
-    """[H, W] uint8: 0 background, k + 1 for class k, 255 ignored; on the canvas, padding is 255."""
-    masks: Tensor | None = None
-    """[N, H, W] bool: the pixels of each object."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
     @classmethod
-    def unlabelled(cls, size: tuple[int, int], num_classes: int) -> Target:
-        """An image of which nothing is known but its size."""
-        return cls(
-            size=size,
-            labelled=frozenset(),
-            classes=torch.zeros(num_classes, dtype=torch.int8),
-            boxes=torch.empty(0, 4),
-            labels=torch.empty(0, dtype=torch.int64),
-            difficult=torch.empty(0, dtype=torch.bool),
-        )
+    def none(cls) -> Boxes:
+        """No objects at all."""
+        return cls(torch.empty(0, 4), torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.bool))
 
 
 @dataclass
-class Frames(_Movable):
+class Target(Movable):
+    """What is known of one image: a mapping from a kind of label (`data.labels`) to its value.
+
+    Values are in canvas pixels in `Batch.targets`, in the image file's in `Batch.originals`. A kind that is not there
+    is not labelled; an image that is labelled and shows nothing has an empty value.
+    """
+
+    size: tuple[int, int]
+    """(height, width) of the image in these pixels, without padding."""
+    labels: dict[str, Any] = field(default_factory=dict)
+    """Kind of label -> its value."""
+
+    def __getitem__(self, kind: str) -> Any:
+        return self.labels[kind]
+
+    def __contains__(self, kind: str) -> bool:
+        return kind in self.labels
+
+    @property
+    def labelled(self) -> frozenset[str]:
+        """The kinds that are known."""
+        return frozenset(self.labels)
+
+    def only(self, kinds: frozenset[str]) -> Target:
+        """The same image, with no other kinds than these."""
+        return Target(self.size, {kind: value for kind, value in self.labels.items() if kind in kinds})
+
+
+@dataclass
+class Frames(Movable):
     """Where B images lie on their canvases, for the way back to the pixels of their files."""
 
     canvas: Canvas
@@ -116,7 +130,7 @@ class Frames(_Movable):
 
 
 @dataclass
-class Batch(_Movable):
+class Batch(Movable):
     """B images on canvases of H x W pixels, with what is known of each."""
 
     images: Tensor
@@ -162,7 +176,7 @@ class Batch(_Movable):
 
 
 @dataclass
-class Detections(_Movable):
+class Detections(Movable):
     """The objects found in one image, in the image file's pixels, best score first."""
 
     boxes: Tensor

@@ -63,20 +63,22 @@ def predict(cfg: DictConfig) -> int:
     if cfg.model is not None:
         # The heads alone: what else the run had may name tasks that are not in the file.
         channels = onnx_file.load_channels(Path(cfg.model))
-        network = prediction.by_onnx(build.heads(cfg, channels, tasks), Path(cfg.model), accelerator)
+        heads = build.heads(cfg, channels, tasks)
+        network = prediction.by_onnx(heads, Path(cfg.model), accelerator)
     else:
         checkpoint = run_folder.checkpoint(Path(cfg.run), cfg.checkpoint)
         module = build.model(cfg, restored=True)
+        heads = {task: module.head(task) for task in tasks}
         network = prediction.by_checkpoint(module, tasks, checkpoint, accelerator, cfg.trainer.precision)
     files = Files(
         [source.path for source in sources],
         canvas=canvas_of(cfg.dataset.size),
-        num_classes=len(cfg.dataset.classes),
         tasks=tasks,
     )
     writer = PredictionFiles(
         layout,
         sources,
+        heads,
         cfg.dataset.classes,
         information={"source": cfg.source, "model": cfg.model or str(checkpoint)},
         threshold=cfg.threshold if cfg.pictures else None,

@@ -1,4 +1,4 @@
-"""A data set in the devkit's layout, as batches for training and evaluation."""
+"""A data set as batches for training and evaluation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from torch.utils.data import Sampler
 
 from vjo_train.config import rules
 from vjo_train.data import download as archives
-from vjo_train.data import voc
 from vjo_train.data.cache import cache_folder
 from vjo_train.data.loading import BatchLoader, Rows, TurnDataset, workers_at_hand
 from vjo_train.data.picture_cache import Ram
@@ -23,6 +22,8 @@ from vjo_train.data.plan import CountedSchedule, Plan, Turn
 from vjo_train.data.planned_splits import EpochSampler, PlannedSplits
 from vjo_train.data.shapes import Shapes
 from vjo_train.data.shared_memory import Slots
+from vjo_train.data.sources.base import Source
+from vjo_train.data.sources.voc.source import VOC
 from vjo_train.data.transforms import Augment
 from vjo_train.data.worker_watch import Watch
 from vjo_train.errors import ConfigError
@@ -36,18 +37,18 @@ Side: TypeAlias = Annotated[int, Interval(ge=32, le=4096)]
 
 
 class DataModule(PlannedSplits):
-    """Reads a data set in the devkit's layout and serves it in batches.
+    """Reads a data set from a source and serves it in batches.
 
     `prepare_data` writes files (once per machine), `setup` reads the index, `bind` says what to load for which tasks.
 
     Args:
-        root: the folder that holds `JPEGImages/`, or the `VOCdevkit` above it. None: a folder in the cache, for data
-            that is drawn or downloaded.
+        root: the folder of the data set, or one around it, such as the `VOCdevkit` above `VOC2007/`. None: a folder in
+            the cache, for data that is drawn or downloaded.
         classes: class names; the order gives the labels and the indices 1.. of the class masks.
-        split: list in `ImageSets/Main` that is trained on.
-        val_split: list for validation, or None.
+        split: that is trained on.
+        val_split: for validation, or None.
         val_fraction: share of `split` that is cut off for validation, drawn by `seed`; a `val_split` takes its place.
-        test_split: list for testing.
+        test_split: for testing.
         size: of the canvas that pictures are scaled to fit on, in pixels: its side, or [height, width].
         batch_size: images per training step, over all ranks.
         eval_batch_size: images per step of an evaluation and rank; None: `batch_size`.
@@ -64,6 +65,7 @@ class DataModule(PlannedSplits):
             first time that they are read; the log says how much memory that takes. `none` decodes them every time.
         on_bad_image: what to do with an image whose files are broken: `error` stops before training with one report
             of all of them, `skip` leaves them out.
+        source: the layout of the data set on disk; None: the devkit's.
         seed: of the cut, the order and the augmentation.
 
     Raises:
@@ -91,10 +93,11 @@ class DataModule(PlannedSplits):
         meta_fraction: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
         cache: Literal["none", "ram"] = "none",
         on_bad_image: Literal["error", "skip"] = "error",
+        source: Source | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.classes = tuple(classes)
+        self.source, self.classes = source or VOC(), tuple(classes)
         self.root_key, self.split, self.val_split, self.test_split = root, split, val_split, test_split
         self.val_fraction, self.meta_fraction = 0.0 if val_split is not None else val_fraction, meta_fraction
         self.canvas, self.workers = canvas_of(size), workers_at_hand(workers)
@@ -171,11 +174,10 @@ class DataModule(PlannedSplits):
         """Takes the memory that `cache=ram` needs; once."""
         if self.keep == "none" or self._ram is not None:
             return
-        fields = frozenset[str]().union(*self.needs.values())
-        folders = {voc.IMAGES}
-        folders |= {folder for field, folder in voc.MASKS.items() if field in fields}
+        kinds = frozenset[str]().union(*self.needs.values())
+        maps = {kind: values for kind, values in self.source.maps.items() if kind in kinds}
         rows = np.unique(np.concatenate([self.train_rows, self.meta_rows, self.val_rows]))
-        ram = Ram(self.index, rows, frozenset(folders), self.canvas)
+        ram = Ram(self.index, rows, maps, self.canvas)
         ram.reserve(self.trainer.num_devices if self.trainer is not None else 1)
         self._ram = ram
 
@@ -194,7 +196,7 @@ class DataModule(PlannedSplits):
         """Says for which tasks to load.
 
         Args:
-            needs: task -> the fields of `Target.labelled` that make an image labelled for it.
+            needs: task -> the kinds of label that make an image labelled for it.
             schedule: which tasks are on at a step.
             planned: the same for all tasks that the batches are made for; None: those of `needs`.
             whole_batches: see `Plan`.
@@ -202,13 +204,21 @@ class DataModule(PlannedSplits):
             meta_every: steps from one of them to the next.
 
         Raises:
-            ConfigError: batches of the meta split are asked for, and there is none.
+            ConfigError: the source does not give a kind that is needed; batches of the meta split are asked for, and
+                there is none.
         """
         if meta_tasks and self.meta_fraction == 0:
             raise ConfigError(
                 "dataset.meta_fraction: found 0, but this weighting learns from images that do not train the network;"
                 " must be above 0, such as 0.1."
             )
+        given = [kind.name for kind in self.source.kinds]
+        for task, kinds in (planned or needs).items():
+            if missing := sorted(kinds - set(given)):
+                raise ConfigError(
+                    f"heads.{task}: needs labels of the kind {' and '.join(missing)}; this data set gives"
+                    f" {', '.join(given)}."
+                )
         self.needs, self.schedule = dict(needs), schedule
         self.planned = dict(needs if planned is None else planned)
         self.whole_batches = whole_batches
@@ -242,7 +252,7 @@ class DataModule(PlannedSplits):
     def under_way(self, pid: int) -> Path | None:
         """The last image that the loading process `pid` took up, where that is known."""
         rows = [row for watch in self._watches if (row := watch.image_of(pid)) is not None]
-        return self.root / voc.IMAGES / f"{self.index.ids[rows[0]]}.jpg" if rows else None
+        return self.index.image(self.root, rows[0]) if rows else None
 
     @property
     def _place(self) -> tuple[int, int]:
@@ -253,6 +263,7 @@ class DataModule(PlannedSplits):
         watch = Watch(self.workers)
         self._watches.append(watch)
         dataset = TurnDataset(
+            source=self.source,
             root=self.root,
             index=self.index,
             needs=self.needs,

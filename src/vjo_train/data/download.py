@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from vjo_train.data import voc
+from vjo_train.data.sources.voc import layout
 from vjo_train.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ def unpack(path: Path, folder: Path, proof: str) -> None:
 
 def _lies_flat(folder: Path, archive: Archive) -> bool:
     """Whether `folder` is itself the year's folder, with the archive's files in it."""
-    return (folder / voc.SPLITS / PurePosixPath(archive.proof).name).is_file()
+    return (folder / layout.SPLITS / PurePosixPath(archive.proof).name).is_file()
 
 
 def _receive(url: str, part: Path) -> None:

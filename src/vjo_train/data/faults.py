@@ -14,11 +14,12 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
-from vjo_train.data import voc
 from vjo_train.data.datamodule import DataModule
-from vjo_train.data.decode import read_image, read_mask
+from vjo_train.data.decode import read_image
 from vjo_train.data.index import Index
 from vjo_train.data.letterbox import fit
+from vjo_train.data.objects import Objects
+from vjo_train.data.sources.base import Source
 from vjo_train.errors import DataError
 from vjo_train.types import Canvas
 
@@ -59,15 +60,13 @@ class Look:
     thumbnail: npt.NDArray[np.float32]
 
 
-def broken_annotations(root: Path, classes: Sequence[str]) -> list[Fault]:
-    """Every annotation file that cannot be read as one."""
-    numbers = {name: number for number, name in enumerate(classes)}
+def broken_annotations(index: Index) -> list[Fault]:
+    """Every image whose annotation cannot be read."""
     faults = []
-    for path in sorted((root / voc.ANNOTATIONS).glob("*.xml")):
-        try:
-            voc.parse(path, numbers)
-        except DataError as error:
-            faults.append(Fault("broken annotation", path.name, _without(str(error), path), fatal=True))
+    for row, what in zip(index.faulty.tolist(), index.faults.tolist(), strict=True):
+        path, _, rest = what.partition(": ")
+        where = Path(path).name if rest else str(index.ids[row])
+        faults.append(Fault("broken annotation", where, rest or what, fatal=True))
     return faults
 
 
@@ -99,49 +98,35 @@ def look_at_files(data: DataModule, rows: Rows) -> Iterator[tuple[int, Look | No
         be read or contradict the annotation.
     """
     with ThreadPoolExecutor(max(1, data.workers)) as pool:
-        yield from pool.map(lambda row: (int(row), *_look(data.root, data.index, int(row))), rows)
+        yield from pool.map(lambda row: (int(row), *_look(data.source, data.root, data.index, int(row))), rows)
 
 
-def _look(root: Path, index: Index, row: int) -> tuple[Look | None, list[Fault]]:
-    name, annotation = str(index.ids[row]), index.annotation(row)
+def _look(source: Source, root: Path, index: Index, row: int) -> tuple[Look | None, list[Fault]]:
     faults = []
     look = None
-    path = root / voc.IMAGES / f"{name}.jpg"
-    height, width = annotation.size
+    path = index.image(root, row)
+    height, width = index.size(row)
     try:
         image = read_image(path)
         look = Look(hashlib.sha256(path.read_bytes()).hexdigest(), thumbnail(image))
-        if tuple(image.shape[1:]) != annotation.size:
+        if tuple(image.shape[1:]) != (height, width):
             found = f"{image.shape[2]} x {image.shape[1]} pixels; the annotation says {width} x {height}"
             faults.append(Fault("wrong image size", path.name, found, fatal=True))
     except DataError as error:
         faults.append(Fault("unreadable image", path.name, _without(str(error), path), fatal=True))
-    for there, folder, highest, meaning in (
-        (index.has_semantic[row], voc.CLASS_MASKS, len(index.classes), "background and classes"),
-        (index.has_masks[row], voc.OBJECT_MASKS, len(annotation.labels), "background and objects"),
-    ):
-        mask = root / folder / f"{name}.png"
+    for kind in source.kinds:
+        if not index.labelled[kind.name][row]:
+            continue
         try:
-            values = read_mask(mask, annotation.size, highest, meaning) if there else None
+            raw = source.read(root, index, row, kind.name)
         except DataError as error:
-            faults.append(Fault("broken mask", f"{folder}/{mask.name}", _without(str(error), mask), fatal=True))
+            file = index.file(root, row, kind.name) if kind.name in index.files else path
+            where = str(file.relative_to(root))
+            faults.append(Fault(f"broken {kind.name}", where, _without(str(error), file), fatal=True))
             continue
-        if values is not None and folder == voc.OBJECT_MASKS:
-            faults += _disagreeing(name, values.numpy(), annotation)
+        name = str(index.ids[row])
+        faults += [Fault(what, name, found) for what, found in kind.doubts(raw, index.objects(row))]
     return look, faults
-
-
-def _disagreeing(name: str, mask: npt.NDArray[np.uint8], annotation: voc.Annotation) -> Iterator[Fault]:
-    """Objects whose pixels in the object mask lie somewhere else than their box: the two may be in another order."""
-    for number, box in enumerate(annotation.boxes, 1):
-        rows, columns = np.nonzero(mask == number)
-        if not len(rows):
-            yield Fault("object without pixels", name, f"object {number} has a box, but no pixel in the object mask")
-            continue
-        inside = (columns >= box[0] - 1) & (columns <= box[2]) & (rows >= box[1] - 1) & (rows <= box[3])
-        if inside.mean() < 0.5:
-            what = f"{100 * inside.mean():.0f}% of the pixels of object {number} are in its box"
-            yield Fault("mask outside box", name, what)
 
 
 def thumbnail(image: Tensor) -> npt.NDArray[np.float32]:
@@ -157,14 +142,15 @@ def suspicious_boxes(index: Index, rows: Rows, canvas: Canvas) -> list[Fault]:
     """Boxes that are tiny on the canvas, fill their image, or are there twice."""
     faults = []
     for row in rows:
-        name, known = str(index.ids[row]), index.annotation(int(row))
+        name, known = str(index.ids[row]), index.objects(int(row))
         sides = known.boxes[:, 2:] - known.boxes[:, :2]
-        scale = fit(known.size, canvas)
+        size = index.size(int(row))
+        scale = fit(size, canvas)
         for number in np.nonzero((sides * scale).min(axis=1, initial=np.inf) < TINY)[0]:
             width, height = sides[number]
             what = f"object {number + 1} ({index.classes[known.labels[number]]}) has {width:g} x {height:g} pixels"
             faults.append(Fault("tiny box", name, f"{what}, {scale:.2g} times that on the canvas"))
-        for number in np.nonzero((sides >= np.asarray(known.size[::-1])).all(axis=1))[0]:
+        for number in np.nonzero((sides >= np.asarray(size[::-1])).all(axis=1))[0]:
             what = f"object {number + 1} ({index.classes[known.labels[number]]}) is as large as the image"
             faults.append(Fault("huge box", name, what))
         for first, second in _twins(known):
@@ -173,7 +159,7 @@ def suspicious_boxes(index: Index, rows: Rows, canvas: Canvas) -> list[Fault]:
     return faults
 
 
-def _twins(known: voc.Annotation) -> list[tuple[int, int]]:
+def _twins(known: Objects) -> list[tuple[int, int]]:
     """Pairs of objects of one class whose boxes overlap by `SAME_BOX` or more."""
     low = np.maximum(known.boxes[:, None, :2], known.boxes[None, :, :2])
     high = np.minimum(known.boxes[:, None, 2:], known.boxes[None, :, 2:])
@@ -215,7 +201,7 @@ def missing_classes(index: Index, parts: Mapping[str, Rows]) -> list[Fault]:
     """Classes that a split has no object of."""
     faults = []
     for name, rows in parts.items():
-        there = {int(label) for row in rows for label in index.annotation(int(row)).labels}
+        there = {int(label) for row in rows for label in index.objects(int(row)).labels}
         faults += [
             Fault("class without objects", name, f"has no object of {index.classes[label]}")
             for label in range(len(index.classes))

@@ -8,18 +8,19 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from vjo_train.data import voc
-from vjo_train.data.decode import check_image, read_mask
+from vjo_train.data.decode import check_image
 from vjo_train.data.index import Index
+from vjo_train.data.sources.base import Source
 from vjo_train.errors import DataError
 from vjo_train.files import locked, replacing
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raised when a file that passed may fail, or the other way round."""
 
 SHOWN = 20
@@ -30,27 +31,27 @@ class _Look(NamedTuple):
     """A file to look into."""
 
     row: int
-    folder: str
+    kind: str
+    """Of the label in it; empty for the picture itself."""
     path: Path
-    size: tuple[int, int]
-    """(height, width) that it must have."""
-    highest: int
-    """The greatest index allowed in a mask."""
     stamp: str
     """What the verdict depends on: the file's size and time, and what is expected of it."""
 
 
-def faults(root: Path, index: Index, ids: Mapping[str, Path], masks: frozenset[str], cache: Path) -> dict[str, str]:
-    """What is wrong with images: their annotations, the pictures themselves, and their masks.
+def faults(
+    source: Source, root: Path, index: Index, ids: Mapping[str, str], kinds: frozenset[str], cache: Path
+) -> dict[str, str]:
+    """What is wrong with images: their annotations, the pictures themselves, and the files of their labels.
 
     A verdict is kept in a file of the cache, and holds as long as the file it is about keeps its size and time, so
     only what is new is decoded. Several processes may ask at once: one does the work.
 
     Args:
-        root: the folder that holds `JPEGImages/`.
+        source: reads the labels.
+        root: of the data set.
         index: its annotations.
-        ids: image -> the list that names it.
-        masks: which masks are needed, of `semantic` and `masks`.
+        ids: image -> what names it, such as the list of a split.
+        kinds: the kinds of label that are needed.
         cache: the folder of the cache.
 
     Returns:
@@ -60,19 +61,19 @@ def faults(root: Path, index: Index, ids: Mapping[str, Path], masks: frozenset[s
     broken = dict(zip(index.faulty.tolist(), index.faults.tolist(), strict=True))
     found: dict[str, str] = {}
     looks: list[_Look] = []
-    for (name, source), row in zip(ids.items(), rows.tolist(), strict=True):
+    for (name, origin), row in zip(ids.items(), rows.tolist(), strict=True):
         if row < 0:
-            found[name] = f"{source}: lists '{name}', which has no {voc.ANNOTATIONS}/{name}.xml."
+            found[name] = f"{origin}: lists '{name}', which has no annotation."
         elif row in broken:
             found[name] = broken[row]
         else:
             try:
-                looks += _looks(root, index, row, masks)
+                looks += _looks(root, index, row, kinds)
             except OSError as error:
                 found[name] = f"{error.filename}: cannot be read ({error.strerror})."
     key = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
     with locked(cache / f"verdicts-{key}.lock", wait=True):
-        verdicts = _judge(looks, root, cache / f"verdicts-{key}.json")
+        verdicts = _judge(looks, source, root, index, cache / f"verdicts-{key}.json")
     for look, verdict in zip(looks, verdicts, strict=True):
         if verdict:
             found.setdefault(str(index.ids[look.row]), verdict)
@@ -97,44 +98,41 @@ def report(found: dict[str, str], number: int, cache: Path) -> str:
     return "\n".join([head, *lines])
 
 
-def _looks(root: Path, index: Index, row: int, masks: frozenset[str]) -> list[_Look]:
+def _looks(root: Path, index: Index, row: int, kinds: frozenset[str]) -> list[_Look]:
     """The files of an image, which must be there."""
-    name, annotation = str(index.ids[row]), index.annotation(row)
-    files = [(voc.IMAGES, "jpg", 0)]
-    if "semantic" in masks and index.has_semantic[row]:
-        files.append((voc.CLASS_MASKS, "png", len(index.classes)))
-    if "masks" in masks and index.has_masks[row]:
-        files.append((voc.OBJECT_MASKS, "png", len(annotation.labels)))
+    files = [("", index.image(root, row))]
+    files += [
+        (kind, index.file(root, row, kind)) for kind in index.files if kind in kinds and index.labelled[kind][row]
+    ]
+    expected = f"{index.size(row)} {len(index.objects(row))} {len(index.classes)}"
     looks = []
-    for folder, suffix, highest in files:
-        path = root / folder / f"{name}.{suffix}"
+    for kind, path in files:
         stat = path.stat()
-        stamp = f"{FORMAT} {stat.st_size} {stat.st_mtime_ns} {annotation.size} {highest}"
-        looks.append(_Look(row, folder, path, annotation.size, highest, stamp))
+        looks.append(_Look(row, kind, path, f"{FORMAT} {stat.st_size} {stat.st_mtime_ns} {expected}"))
     return looks
 
 
-def _judge(looks: Sequence[_Look], root: Path, path: Path) -> list[str]:
+def _judge(looks: Sequence[_Look], source: Source, root: Path, index: Index, path: Path) -> list[str]:
     """What is wrong with each file, or nothing; new verdicts are added to the file `path`."""
     kept = _read(path)
-    names = [f"{look.folder}/{look.path.name}" for look in looks]
+    names = [f"{look.kind}/{look.path.relative_to(root)}" for look in looks]
     new = {name: look for name, look in zip(names, looks, strict=True) if kept.get(name, ("", ""))[0] != look.stamp}
     if new:
         log.info("Looking into %d files of %s.", len(new), root)
         with ThreadPoolExecutor(os.cpu_count()) as threads:  # Pillow decodes outside the interpreter's lock
-            verdicts = threads.map(_verdict, new.values())
+            verdicts = threads.map(partial(_verdict, source, root, index), new.values())
             kept |= {name: (look.stamp, verdict) for (name, look), verdict in zip(new.items(), verdicts, strict=True)}
         with replacing(path) as file:
             file.write(json.dumps(kept).encode())
     return [kept[name][1] for name in names]
 
 
-def _verdict(look: _Look) -> str:
+def _verdict(source: Source, root: Path, index: Index, look: _Look) -> str:
     try:
-        if look.folder == voc.IMAGES:
-            check_image(look.path, look.size)
+        if look.kind:
+            source.read(root, index, look.row, look.kind)
         else:
-            read_mask(look.path, look.size, look.highest, voc.INDICES[look.folder])
+            check_image(look.path, index.size(look.row))
     except DataError as error:
         return str(error)
     return ""

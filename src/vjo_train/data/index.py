@@ -1,12 +1,11 @@
-"""All annotations of a data set, parsed once into a few arrays and kept in a cache file."""
+"""All annotations of a data set, read once into a few arrays and kept in a cache file."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vjo_train.data import voc
-from vjo_train.errors import DataError
+from vjo_train.data.objects import Objects
 from vjo_train.files import replacing
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the cache file or the meaning of its arrays changes."""
 
 
@@ -35,26 +33,30 @@ class Index:
     """[C] the class names, in the order of the labels."""
     ids: npt.NDArray[np.str_]
     """[I] sorted."""
+    images: npt.NDArray[np.str_]
+    """[I] the image files, below the root."""
+    image_bytes: npt.NDArray[np.int64]
+    """[I]: the size of the image file, -1 where it is missing."""
     sizes: npt.NDArray[np.int32]
     """[I, 2] height and width."""
     offsets: npt.NDArray[np.int64]
-    """[I + 1]: image i has the objects `offsets[i]:offsets[i + 1]`, in the order of its file."""
+    """[I + 1]: image i has the objects `offsets[i]:offsets[i + 1]`, in the order of its annotation."""
     boxes: npt.NDArray[np.float32]
     """[N, 4]."""
     labels: npt.NDArray[np.int16]
     """[N] in 0..C-1."""
     difficult: npt.NDArray[np.bool_]
     """[N]."""
-    has_semantic: npt.NDArray[np.bool_]
-    """[I]: the image has a class mask."""
-    has_masks: npt.NDArray[np.bool_]
-    """[I]: the image has an object mask."""
-    image_bytes: npt.NDArray[np.int64]
-    """[I]: the size of the image file, -1 where it is missing."""
+    labelled: dict[str, npt.NDArray[np.bool_]]
+    """Kind of label -> [I]: the image is labelled with it."""
+    files: dict[str, npt.NDArray[np.str_]]
+    """Kind of label -> [I]: the file that holds it, below the root, or nothing; only kinds with files of their own."""
     faulty: npt.NDArray[np.int64]
     """[F] rows whose annotation is broken; what else the index says of them means nothing."""
     faults: npt.NDArray[np.str_]
     """[F]: what is wrong with it."""
+    more: dict[str, npt.NDArray[Any]]
+    """What else the source keeps, by names of its own; arrays with one entry per image count in the fingerprint."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -65,13 +67,23 @@ class Index:
         places = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1).astype(np.int64)
         return np.where(self.ids[places] == wanted, places, -1)
 
-    def annotation(self, row: int) -> voc.Annotation:
-        """What is known of image `row`."""
+    def objects(self, row: int) -> Objects:
+        """The objects of image `row`."""
         span = slice(int(self.offsets[row]), int(self.offsets[row + 1]))
+        return Objects(self.boxes[span], self.labels[span].astype(np.int64), self.difficult[span])
+
+    def size(self, row: int) -> tuple[int, int]:
+        """(height, width) of image `row`."""
         height, width = (int(side) for side in self.sizes[row])
-        return voc.Annotation(
-            (height, width), self.boxes[span], self.labels[span].astype(np.int64), self.difficult[span]
-        )
+        return height, width
+
+    def image(self, root: Path, row: int) -> Path:
+        """The file of image `row`."""
+        return root / str(self.images[row])
+
+    def file(self, root: Path, row: int, kind: str) -> Path:
+        """The file of a label of image `row` that has one."""
+        return root / str(self.files[kind][row])
 
     def fingerprint(self, rows: npt.NDArray[np.int64]) -> str:
         """16 hexadecimal digits over the classes, ids, annotations and image file sizes of `rows`, in their order.
@@ -82,116 +94,96 @@ class Index:
         objects = [np.arange(self.offsets[row], self.offsets[row + 1]) for row in rows]
         chosen = np.concatenate(objects) if objects else np.empty(0, np.int64)
         counts = np.diff(self.offsets)[rows]
-        per_image = (self.sizes[rows], counts, self.has_semantic[rows], self.has_masks[rows], self.image_bytes[rows])
-        for array in (*per_image, self.boxes[chosen], self.labels[chosen], self.difficult[chosen]):
+        flags = [flags[rows] for kind, flags in self.labelled.items() if kind in self.files or not flags.all()]
+        more = [array[rows] for array in self.more.values() if len(array) == len(self)]
+        for array in (
+            *(self.sizes[rows], counts, *flags, self.image_bytes[rows]),
+            *(self.boxes[chosen], self.labels[chosen], self.difficult[chosen], *more),
+        ):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
 
 
-def load(root: Path, classes: Sequence[str], cache: Path) -> Index:
-    """The index of the data set at `root`, from the cache where no file has been added, removed or changed since.
-
-    Args:
-        root: the folder that holds `JPEGImages/`.
-        classes: class names, in the order of their labels.
-        cache: folder for the cache file; made if missing.
+def table(
+    *,
+    classes: Sequence[str],
+    ids: Sequence[str],
+    images: Sequence[str],
+    image_bytes: Sequence[int],
+    sizes: Sequence[tuple[int, int]],
+    objects: Sequence[Objects],
+    labelled: Mapping[str, Sequence[bool] | npt.NDArray[np.bool_]],
+    files: Mapping[str, Sequence[str]] | None = None,
+    faults: Mapping[int, str] | None = None,
+    more: Mapping[str, npt.NDArray[Any]] | None = None,
+) -> Index:
+    """An `Index` from what a source has read of its images, in the order of the sorted `ids`; see its fields.
 
     Raises:
-        DataError: there is no annotation.
+        ValueError: the ids are not sorted, or lists differ in length.
     """
-    root = root.resolve()
-    listed = _scan(root)
-    stamp = _stamp(listed)
-    key = hashlib.sha256(repr((str(root), list(classes))).encode()).hexdigest()[:16]
-    path = cache / f"index-{key}.npz"
-    cached = _read(path, stamp)
-    if cached is not None:
-        return cached
-    log.info("Reading the annotations of %s.", root)
-    index = _build(root, classes, listed)
-    _write(path, index, stamp)
-    return index
-
-
-_Listing = dict[str, dict[str, tuple[int, int]]]
-"""Folder -> file name -> (size in bytes, time of the last change in ns)."""
-
-
-def _scan(root: Path) -> _Listing:
-    listed: _Listing = {}
-    for folder in (voc.IMAGES, voc.ANNOTATIONS, voc.CLASS_MASKS, voc.OBJECT_MASKS):
-        files: dict[str, tuple[int, int]] = {}
-        if (root / folder).is_dir():
-            with os.scandir(root / folder) as entries:
-                for entry in entries:
-                    try:
-                        stat = entry.stat()
-                    except OSError:  # a link to nowhere or to itself: what reads it says so
-                        files[entry.name] = (-1, 0)
-                    else:
-                        files[entry.name] = (stat.st_size, stat.st_mtime_ns)
-        listed[folder] = files
-    return listed
-
-
-def _stamp(listed: _Listing) -> str:
-    digest = hashlib.sha256(str(FORMAT).encode())
-    for folder, files in listed.items():
-        lines = sorted(f"{name}\0{size}\0{changed}" for name, (size, changed) in files.items())
-        digest.update(f"{folder}\n{len(lines)}\n".encode())
-        digest.update("\n".join(lines).encode(errors="surrogateescape"))
-    return digest.hexdigest()
-
-
-_NOTHING = voc.Annotation((1, 1), np.empty((0, 4), np.float32), np.empty(0, np.int64), np.empty(0, np.bool_))
-"""Holds the place of a broken annotation."""
-
-
-def _build(root: Path, classes: Sequence[str], listed: _Listing) -> Index:
-    ids = sorted(name[:-4] for name in listed[voc.ANNOTATIONS] if name.endswith(".xml"))
-    if not ids:
-        raise DataError(f"{root / voc.ANNOTATIONS}: found no *.xml; there must be one per image.")
-    numbers = {name: number for number, name in enumerate(classes)}
-    parsed, faults = [], {}
-    for row, name in enumerate(ids):
-        try:
-            parsed.append(voc.parse(root / voc.ANNOTATIONS / f"{name}.xml", numbers))
-        except DataError as error:
-            parsed.append(_NOTHING)
-            faults[row] = str(error)
-    images = listed[voc.IMAGES]
+    if list(ids) != sorted(ids):
+        raise ValueError("ids: must be sorted.")
+    columns = [images, image_bytes, sizes, objects, *labelled.values(), *(files or {}).values()]
+    if any(len(column) != len(ids) for column in columns):
+        raise ValueError(f"found lists of {sorted({len(c) for c in columns})} images; there are {len(ids)} ids.")
+    faults = faults or {}
     return Index(
         classes=np.asarray(list(classes), np.str_),
         ids=np.asarray(ids, np.str_),
-        sizes=np.asarray([a.size for a in parsed], np.int32),
-        offsets=np.cumsum([0, *(len(a.labels) for a in parsed)], dtype=np.int64),
-        boxes=np.concatenate([a.boxes for a in parsed]).astype(np.float32),
-        labels=np.concatenate([a.labels for a in parsed]).astype(np.int16),
-        difficult=np.concatenate([a.difficult for a in parsed]),
-        has_semantic=np.asarray([f"{name}.png" in listed[voc.CLASS_MASKS] for name in ids]),
-        has_masks=np.asarray([f"{name}.png" in listed[voc.OBJECT_MASKS] for name in ids]),
-        image_bytes=np.asarray([images.get(f"{name}.jpg", (-1, 0))[0] for name in ids], np.int64),
+        images=np.asarray(images, np.str_),
+        image_bytes=np.asarray(image_bytes, np.int64),
+        sizes=np.asarray(sizes, np.int32).reshape(-1, 2),
+        offsets=np.cumsum([0, *map(len, objects)], dtype=np.int64),
+        boxes=np.concatenate([one.boxes for one in objects]).astype(np.float32),
+        labels=np.concatenate([one.labels for one in objects]).astype(np.int16),
+        difficult=np.concatenate([one.difficult for one in objects]),
+        labelled={kind: np.asarray(flags, np.bool_) for kind, flags in labelled.items()},
+        files={kind: np.asarray(paths, np.str_) for kind, paths in (files or {}).items()},
         faulty=np.asarray(list(faults), np.int64),
         faults=np.asarray(list(faults.values()), np.str_),
+        more=dict(more or {}),
     )
 
 
-def _read(path: Path, stamp: str) -> Index | None:
-    """The cached index, or None where it is missing, outdated or unreadable."""
+def cached(path: Path, stamp: str) -> Index | None:
+    """The index in a cache file, or None where it is missing, outdated or unreadable.
+
+    Args:
+        path: the file.
+        stamp: what it must have been written with.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
-            if str(file["stamp"]) != stamp:
+            if str(file["stamp"]) != f"{FORMAT} {stamp}":
                 return None
-            arrays: dict[str, Any] = {field.name: file[field.name] for field in fields(Index)}
+            arrays = {name: file[name] for name in file.files}
+            return Index(**{field.name: _field(field.name, arrays) for field in fields(Index)})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         log.warning("%s is unreadable (%s): reading the annotations again.", path, error)
         return None
-    return Index(**arrays)
 
 
-def _write(path: Path, index: Index, stamp: str) -> None:
-    arrays = {field.name: getattr(index, field.name) for field in fields(Index)}
+def keep(path: Path, index: Index, stamp: str) -> None:
+    """Writes the index into a cache file."""
+    arrays: dict[str, Any] = {"stamp": np.asarray(f"{FORMAT} {stamp}")}
+    for field in fields(Index):
+        value = getattr(index, field.name)
+        if isinstance(value, dict):
+            arrays |= {f"{field.name}/{key}": array for key, array in value.items()}
+        else:
+            arrays[field.name] = value
     with replacing(path) as file:
-        np.savez(file, stamp=np.asarray(stamp), **arrays)
+        np.savez(file, **arrays)
+
+
+_TABLES = ("labelled", "files", "more")
+
+
+def _field(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
+    """A field of the index, from the arrays of its cache file."""
+    if name not in _TABLES:
+        return arrays[name]
+    return {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}

@@ -19,22 +19,20 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from vjo_train.data import voc
-from vjo_train.data.decode import read_image, read_mask, reduction
+from vjo_train.data.decode import read_image, reduction
 from vjo_train.data.index import Index
 from vjo_train.data.letterbox import Picture, blank, letterbox
-from vjo_train.data.picture_cache import Ram
+from vjo_train.data.picture_cache import PICTURE, Ram
+from vjo_train.data.placement import Placement, Unmoved
 from vjo_train.data.plan import Draw, Turn
 from vjo_train.data.shared_memory import Slots
+from vjo_train.data.sources.base import Source
 from vjo_train.data.transforms import Augment, generator
 from vjo_train.data.worker_watch import Watch
 from vjo_train.errors import DataError
 from vjo_train.types import Batch, Canvas, Target
 
 log = logging.getLogger("vjo_train")
-
-ALWAYS = frozenset({"classes", "boxes"})
-"""What every annotation file gives."""
 
 LARGEST_LETTER = 4 << 20
 """Bytes of a tensor that is sent as a part of the message; above, in shared memory of its own."""
@@ -47,21 +45,23 @@ class TurnDataset(Dataset[Any]):
     `BatchLoader` raises it in the main process.
 
     Args:
-        root: the folder that holds `JPEGImages/`.
+        source: reads the labels.
+        root: of the data set.
         index: its annotations.
-        needs: task -> the fields of `Target.labelled` that it needs. Masks are read only where a task that is on
-            needs them; elsewhere the image does not count as labelled with them.
+        needs: task -> the kinds of label that it needs. Only what a task that is on needs is read; the image does not
+            count as labelled with other kinds.
         canvas: its height and width.
         augment: None in evaluation, where `Batch.originals` is filled too.
         seed: of the augmentation.
         watch: is told which image is taken up.
         slots: where loading processes put their pictures; None: in memory that is asked for each time.
-        ram: decoded pictures and masks that are kept; None: every one is read from its file each time.
+        ram: decoded pictures and maps that are kept; None: every one is read from its file each time.
     """
 
     def __init__(
         self,
         *,
+        source: Source,
         root: Path,
         index: Index,
         needs: Mapping[str, frozenset[str]],
@@ -73,7 +73,8 @@ class TurnDataset(Dataset[Any]):
         ram: Ram | None = None,
     ) -> None:
         self.watch, self.slots, self.ram = watch, slots, ram
-        self.root, self.index, self.needs, self.canvas = root, index, needs, canvas
+        self.source, self.root, self.index = source, root, index
+        self.needs, self.canvas = needs, canvas
         self.augment, self.seed = augment, seed
 
     def __getitem__(self, turn: Turn) -> Batch | DataError:
@@ -89,11 +90,11 @@ class TurnDataset(Dataset[Any]):
         return light
 
     def _batch(self, turn: Turn) -> Batch:
-        fields = frozenset[str]().union(*(self.needs[task] for task in turn.tasks))
+        kinds = frozenset[str]().union(*(self.needs[task] for task in turn.tasks))
         images = None if self.slots is None else self.slots.take(len(turn.draws))
         if images is None:
             images = blank(len(turn.draws), *self.canvas)
-        samples = [self._load(draw, fields, pixels) for draw, pixels in zip(turn.draws, images, strict=True)]
+        samples = [self._load(draw, kinds, pixels) for draw, pixels in zip(turn.draws, images, strict=True)]
         return Batch(
             images=images,
             targets=[target for target, _, _ in samples],
@@ -105,61 +106,31 @@ class TurnDataset(Dataset[Any]):
             meta=None if turn.meta is None else self._batch(turn.meta),
         )
 
-    def _load(self, draw: Draw, fields: frozenset[str], pixels: Tensor) -> tuple[Target, float, Target | None]:
+    def _load(self, draw: Draw, kinds: frozenset[str], pixels: Tensor) -> tuple[Target, float, Target | None]:
         """Lays the picture on `pixels`, its part of the batch."""
-        self.watch.note(draw.image)
-        annotation = self.index.annotation(draw.image)
-        name = str(self.index.ids[draw.image])
-        semantic = "semantic" in fields and bool(self.index.has_semantic[draw.image])
-        masks = "masks" in fields and bool(self.index.has_masks[draw.image])
-        maps = [
-            self._kept(draw.image, folder, partial(self._mask, folder, name, annotation, highest))
-            for folder, there, highest in (
-                (voc.CLASS_MASKS, semantic, len(self.index.classes)),
-                (voc.OBJECT_MASKS, masks, len(annotation.labels)),
-            )
-            if there
-        ]
-        path = self.root / voc.IMAGES / f"{name}.jpg"
-        before = Picture(
-            image=self._kept(draw.image, voc.IMAGES, partial(read_image, path, self.canvas, annotation.size)),
-            boxes=torch.from_numpy(annotation.boxes.copy()),
-            kept=np.arange(len(annotation.labels)),
-            maps=torch.stack(maps) if maps else torch.empty((0, *annotation.size), dtype=torch.uint8),
-            reduction=reduction(annotation.size, self.canvas),
-        )
-        rng = None if self.augment is None else generator(self.seed, draw.stream, draw.round, name)
-        after, size, scale = letterbox(before, self.canvas, self.augment, rng, pixels)
-        target = self._target(after, annotation, size, semantic, masks)
-        original = self._target(before, annotation, annotation.size, semantic, masks) if self.augment is None else None
-        return target, scale, original
+        row, index = draw.image, self.index
+        self.watch.note(row)
+        raw = {kind: self._raw(row, kind) for kind in sorted(kinds) if index.labelled[kind][row]}
+        size, objects = index.size(row), index.objects(row)
+        read = partial(read_image, index.image(self.root, row), self.canvas, size)
+        picture = Picture(self._kept(row, PICTURE, read), size, objects.boxes, reduction(size, self.canvas))
+        rng = None
+        if self.augment is not None:
+            rng = generator(self.seed, draw.stream, draw.round, str(index.ids[row]))
+        placement = letterbox(picture, self.canvas, self.augment, rng, pixels)
+        original = self._target(raw, Unmoved(size, len(objects))) if self.augment is None else None
+        return self._target(raw, placement), placement.scale, original
 
-    def _kept(self, row: int, folder: str, read: Callable[[], Tensor]) -> Tensor:
-        return read() if self.ram is None else self.ram.get(row, folder, read)
+    def _raw(self, row: int, kind: str) -> Any:
+        read = partial(self.source.read, self.root, self.index, row, kind)
+        return self._kept(row, kind, read) if kind in self.source.maps else read()
 
-    def _mask(self, folder: str, name: str, annotation: voc.Annotation, highest: int) -> Tensor:
-        return read_mask(self.root / folder / f"{name}.png", annotation.size, highest, voc.INDICES[folder])
+    def _kept(self, row: int, what: str, read: Callable[[], Tensor]) -> Tensor:
+        return read() if self.ram is None else self.ram.get(row, what, read)
 
-    def _target(
-        self, picture: Picture, annotation: voc.Annotation, size: tuple[int, int], semantic: bool, masks: bool
-    ) -> Target:
-        """Labels, flags and masks of the boxes that are left, and the classes that they show."""
-        kept = picture.kept
-        labels, difficult = annotation.labels[kept], annotation.difficult[kept]
-        classes = np.full(len(self.index.classes), -1, np.int8)
-        classes[labels[difficult]] = 0
-        classes[labels[~difficult]] = 1
-        labelled = ALWAYS | ({"semantic"} if semantic else set()) | ({"masks"} if masks else set())
-        return Target(
-            size=size,
-            labelled=frozenset(labelled),
-            classes=torch.from_numpy(classes),
-            boxes=picture.boxes,
-            labels=torch.from_numpy(labels),
-            difficult=torch.from_numpy(difficult),
-            semantic=picture.maps[0] if semantic else None,
-            masks=picture.maps[-1] == torch.from_numpy(kept + 1).to(torch.uint8)[:, None, None] if masks else None,
-        )
+    def _target(self, raw: Mapping[str, Any], placement: Placement) -> Target:
+        known = {kind: self.source.kind(kind).place(value, placement) for kind, value in raw.items()}
+        return Target(placement.size, known)
 
 
 def _travelling(tensor: Tensor) -> Tensor | Travelling:

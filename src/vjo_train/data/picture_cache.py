@@ -1,11 +1,11 @@
-"""Decoded pictures and masks that are kept in memory, for data sets that fit."""
+"""Decoded pictures and maps of labels that are kept in memory, for data sets that fit."""
 
 from __future__ import annotations
 
 import logging
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +14,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vjo_train.data import voc
 from vjo_train.data.decode import reduction
 from vjo_train.data.index import Index
 from vjo_train.errors import ConfigError
@@ -26,9 +25,12 @@ _SHARE = 0.8
 """Of the free memory that may be taken."""
 _SHARED_MEMORY = Path("/dev/shm")
 
+PICTURE = "picture"
+"""What `Ram` keeps beside maps of labels."""
+
 
 class Ram:
-    """Pictures as they are decoded, before augmentation, and their masks, each kept when it is first read.
+    """Pictures as they are decoded, before augmentation, and their maps, each kept when it is first read.
 
     One piece of memory that the loading processes share, without a name: it goes with the last of them, however they
     end, and no other run can reach it. Each rank has its own.
@@ -36,22 +38,20 @@ class Ram:
     Args:
         index: the data set.
         rows: the images to keep.
-        folders: whose files are kept, `voc.IMAGES` among them.
+        maps: kind of label -> the type of its maps [H, W], which are kept beside the pictures.
         canvas: its height and width; pictures are kept reduced, as they are decoded for it.
     """
 
-    def __init__(self, index: Index, rows: npt.NDArray[np.int64], folders: frozenset[str], canvas: Canvas) -> None:
+    def __init__(
+        self, index: Index, rows: npt.NDArray[np.int64], maps: Mapping[str, torch.dtype], canvas: Canvas
+    ) -> None:
         self._sizes, self._canvas = index.sizes, canvas
-        there = {
-            voc.IMAGES: np.ones(len(index), np.bool_),
-            voc.CLASS_MASKS: index.has_semantic,
-            voc.OBJECT_MASKS: index.has_masks,
-        }
-        self._starts = {folder: np.full(len(index), -1, np.int64) for folder in folders}
+        self._types = {PICTURE: torch.uint8, **maps}
+        self._starts = {what: np.full(len(index), -1, np.int64) for what in self._types}
         self.images, self.bytes = len(rows), 0
-        for folder, starts in self._starts.items():
-            chosen = rows[there[folder][rows]]
-            lengths = np.array([math.prod(self._shape(row, folder)) for row in chosen.tolist()], np.int64)
+        for what, starts in self._starts.items():
+            chosen = rows if what == PICTURE else rows[index.labelled[what][rows]]
+            lengths = np.array([self._length(row, what) for row in chosen.tolist()], np.int64)
             starts[chosen] = self.bytes + np.cumsum(lengths) - lengths
             self.bytes += int(lengths.sum())
 
@@ -72,27 +72,31 @@ class Ram:
                 f"of which at most {_SHARE:.0%} may be taken. Set dataset.cache=none, or make room."
             )
         self._memory = _shared(self.bytes)
-        self._filled = {folder: _shared(len(self._sizes)) for folder in self._starts}
+        self._filled = {what: _shared(len(self._sizes)) for what in self._starts}
 
-    def get(self, row: int, folder: str, read: Callable[[], Tensor]) -> Tensor:
-        """What `read` gives, [3, h, w] of an image or [H, W] of a mask, kept for the next time.
+    def get(self, row: int, what: str, read: Callable[[], Tensor]) -> Tensor:
+        """What `read` gives, kept for the next time: [3, h, w] of a `PICTURE`, or the map [H, W] of a kind of label.
 
         The result must not be written to. Two processes may read the same file at once; they keep the same bytes.
         """
-        start = int(self._starts[folder][row]) if folder in self._starts else -1
+        start = int(self._starts[what][row]) if what in self._starts else -1
         if start < 0:
             return read()
-        shape = self._shape(row, folder)
-        place = self._memory[start : start + math.prod(shape)].view(shape)
-        kept = place.permute(2, 0, 1) if folder == voc.IMAGES else place
-        if not self._filled[folder][row]:
+        shape, kind = self._shape(row, what), self._types[what]
+        place = self._memory[start : start + math.prod(shape) * kind.itemsize].view(kind).view(shape)
+        kept = place.permute(2, 0, 1) if what == PICTURE else place
+        if not self._filled[what][row]:
             kept.copy_(read())
-            self._filled[folder][row] = 1
+            self._filled[what][row] = 1
         return kept
 
-    def _shape(self, row: int, folder: str) -> tuple[int, ...]:
+    def _length(self, row: int, what: str) -> int:
+        """In bytes, so that what follows begins where numbers may begin."""
+        return -(-math.prod(self._shape(row, what)) * self._types[what].itemsize // 8) * 8
+
+    def _shape(self, row: int, what: str) -> tuple[int, ...]:
         height, width = self._sizes[row].tolist()
-        if folder != voc.IMAGES:
+        if what != PICTURE:
             return height, width
         factor = reduction((height, width), self._canvas)
         return -(-height // factor), -(-width // factor), 3

@@ -21,7 +21,7 @@ class PlannedSplits(Splits):
     batch_size: int
     labelled_per_batch: int
     planned: dict[str, frozenset[str]]
-    """Task -> the fields that make an image labelled, for all tasks that the batches are made for."""
+    """Task -> the kinds that make an image labelled, for all tasks that the batches are made for."""
     whole_batches: bool
     schedule: CountedSchedule | None
     meta_tasks: tuple[str, ...]

@@ -16,9 +16,9 @@ import numpy as np
 from annotated_types import Ge, Interval
 from PIL import Image
 
-from vjo_train.data import voc
 from vjo_train.data.shape_painting import CLASSES
 from vjo_train.data.shape_scene import Scene, draw
+from vjo_train.data.sources.voc import layout
 from vjo_train.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class Shapes:
             raise ConfigError(f"dataset.root: {folder} {what}; give another folder, or null for the cache.")
 
     def _write(self, root: Path) -> None:
-        for name in (voc.IMAGES, voc.ANNOTATIONS, voc.CLASS_MASKS, voc.OBJECT_MASKS):
+        for name in (layout.IMAGES, layout.ANNOTATIONS, layout.CLASS_MASKS, layout.OBJECT_MASKS):
             (root / name).mkdir()
         ids: dict[str, list[str]] = {}
         masked: set[str] = set()
@@ -139,15 +139,15 @@ class Shapes:
 
 
 def _save(root: Path, name: str, scene: Scene, masked: bool) -> None:
-    Image.fromarray(scene.image).save(root / voc.IMAGES / f"{name}.jpg", quality=90)
-    (root / voc.ANNOTATIONS / f"{name}.xml").write_text(_xml(name, scene, masked))
+    Image.fromarray(scene.image).save(root / layout.IMAGES / f"{name}.jpg", quality=90)
+    (root / layout.ANNOTATIONS / f"{name}.xml").write_text(_xml(name, scene, masked))
     if not masked:
         return
     lookup = np.full(256, 255, np.uint8)
     lookup[0] = 0
     for number, label in enumerate(scene.labels, start=1):
         lookup[number] = label + 1
-    for folder, indices in ((voc.CLASS_MASKS, lookup[scene.objects]), (voc.OBJECT_MASKS, scene.objects)):
+    for folder, indices in ((layout.CLASS_MASKS, lookup[scene.objects]), (layout.OBJECT_MASKS, scene.objects)):
         picture = Image.fromarray(indices, mode="P")
         picture.putpalette(_PALETTE)
         picture.save(root / folder / f"{name}.png")

@@ -12,20 +12,22 @@ import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
 
-from vjo_train.data import file_checks, voc
-from vjo_train.data import index as indices
-from vjo_train.data.loading import ALWAYS
+from vjo_train.data import file_checks
+from vjo_train.data.index import Index
+from vjo_train.data.sources.base import Source
+from vjo_train.data.sources.opened import load_index
 from vjo_train.errors import ConfigError, DataError
 
 log = logging.getLogger("vjo_train")
 
 
 class Splits(pl.LightningDataModule):
-    """A data set in the devkit's layout and its splits, as rows of the index; nothing is loaded here.
+    """A data set and its splits, as rows of the index; nothing is loaded here.
 
     The attributes are those of `DataModule`, which sets them.
     """
 
+    source: Source
     classes: tuple[str, ...]
     split: str
     val_split: str | None
@@ -38,7 +40,7 @@ class Splits(pl.LightningDataModule):
     skipped: dict[str, int]
     """Split -> images that were left out."""
     needs: dict[str, frozenset[str]]
-    """Task -> the fields of `Target.labelled` that make an image labelled for it."""
+    """Task -> the kinds of label that make an image labelled for it."""
     _verdicts: dict[str, str]
     """Image -> what is wrong with its files; empty for nothing."""
 
@@ -55,10 +57,11 @@ class Splits(pl.LightningDataModule):
     def _judge(self, splits: Sequence[str]) -> None:
         """Looks into the files of the images of some lists that were not looked into yet."""
         lists = dict.fromkeys(self.split if self._is_cut_off(split) else split for split in splits)
-        named = {name: voc.list_path(self.root, split) for split in lists for name in voc.read_split(self.root, split)}
-        new = {name: source for name, source in named.items() if name not in self._verdicts}
-        masks = frozenset[str]().union(*self.needs.values()) - ALWAYS
-        found = file_checks.faults(self.root, self.index, new, masks, self.cache) if new else {}
+        source, root = self.source, self.root
+        named = {name: source.split_name(root, split) for split in lists for name in source.split(root, split)}
+        new = {name: origin for name, origin in named.items() if name not in self._verdicts}
+        kinds = frozenset[str]().union(*self.needs.values())
+        found = file_checks.faults(source, root, self.index, new, kinds, self.cache) if new else {}
         self._verdicts |= {name: found.get(name, "") for name in new}
         if found:
             report = file_checks.report(found, len(new), self.cache)
@@ -68,17 +71,17 @@ class Splits(pl.LightningDataModule):
 
     def _is_cut_off(self, split: str) -> bool:
         """Whether `split` is the part that was cut off for validation, for want of a list of that name."""
-        return split == "val" and self.val_fraction > 0 and split not in voc.split_names(self.root)
+        return split == "val" and self.val_fraction > 0 and split not in self.source.splits(self.root)
 
     @cached_property
     def root(self) -> Path:
-        """The folder that holds `JPEGImages/`."""
-        return voc.find_root(self.folder)
+        """The folder of the data set."""
+        return self.source.root(self.folder)
 
     @cached_property
-    def index(self) -> indices.Index:
+    def index(self) -> Index:
         """All annotations."""
-        return indices.load(self.root, self.classes, self.cache)
+        return load_index(self.source, self.root, self.classes, self.cache)
 
     @property
     def num_classes(self) -> int:
@@ -86,18 +89,18 @@ class Splits(pl.LightningDataModule):
         return len(self.classes)
 
     def split_rows(self, split: str) -> npt.NDArray[np.int64]:
-        """The sound images of a list in `ImageSets/Main`, as rows of the index, in the list's order.
+        """The sound images of a split of the source, as rows of the index, in its order.
 
         Raises:
             DataError: some are not sound, unless `on_bad_image` is `skip`; none is.
         """
         self._judge([split])
-        ids = voc.read_split(self.root, split)
+        ids = self.source.split(self.root, split)
         sound = [name for name in ids if not self._verdicts[name]]
         if len(sound) < len(ids):
             self.skipped[split] = len(ids) - len(sound)
         if not sound:
-            raise DataError(f"{voc.list_path(self.root, split)}: none of its {len(ids)} images is sound.")
+            raise DataError(f"{self.source.split_name(self.root, split)}: none of its {len(ids)} images is sound.")
         return self.index.rows(sound)
 
     @cached_property
@@ -165,11 +168,10 @@ class Splits(pl.LightningDataModule):
         return self.index.fingerprint(self.rows(split))
 
     def labelled_rows(self, rows: npt.NDArray[np.int64], needs: frozenset[str]) -> npt.NDArray[np.int64]:
-        """Those of `rows` that carry every field in `needs` (`classes`, `boxes`, `semantic`, `masks`)."""
+        """Those of `rows` that are labelled with every kind in `needs`."""
         chosen = np.ones(len(rows), np.bool_)
-        for field in sorted(needs - ALWAYS):
-            has = {"semantic": self.index.has_semantic, "masks": self.index.has_masks}[field]
-            chosen &= has[rows]
+        for kind in sorted(needs):
+            chosen &= self.index.labelled[kind][rows]
         return rows[chosen]
 
     def count(self, rows: npt.NDArray[np.int64]) -> dict[str, int]:
@@ -178,7 +180,7 @@ class Splits(pl.LightningDataModule):
         return {"images": len(rows), **labelled}
 
     def describe(self, rows: npt.NDArray[np.int64]) -> dict[str, Any]:
-        """Counts: images, objects, difficult, and per field the labelled images, per class the images and objects."""
+        """Counts: images, objects, difficult, and per kind the labelled images, per class the images and objects."""
         index = self.index
         owner = np.repeat(np.arange(len(index)), np.diff(index.offsets))
         inside = np.isin(owner, rows)
@@ -190,10 +192,7 @@ class Splits(pl.LightningDataModule):
             "objects": int(inside.sum()),
             "difficult": int(index.difficult[inside].sum()),
             "without_objects": int((np.diff(index.offsets)[rows] == 0).sum()),
-            "labelled": {
-                field: len(self.labelled_rows(rows, frozenset({field})))
-                for field in ("classes", "boxes", "semantic", "masks")
-            },
+            "labelled": {kind.name: int(index.labelled[kind.name][rows].sum()) for kind in self.source.kinds},
             "images_per_class": dict(zip(self.classes, images.tolist(), strict=True)),
             "objects_per_class": dict(zip(self.classes, objects.tolist(), strict=True)),
         }

@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from vjo_train.drawing.sheet import Sheet
 from vjo_train.errors import ConfigError
 from vjo_train.heads.label_space import LabelSpace
+from vjo_train.heads.task_files import TaskFiles
 from vjo_train.runs.records import Records
 from vjo_train.types import Batch, Features, Frames, Target
 
@@ -44,7 +46,7 @@ class Head(nn.Module):
     """One task's branch: layers, loss, decoding of predictions, metrics.
 
     Attributes:
-        needs: which fields of `Target.labelled` make an image labelled for this task.
+        needs: the kinds of label (`data.labels`) that make an image labelled for this task.
         monitor: the metric that stands for the task when checkpoints or runs are compared; higher is better.
         levels: the features it reads, such as `("c5",)`; set by the constructor, so that sharing computes no others.
         space: its class names among those of the data set; None where it has all of them.
@@ -103,11 +105,43 @@ class Head(nn.Module):
 
     def view(self, targets: list[Target]) -> list[Target]:
         """What is known of some images, in this head's classes: what `loss` and the metrics take."""
-        return targets if self.space is None else [self.space.view(target) for target in targets]
+        if self.space is None or self.space.is_whole:
+            return targets
+        return [self.in_own_classes(target, self.space) for target in targets]
+
+    def in_own_classes(self, target: Target, space: LabelSpace) -> Target:
+        """What is known of an image in this head's classes, for a head whose labels name classes."""
+        return target
 
     def published(self, prediction: Any) -> Any:
         """A prediction for one image in the classes of the data set: what is drawn and written."""
-        return prediction if self.space is None else self.space.published(prediction)
+        if self.space is None or self.space.is_whole:
+            return prediction
+        return self.in_known_classes(prediction, self.space)
+
+    def in_known_classes(self, prediction: Any, space: LabelSpace) -> Any:
+        """A prediction for one image in the data set's classes, for a head whose predictions name classes."""
+        return prediction
+
+    @abstractmethod
+    def draw(self, sheet: Sheet, prediction: Any, classes: Sequence[str]) -> None:
+        """Puts a prediction for one image onto its drawn picture.
+
+        Args:
+            sheet: takes what is to be drawn, in pixels of the picture file.
+            prediction: as `published` gives it.
+            classes: the data set's class names.
+        """
+
+    @abstractmethod
+    def write(self, files: TaskFiles, prediction: Any, classes: Sequence[str]) -> None:
+        """Writes a prediction for one image: rows of the task's JSON file, or a file of its own.
+
+        Args:
+            files: of the task and the image.
+            prediction: as `published` gives it, on the CPU.
+            classes: the data set's class names.
+        """
 
     def labelled(self, target: Target) -> bool:
         """Whether the image carries this task's annotation."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -10,7 +11,11 @@ import torch.nn.functional as F
 from annotated_types import Interval
 from torch import Tensor, nn
 
+from vjo_train.drawing.palette import class_colour
+from vjo_train.drawing.sheet import Sheet
 from vjo_train.heads.base import Head, TaskMetrics, check_levels
+from vjo_train.heads.label_space import LabelSpace
+from vjo_train.heads.task_files import TaskFiles
 from vjo_train.metrics import VOCClassificationAP
 from vjo_train.runs.records import Scores
 from vjo_train.types import Batch, Features, Frames, Target
@@ -62,9 +67,30 @@ class Classification(Head):
         return logits
 
     def loss(self, outputs: Tensor, targets: list[Target]) -> Tensor:
-        labels = torch.stack([target.classes for target in targets])
-        labelled = torch.tensor([self.labelled(target) for target in targets], device=labels.device)
-        return classification_loss(outputs.float(), labels * labelled[:, None])
+        unknown = outputs.new_zeros(self.num_classes, dtype=torch.int8)
+        labels = torch.stack([target["classes"] if "classes" in target else unknown for target in targets])
+        return classification_loss(outputs.float(), labels)
+
+    def in_own_classes(self, target: Target, space: LabelSpace) -> Target:
+        if "classes" not in target:
+            return target
+        return Target(target.size, {**target.labels, "classes": space.flags(target["classes"])})
+
+    def in_known_classes(self, prediction: Tensor, space: LabelSpace) -> Tensor:
+        return space.known_scores(prediction)
+
+    def draw(self, sheet: Sheet, prediction: Tensor, classes: Sequence[str]) -> None:
+        """The classes with a score of at least 0.5, best first; the best one alone where there is none."""
+        values, order = prediction.detach().float().cpu().nan_to_num(-1.0).sort(descending=True)
+        count = max(1, int((values >= 0.5).sum()))
+        pairs = zip(values[:count].tolist(), order[:count].tolist(), strict=True)
+        sheet.chips([(f"{classes[label]} {value:.2f}", class_colour(label)) for value, label in pairs])
+
+    def write(self, files: TaskFiles, prediction: Tensor, classes: Sequence[str]) -> None:
+        """A row with the score of each class that the head has."""
+        pairs = zip(classes, prediction.tolist(), strict=True)
+        scores = {name: round(score, 6) for name, score in pairs if not math.isnan(score)}
+        files.row({"file_name": files.file_name, "scores": scores})
 
     def decoded(self, outputs: Tensor, frames: Frames) -> dict[str, Tensor]:
         """`probabilities` [B, C] float32."""
@@ -112,10 +138,10 @@ class ClassificationMetrics(TaskMetrics):
         self.area = VOCClassificationAP(num_classes, interpolation="area")
 
     def update(self, predictions: list[Tensor], targets: list[Target]) -> None:
-        pairs = [pair for pair in zip(predictions, targets, strict=True) if "classes" in pair[1].labelled]
+        pairs = [pair for pair in zip(predictions, targets, strict=True) if "classes" in pair[1]]
         none = torch.zeros(0, self.voc07.num_classes)
         scores = torch.stack([prediction for prediction, _ in pairs]) if pairs else none
-        labels = torch.stack([target.classes for _, target in pairs]) if pairs else none.to(torch.int8)
+        labels = torch.stack([target["classes"] for _, target in pairs]) if pairs else none.to(torch.int8)
         self.voc07.update(scores, labels)
         self.area.update(scores, labels)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from vjo_train.types import IGNORE, Detections, Target
+from vjo_train.types import IGNORE
 
 
 class _Tables(NamedTuple):
@@ -56,39 +55,32 @@ class LabelSpace:
         """Whether the head has the data set's classes as they are."""
         return self.names == self.known
 
-    def view(self, target: Target) -> Target:
-        """What is known of an image, in the head's classes."""
-        if self.is_whole:
-            return target
-        tables = self._tables = self._tables.to(target.labels.device)
-        places = tables.places[target.labels]
-        kept = places >= 0
-        return replace(
-            target,
-            classes=target.classes[tables.own],
-            boxes=target.boxes[kept],
-            labels=places[kept],
-            difficult=target.difficult[kept],
-            semantic=None if target.semantic is None else tables.to_own[target.semantic.long()],
-            masks=None if target.masks is None else target.masks[kept],
-        )
+    def flags(self, classes: Tensor) -> Tensor:
+        """[C] of the data set's classes -> [K] of the head's."""
+        return classes[self._on(classes.device).own]
 
-    def published(self, prediction: Any) -> Any:
-        """A head's prediction for one image, in the data set's classes.
+    def places(self, labels: Tensor) -> Tensor:
+        """[N] labels of the data set -> the head's, -1 for classes that it does not have."""
+        return self._on(labels.device).places[labels]
 
-        Args:
-            prediction: `Detections`; class scores [K], which become [C] with NaN for classes that the head does not
-                have; or a map of classes [H, W] uint8.
-        """
-        if self.is_whole:
-            return prediction
-        if isinstance(prediction, Detections):
-            tables = self._tables.to(prediction.labels.device)
-            return replace(prediction, labels=tables.own[prediction.labels])
-        if isinstance(prediction, Tensor) and prediction.ndim == 1:
-            scores = prediction.new_full((len(self.known),), torch.nan)
-            scores[self._tables.own.to(prediction.device)] = prediction
-            return scores
-        if isinstance(prediction, Tensor) and prediction.ndim == 2:
-            return self._tables.to_known.to(prediction.device)[prediction.long()]
-        return prediction
+    def map(self, indices: Tensor) -> Tensor:
+        """A map [H, W] of 0 background, k + 1 class k, 255 ignored: in the head's classes."""
+        return self._on(indices.device).to_own[indices.long()]
+
+    def known_scores(self, scores: Tensor) -> Tensor:
+        """[K] of the head's classes -> [C] of the data set's, NaN for classes that the head does not have."""
+        known = scores.new_full((len(self.known),), torch.nan)
+        known[self._on(scores.device).own] = scores
+        return known
+
+    def known_labels(self, labels: Tensor) -> Tensor:
+        """[N] labels of the head -> the data set's."""
+        return self._on(labels.device).own[labels]
+
+    def known_map(self, indices: Tensor) -> Tensor:
+        """The inverse of `map`."""
+        return self._on(indices.device).to_known[indices.long()]
+
+    def _on(self, device: torch.device) -> _Tables:
+        self._tables = self._tables.to(device)
+        return self._tables

@@ -6,15 +6,20 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Interval, Len
 from torch import Tensor, nn
 
+from vjo_train.drawing.palette import voc_palette
+from vjo_train.drawing.sheet import Sheet
 from vjo_train.group_norm import group_norm
 from vjo_train.heads.base import Head, TaskMetrics, check_levels
 from vjo_train.heads.detection.dense import common_channels, stride, tower
+from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.pixel_losses import dice_loss, pixel_loss, shifted
+from vjo_train.heads.task_files import TaskFiles
 from vjo_train.metrics import SegmentationIoU
 from vjo_train.runs.records import Pixels
 from vjo_train.types import IGNORE, Batch, Features, Frames, Target
@@ -54,7 +59,7 @@ class SemanticHead(Head):
         losses = outputs.new_zeros(len(targets), dtype=torch.float32)
         if not places:
             return losses
-        truth = torch.stack([_semantic(targets[i]) for i in places])
+        truth = torch.stack([targets[i]["semantic"] for i in places])
         if not self.background:
             truth = shifted(truth)
         index = torch.tensor(places, device=outputs.device)
@@ -91,6 +96,21 @@ class SemanticHead(Head):
         """
         full = upsample(outputs.float(), self.stride)[..., : frames.canvas[0], : frames.canvas[1]]
         return {"map": full.argmax(1).to(torch.uint8) + (not self.background)}
+
+    def in_own_classes(self, target: Target, space: LabelSpace) -> Target:
+        if "semantic" not in target:
+            return target
+        return Target(target.size, {**target.labels, "semantic": space.map(target["semantic"])})
+
+    def in_known_classes(self, prediction: Tensor, space: LabelSpace) -> Tensor:
+        return space.known_map(prediction)
+
+    def draw(self, sheet: Sheet, prediction: Tensor, classes: Sequence[str]) -> None:
+        sheet.classes(prediction)
+
+    def write(self, files: TaskFiles, prediction: Tensor, classes: Sequence[str]) -> None:
+        """A palette PNG in the devkit's colours."""
+        files.png(prediction.numpy().astype(np.uint8), voc_palette())
 
     def metrics(self) -> SemanticMetrics:
         return SemanticMetrics(self.num_classes, self.background)
@@ -245,8 +265,8 @@ class SemanticMetrics(TaskMetrics):
 
     def update(self, predictions: list[Tensor], targets: list[Target]) -> None:
         for prediction, target in zip(predictions, targets, strict=True):
-            if "semantic" in target.labelled:
-                truth = _semantic(target)
+            if "semantic" in target:
+                truth = target["semantic"]
                 self.iou.update(prediction, truth if self.background else torch.where(truth == 0, IGNORE, truth))
 
     def compute(self) -> dict[str, Tensor]:
@@ -257,8 +277,3 @@ class SemanticMetrics(TaskMetrics):
 
     def records(self) -> Pixels:
         return self.iou.records()
-
-
-def _semantic(target: Target) -> Tensor:
-    assert target.semantic is not None, "an image that is labelled `semantic` carries its mask"
-    return target.semantic

@@ -37,12 +37,11 @@ class Files(Dataset[Loaded]):
     Args:
         paths: of all files.
         canvas: its height and width.
-        num_classes: C.
         tasks: what `Batch.tasks` says.
     """
 
-    def __init__(self, paths: Sequence[Path], *, canvas: Canvas, num_classes: int, tasks: Sequence[str]) -> None:
-        self.paths, self.canvas, self.num_classes, self.tasks = list(paths), canvas, num_classes, tuple(tasks)
+    def __init__(self, paths: Sequence[Path], *, canvas: Canvas, tasks: Sequence[str]) -> None:
+        self.paths, self.canvas, self.tasks = list(paths), canvas, tuple(tasks)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -60,17 +59,17 @@ class Files(Dataset[Loaded]):
             except DataError as error:
                 unreadable[place] = str(error)
         images = blank(len(pictures), *self.canvas)
-        canvases = [
+        placements = [
             letterbox(picture if place in turned else self._reduced(place, picture), self.canvas, pixels=pixels)
             for (place, picture), pixels in zip(pictures.items(), images, strict=True)
         ]
         batch = Batch(
             images=images,
-            targets=[Target.unlabelled(size, self.num_classes) for _, size, _ in canvases],
+            targets=[Target(placement.size) for placement in placements],
             ids=[str(self.paths[place]) for place in pictures],
-            scales=torch.tensor([scale for _, _, scale in canvases], dtype=torch.float32),
+            scales=torch.tensor([placement.scale for placement in placements], dtype=torch.float32),
             tasks=self.tasks,
-            originals=[Target.unlabelled(picture.size, self.num_classes) for picture in pictures.values()],
+            originals=[Target(picture.size) for picture in pictures.values()],
         )
         return Loaded(batch, list(pictures), [picture.image for picture in pictures.values()], unreadable)
 

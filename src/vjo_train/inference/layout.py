@@ -25,9 +25,9 @@ class Layout:
         """All boxes, or all class scores, of a task."""
         return self.output / f"{task}.json"
 
-    def map(self, task: str, source: Source) -> Path:
-        """The semantic map of an image."""
-        return self.output / task / f"{source.name}.png"
+    def file(self, task: str, source: Source, extension: str = ".png") -> Path:
+        """What a task writes of an image into a file of its own, such as a semantic map."""
+        return self.output / task / f"{source.name}{extension}"
 
     def picture(self, source: Source) -> Path:
         """The drawn image."""
@@ -42,7 +42,7 @@ class Layout:
         own = {source.path.resolve() for source in sources}
         written = [self.images, *(self.results(task) for task in tasks)]
         for source in sources:
-            written += [self.picture(source), *(self.map(task, source) for task in tasks)]
+            written += [self.picture(source), *(self.file(task, source) for task in tasks)]
         for path in written:
             if path.resolve() in own:
                 raise ConfigError(f"output: '{path}' would be overwritten, which is a source; give another folder.")

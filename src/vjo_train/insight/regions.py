@@ -13,9 +13,10 @@ from annotated_types import Ge
 from PIL import Image
 from torch import Tensor
 
+from vjo_train.drawing.sheet import Sheet
 from vjo_train.insight.base import Insight
 from vjo_train.insight.grad_cam import Method, activation_map
-from vjo_train.report.drawing import draw_prediction, grid
+from vjo_train.report.drawing import grid
 from vjo_train.training.module import MultiTaskModule
 from vjo_train.types import Batch
 
@@ -99,10 +100,10 @@ def draw_maps(batch: Batch, maps: Mapping[str, Tensor], side: int = 240) -> Imag
     for k, target in enumerate(batch.targets):
         height, width = target.size
         image = batch.images[k, :, :height, :width].cpu()
-        panels.append(draw_prediction(image, {}, (), side=side, caption="image"))
+        panels.append(Sheet(image, side=side).finished("image"))
         for task, values in maps.items():
             warm = overlay_heat(image, values[k, :height, :width].cpu())
-            panels.append(draw_prediction(warm, {}, (), side=side, caption=task))
+            panels.append(Sheet(warm, side=side).finished(task))
     return grid(panels, columns=1 + len(maps), gap=4)
 
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vjo_train.data.faults import Fault
+from vjo_train.data.labels.base import Kind
 from vjo_train.report.drawing import draw_target, grid
 from vjo_train.report.tables import note
 from vjo_train.types import Batch
@@ -32,8 +33,8 @@ def summary_tables(splits: Mapping[str, Mapping[str, Any]]) -> RenderableType:
     for key in ("images", "objects", "difficult", "without_objects"):
         counts.add_row(key.replace("_", " "), *(str(split[key]) for split in splits.values()))
     counts.add_section()
-    for field in ("classes", "boxes", "semantic", "masks"):
-        counts.add_row(f"with {field}", *(_share(split["labelled"][field], split) for split in splits.values()))
+    for kind in next(iter(splits.values()))["labelled"]:
+        counts.add_row(f"with {kind}", *(_share(split["labelled"][kind], split) for split in splits.values()))
     counts.add_section()
     for key, text in (("width", "width"), ("height", "height"), ("object_side", "object side")):
         counts.add_row(text, *(_range(split[key]) for split in splits.values()))
@@ -54,12 +55,12 @@ def fault_table(faults: Sequence[Fault]) -> RenderableType:
     return table
 
 
-def picture_grid(batch: Batch, classes: Sequence[str], side: int = 240) -> Image.Image:
+def picture_grid(batch: Batch, kinds: Sequence[Kind], classes: Sequence[str], side: int = 240) -> Image.Image:
     """The images of an evaluation batch with what is annotated on them."""
     panels = []
     for image, target, original, name in zip(batch.images, batch.targets, batch.originals, batch.ids, strict=True):
         height, width = target.size
-        panels.append(draw_target(image[:, :height, :width], original, classes, side=side, caption=name))
+        panels.append(draw_target(image[:, :height, :width], original, kinds, classes, side=side, caption=name))
     return grid(panels)
 
 

@@ -44,7 +44,7 @@ def write_examples(
         for row, image in enumerate(batch.ids):
             said = {task: values[row].to("cpu") for task, values in found.items()}
             for place in by_image[image]:
-                drawn[place] = _draw(chosen[place], place, batch, row, said, module, data.classes, output / FOLDER)
+                drawn[place] = _draw(chosen[place], place, batch, row, said, module, data, output / FOLDER)
     write_index(output, [drawn[place] for place in sorted(drawn)])
 
 
@@ -55,7 +55,7 @@ def _draw(
     row: int,
     said: Mapping[str, Any],
     module: MultiTaskModule,
-    classes: Sequence[str],
+    data: DataModule,
     folder: Path,
 ) -> Example:
     """Draws one image; the files are numbered, since an image's id need not be a good name for a file."""
@@ -63,10 +63,10 @@ def _draw(
     needs = frozenset[str]().union(*(module.head(task).needs for task in tasks))
     height, width = batch.targets[row].size
     picture, target = batch.images[row, :, :height, :width], batch.originals[row]
-    known = replace(target, labelled=target.labelled & needs)
-    shown = {task: said[task] for task in tasks}
+    shown, heads = {task: said[task] for task in tasks}, {task: module.head(task) for task in tasks}
     done = replace(example, prediction=f"{number:02d}.jpg", truth=f"{number:02d}_truth.jpg")
-    prediction = draw_prediction(picture, shown, classes, size=target.size, side=SIDE, caption="")
+    prediction = draw_prediction(picture, shown, heads, data.classes, size=target.size, side=SIDE, caption="")
     prediction.save(folder / done.prediction, quality=82, optimize=True)
-    draw_target(picture, known, classes, side=SIDE, caption="").save(folder / done.truth, quality=82, optimize=True)
+    truth = draw_target(picture, target.only(needs), data.source.kinds, data.classes, side=SIDE, caption="")
+    truth.save(folder / done.truth, quality=82, optimize=True)
     return done

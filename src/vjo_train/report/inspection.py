@@ -45,7 +45,7 @@ def summarise(data: DataModule, output: Path) -> None:
     content = {"root": str(data.root), "classes": list(data.classes), "splits": splits}
     _write(output / "summary.json", content)
     for name, rows in parts.items():
-        picture_grid(_some(data, rows), data.classes).save(output / f"{name}.png")
+        picture_grid(_some(data, rows), data.source.kinds, data.classes).save(output / f"{name}.png")
     Console().print(summary_tables(splits))
     log.info("Summary and pictures: %s", output)
 
@@ -75,7 +75,7 @@ def check(data: DataModule, output: Path) -> int:
 def _faults(data: DataModule) -> tuple[list[faults.Fault], int]:
     """All faults, and how many images were looked at: those in readable lists whose annotation is sound."""
     parts, broken = faults.splits(data)
-    found = faults.broken_annotations(data.root, data.classes) + broken
+    found = faults.broken_annotations(data.index) + broken
     if not parts:
         return found, 0
     rows = np.unique(np.concatenate(list(parts.values())))
@@ -96,7 +96,7 @@ def _faults(data: DataModule) -> tuple[list[faults.Fault], int]:
 def _sizes(data: DataModule, rows: Rows) -> dict[str, dict[str, float] | None]:
     """Quantiles of the images' sides, and of the objects' on the canvas; None where there are no objects."""
     sizes = data.index.sizes[rows]
-    boxes = [data.index.annotation(int(row)).boxes * fit(data.index.sizes[row], data.canvas) for row in rows]
+    boxes = [data.index.objects(int(row)).boxes * fit(data.index.sizes[row], data.canvas) for row in rows]
     sides = np.concatenate([np.sqrt((box[:, 2:] - box[:, :2]).prod(axis=1)) for box in boxes])
     return {
         "width": _quantiles(sizes[:, 1], {"least": 0, "median": 0.5, "greatest": 1}),
@@ -112,9 +112,15 @@ def _quantiles(values: npt.NDArray[Any], shares: dict[str, float]) -> dict[str, 
 def _some(data: DataModule, rows: Rows) -> Batch:
     """`PICTURES` of the images, drawn by the data set's seed, with all that is annotated on them."""
     chosen = np.sort(np.random.default_rng([data.seed, *b"pictures"]).permutation(rows)[:PICTURES])
-    needs = {"all": frozenset({"semantic", "masks"})}
     dataset = TurnDataset(
-        root=data.root, index=data.index, needs=needs, canvas=data.canvas, augment=None, seed=data.seed, watch=Watch(0)
+        source=data.source,
+        root=data.root,
+        index=data.index,
+        needs={"all": frozenset(kind.name for kind in data.source.kinds)},
+        canvas=data.canvas,
+        augment=None,
+        seed=data.seed,
+        watch=Watch(0),
     )
     batch = dataset[Turn(-1, ("all",), tuple(Draw(int(row), "evaluation", 0) for row in chosen))]
     if isinstance(batch, DataError):

@@ -11,7 +11,9 @@ import pytorch_lightning as pl
 from PIL import Image
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
+from vjo_train.data.labels.base import Kind
 from vjo_train.report.drawing import draw_batch
+from vjo_train.training.module import MultiTaskModule
 from vjo_train.types import Batch
 
 FOLDER = "val_predictions"
@@ -24,13 +26,14 @@ class ValidationPictures(pl.Callback):
 
     Args:
         output: the run's folder.
+        kinds: what draws the ground truth.
         classes: the names of the classes.
         limit: how many images at most.
     """
 
-    def __init__(self, output: Path, classes: Sequence[str], limit: int) -> None:
+    def __init__(self, output: Path, kinds: Sequence[Kind], classes: Sequence[str], limit: int) -> None:
         self.folder = output / FOLDER
-        self.classes = tuple(classes)
+        self.kinds, self.classes = tuple(kinds), tuple(classes)
         self.limit = limit
 
     def on_validation_batch_end(
@@ -46,16 +49,25 @@ class ValidationPictures(pl.Callback):
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"epoch={trainer.current_epoch:02d}.png"
-        picture = draw(batch, outputs, self.classes, self.limit)
+        assert isinstance(pl_module, MultiTaskModule)
+        picture = draw(batch, outputs, pl_module, self.kinds, self.classes, self.limit)
         picture.save(path)
         for logger in trainer.loggers:
             log_picture(logger, picture, path, trainer.global_step)
 
 
-def draw(batch: Batch, predictions: Mapping[str, Sequence[Any]], classes: Sequence[str], limit: int = 8) -> Image.Image:
+def draw(
+    batch: Batch,
+    predictions: Mapping[str, Sequence[Any]],
+    module: MultiTaskModule,
+    kinds: Sequence[Kind],
+    classes: Sequence[str],
+    limit: int = 8,
+) -> Image.Image:
     """The first `limit` images of an evaluation batch, with task -> predictions as they come from the module."""
     found = {task: [prediction.to("cpu") for prediction in known[:limit]] for task, known in predictions.items()}
-    return draw_batch(batch.to("cpu"), found, classes, limit=limit)
+    heads = {task: module.head(task) for task in found}
+    return draw_batch(batch.to("cpu"), found, heads, kinds, classes, limit=limit)
 
 
 def log_picture(logger: Logger, picture: Image.Image, path: Path, step: int) -> None:

@@ -257,7 +257,7 @@ def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
         ImageWeights(job.output / "image_weights.csv"),
     ]
     if settings.drawn_images and validated:
-        callbacks.append(ValidationPictures(job.output, job.data.classes, settings.drawn_images))
+        callbacks.append(ValidationPictures(job.output, job.data.source.kinds, job.data.classes, settings.drawn_images))
     if settings.ema is not None:
         callbacks.append(EMAWeightAveraging(decay=settings.ema))
     if settings.early_stopping is not None:
@@ -282,7 +282,7 @@ def _draw(job: Job, batch: Batch) -> None:
     """`predictions.png`: the first images of the test, with what the network says of them and what is true."""
     with torch.no_grad():
         found = job.module.predict(batch.to(job.module.device))
-    draw(batch, found, job.data.classes).save(job.output / "predictions.png")
+    draw(batch, found, job.module, job.data.source.kinds, job.data.classes).save(job.output / "predictions.png")
 
 
 def _counts(data: DataModule, trained: bool) -> dict[str, dict[str, int]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -11,13 +12,17 @@ from annotated_types import Ge, Interval
 from torch import Tensor
 from torchvision.ops import batched_nms
 
+from vjo_train.drawing.sheet import Sheet
 from vjo_train.heads.base import Head, TaskMetrics
 from vjo_train.heads.detection.boxes import clip
 from vjo_train.heads.detection.candidates import Pairs
+from vjo_train.heads.detection.coco import coco_rows
 from vjo_train.heads.detection.metrics import DetectionMetrics
 from vjo_train.heads.detection.objects import Objects
 from vjo_train.heads.detection.suppression import suppress
-from vjo_train.types import Batch, Detections, Frames, Target
+from vjo_train.heads.label_space import LabelSpace
+from vjo_train.heads.task_files import TaskFiles
+from vjo_train.types import Batch, Boxes, Detections, Frames, Target
 
 
 class DetectionHead(Head):
@@ -72,7 +77,38 @@ class DetectionHead(Head):
 
     def objects(self, targets: list[Target]) -> Objects:
         """What a batch holds, for the losses."""
-        return Objects.of(targets, [self.labelled(target) for target in targets])
+        device = next(self.parameters()).device
+        return Objects.of(targets, [self.labelled(target) for target in targets], device)
+
+    def in_own_classes(self, target: Target, space: LabelSpace) -> Target:
+        """Without the objects of other classes."""
+        if "boxes" not in target:
+            return target
+        known: Boxes = target["boxes"]
+        places = space.places(known.labels)
+        kept = places >= 0
+        boxes = Boxes(known.xyxy[kept], places[kept], known.difficult[kept])
+        masks = {"masks": target["masks"][kept]} if "masks" in target else {}
+        return Target(target.size, {**target.labels, "boxes": boxes, **masks})
+
+    def in_known_classes(self, prediction: Detections, space: LabelSpace) -> Detections:
+        return replace(prediction, labels=space.known_labels(prediction.labels))
+
+    def draw(self, sheet: Sheet, prediction: Detections, classes: Sequence[str]) -> None:
+        """Those with at least the sheet's threshold; the best last, so that it lies on top."""
+        found = prediction.to("cpu")
+        keep = torch.nonzero(found.scores >= sheet.threshold).flatten().flip(0)
+        labels = found.labels[keep].tolist()
+        tags = [f"{classes[k]} {score:.2f}" for k, score in zip(labels, found.scores[keep].tolist(), strict=True)]
+        if found.masks is not None:
+            sheet.masks(found.masks[keep], labels)
+        sheet.boxes(found.boxes[keep], labels, tags, masked=found.masks is not None)
+
+    def write(self, files: TaskFiles, prediction: Detections, classes: Sequence[str]) -> None:
+        """A row for each object, in the form of COCO's results."""
+        files.nothing()
+        for row in coco_rows(prediction):
+            files.row(row)
 
     @torch.no_grad()
     def decoded(self, outputs: Any, frames: Frames) -> dict[str, Tensor]:

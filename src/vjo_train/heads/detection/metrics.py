@@ -12,7 +12,7 @@ from vjo_train.heads.base import TaskMetrics
 from vjo_train.metrics import COCODetectionAP, VOCDetectionAPs
 from vjo_train.metrics.voc import APSetting
 from vjo_train.runs.records import Matches
-from vjo_train.types import Detections, Target
+from vjo_train.types import Boxes, Detections, Target
 
 
 class ObjectMetrics(TaskMetrics):
@@ -23,15 +23,15 @@ class ObjectMetrics(TaskMetrics):
         coco: COCO's.
     """
 
-    fields: ClassVar[frozenset[str]]
-    """What must be annotated in an image for it to count."""
+    needs: ClassVar[frozenset[str]]
+    """The kinds of label that an image must have to count."""
 
     def __init__(self, voc: VOCDetectionAPs, coco: COCODetectionAP) -> None:
         super().__init__()
         self.voc, self.coco = voc, coco
 
     def update(self, predictions: Sequence[Detections], targets: Sequence[Target]) -> None:
-        pairs = [pair for pair in zip(predictions, targets, strict=True) if self.fields <= pair[1].labelled]
+        pairs = [pair for pair in zip(predictions, targets, strict=True) if self.needs <= pair[1].labelled]
         found = [self.found(prediction) for prediction, _ in pairs]
         truth = [self.truth(target) for _, target in pairs]
         self.coco.update(found, truth)
@@ -43,7 +43,8 @@ class ObjectMetrics(TaskMetrics):
 
     def truth(self, target: Target) -> dict[str, Tensor]:
         """The objects of an image as the metrics take them."""
-        return {"boxes": target.boxes, "labels": target.labels, "difficult": target.difficult}
+        known: Boxes = target["boxes"]
+        return {"boxes": known.xyxy, "labels": known.labels, "difficult": known.difficult}
 
     def for_voc(self, image: dict[str, Tensor]) -> dict[str, Tensor]:
         """What VOC's figures see of the above."""
@@ -68,7 +69,7 @@ class DetectionMetrics(ObjectMetrics):
     """
 
     per_class: ClassVar[dict[str, str]] = {"ap_voc07": "map_voc07", "ap_area": "map_area", "ap_coco": "map_coco"}
-    fields: ClassVar[frozenset[str]] = frozenset({"boxes"})
+    needs: ClassVar[frozenset[str]] = frozenset({"boxes"})
 
     def __init__(self, num_classes: int) -> None:
         settings = {"voc07": APSetting(0.5, "11point"), "area": APSetting(0.5, "area")}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from vjo_train.types import Target
+from vjo_train.types import Boxes, Target
 
 
 @dataclass
@@ -32,19 +32,23 @@ class Objects:
     """[n, S, S] bool of each image, in the order of its boxes, without padding; None where there are none."""
 
     @classmethod
-    def of(cls, targets: Sequence[Target], labelled: Sequence[bool]) -> Objects:
-        """Pads the targets; those not `labelled` count as without objects."""
-        counts = [len(target.boxes) if known else 0 for target, known in zip(targets, labelled, strict=True)]
-        cut = list(zip(targets, counts, strict=True))
-        boxes = _pad([target.boxes[:count].float() for target, count in cut])
-        classes = _pad([target.labels[:count] for target, count in cut])
-        difficult = _pad([target.difficult[:count] for target, count in cut])
-        present = _pad([torch.ones_like(target.difficult[:count]) for target, count in cut])
-        device = boxes.device
-        sizes = torch.tensor([target.size for target in targets], dtype=torch.float32, device=device)
-        known = torch.tensor(labelled, device=device)
-        masks = [target.masks for target in targets]
-        return cls(boxes, classes, present & ~difficult, difficult, known, sizes, masks)
+    def of(cls, targets: Sequence[Target], labelled: Sequence[bool], device: torch.device | str = "cpu") -> Objects:
+        """Pads the targets, which lie on `device`; those not `labelled` count as without objects."""
+        none = Boxes.none().to(device)
+        known: list[Boxes] = [target["boxes"] if flag else none for target, flag in zip(targets, labelled, strict=True)]
+        difficult = _pad([one.difficult for one in known])
+        present = _pad([torch.ones_like(one.difficult) for one in known])
+        return cls(
+            boxes=_pad([one.xyxy.float() for one in known]),
+            classes=_pad([one.labels for one in known]),
+            real=present & ~difficult,
+            difficult=difficult,
+            labelled=torch.tensor(labelled, device=device),
+            sizes=torch.tensor([target.size for target in targets], dtype=torch.float32, device=device),
+            masks=[
+                target.labels.get("masks") if flag else None for target, flag in zip(targets, labelled, strict=True)
+            ],
+        )
 
 
 def _pad(rows: list[Tensor]) -> Tensor:

@@ -22,7 +22,7 @@ class InstanceMetrics(ObjectMetrics):
     """
 
     per_class: ClassVar[dict[str, str]] = {"ap_r50": "map_r50", "ap_r70": "map_r70", "ap_coco": "map_coco"}
-    fields: ClassVar[frozenset[str]] = frozenset({"boxes", "masks"})
+    needs: ClassVar[frozenset[str]] = frozenset({"boxes", "masks"})
 
     def __init__(self, num_classes: int) -> None:
         settings = {"r50": APSetting(0.5, "area"), "r70": APSetting(0.7, "area")}
@@ -33,6 +33,6 @@ class InstanceMetrics(ObjectMetrics):
         return {**super().found(prediction), "masks": prediction.masks}
 
     def truth(self, target: Target) -> dict[str, Tensor]:
-        assert target.masks is not None, "an image that is labelled `masks` carries them"
-        there = target.masks.flatten(1).any(1)
-        return {name: value[there] for name, value in {**super().truth(target), "masks": target.masks}.items()}
+        masks = target["masks"]
+        there = masks.flatten(1).any(1)
+        return {name: value[there] for name, value in {**super().truth(target), "masks": masks}.items()}

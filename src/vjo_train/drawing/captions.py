@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from vjo_train.report.palette import Colour, class_colour, text_colour
+from vjo_train.drawing.palette import Colour, class_colour, text_colour
 
 Box = tuple[float, float, float, float]
 

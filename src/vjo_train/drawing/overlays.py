@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
-from vjo_train.report.palette import class_colour
+from vjo_train.drawing.palette import class_colour
 from vjo_train.types import IGNORE
 
 
@@ -21,6 +22,16 @@ def overlay_semantic(picture: Image.Image, semantic: Tensor, opacity: float = 0.
     lookup[1:255] = [class_colour(index - 1) for index in range(1, 255)]
     covered = (indices != 0) & (indices != IGNORE)
     return _blend(picture, lookup[indices], covered * opacity)
+
+
+def overlay_values(picture: Image.Image, values: Tensor, low: float, high: float, opacity: float = 0.75) -> Image.Image:
+    """Lays figures [h, w] over the picture, from `low` (dark) to `high` (bright); what is not finite stays clear."""
+    figures = values.detach().cpu().float().numpy()
+    shares = np.clip((np.nan_to_num(figures) - low) / max(high - low, 1e-9), 0, 1)
+    grey = _resized((255 * shares).astype(np.uint8), picture.size)
+    known = _resized(np.isfinite(figures).astype(np.uint8), picture.size)
+    colours: npt.NDArray[np.uint8] = cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    return _blend(picture, colours, known * opacity)
 
 
 def overlay_masks(picture: Image.Image, masks: Tensor, labels: Sequence[int], opacity: float = 0.45) -> Image.Image:

@@ -1,0 +1,86 @@
+"""The contract of a data source."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from vjo_train.data.index import Index
+from vjo_train.data.labels.base import Kind
+
+
+class Source(ABC):
+    """A layout of data on disk. Files are read where they lie and never changed.
+
+    A source of your own is a class with these methods and a YAML that names it as `dataset.source`; its constructor's
+    keys are keys of that YAML. It keeps no state: what it finds goes into the `Index`.
+
+    Attributes:
+        kinds: the kinds of label that it gives.
+        maps: those of them that it reads from a file per picture as one map [H, W], with the type of its values.
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]]
+    maps: ClassVar[Mapping[str, torch.dtype]] = {}
+
+    @abstractmethod
+    def root(self, folder: Path) -> Path:
+        """The folder of the data set, where `folder` may be one around it.
+
+        Raises:
+            DataError: there is none.
+        """
+
+    @abstractmethod
+    def splits(self, root: Path) -> list[str]:
+        """The names of the splits."""
+
+    @abstractmethod
+    def split(self, root: Path, split: str) -> list[str]:
+        """The images of a split, by their ids, in its order.
+
+        Raises:
+            DataError: there is no such split, it is empty, or names an image twice.
+        """
+
+    def split_name(self, root: Path, split: str) -> str:
+        """What says which images are in a split, such as a file, for messages."""
+        return f"split '{split}'"
+
+    @abstractmethod
+    def stamp(self, root: Path) -> str:
+        """Changes with all that the index holds: such as a digest of the names, sizes and times of the files."""
+
+    @abstractmethod
+    def read_index(self, root: Path, classes: Sequence[str]) -> Index:
+        """Reads all annotations.
+
+        Args:
+            root: of the data set.
+            classes: class names, in the order of their labels.
+
+        Raises:
+            DataError: there is nothing to read. What is wrong with single images is said in `Index.faults`.
+        """
+
+    @abstractmethod
+    def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
+        """The raw label of an image, as `Kind.place` takes it.
+
+        Args:
+            root: of the data set.
+            index: its index.
+            row: of an image that is labelled with the kind.
+            kind: the name of one of `kinds`.
+
+        Raises:
+            DataError: its file is broken.
+        """
+
+    def kind(self, name: str) -> Kind:
+        """The kind of that name; one of `kinds`."""
+        return next(kind for kind in self.kinds if kind.name == name)

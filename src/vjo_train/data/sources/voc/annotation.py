@@ -1,0 +1,138 @@
+"""One annotation file of the devkit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from stat import S_ISREG
+from xml.etree import ElementTree
+from xml.parsers import expat
+
+import numpy as np
+
+from vjo_train.data.objects import Objects
+from vjo_train.data.sources.voc.layout import listing, nearest, shown
+from vjo_train.errors import DataError
+from vjo_train.geometry import from_devkit
+
+MOST_BYTES = 1 << 24
+"""Of an annotation file: a thousand times what a crowded image needs."""
+LONGEST_SIDE = 65_535
+"""Of an image, in pixels: what a JPEG can have."""
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+def parse(path: Path, classes: Mapping[str, int]) -> tuple[tuple[int, int], Objects]:
+    """Reads one annotation file.
+
+    Only direct children count: the `<part>`s of a person have names and boxes of their own, which are no objects.
+    A missing `difficult` means not difficult; coordinates may be fractions.
+
+    Args:
+        path: the XML file.
+        classes: class name -> index.
+
+    Returns:
+        (height, width) of the image in pixels, and its objects; object k of the object mask is the k-th, from 1.
+
+    Raises:
+        DataError: the file is missing, no XML, has a document type (and so perhaps entities), an unknown class, or
+            a box that is inverted or outside the image.
+    """
+    root = _read_xml(path)
+    if root.tag != "annotation":
+        raise DataError(f"{path}: found the root element <{root.tag[:60]}>; must be <annotation>.")
+    width, height = (_integer(root, f"size/{side}", path) for side in ("width", "height"))
+    if not (1 <= width <= LONGEST_SIDE and 1 <= height <= LONGEST_SIDE):
+        raise DataError(f"{path}: found an image size of {width} x {height}; both must be in 1..{LONGEST_SIDE}.")
+    objects = root.findall("object")
+    boxes = np.empty((len(objects), 4), np.float32)
+    labels = np.empty(len(objects), np.int64)
+    difficult = np.empty(len(objects), np.bool_)
+    for number, element in enumerate(objects):
+        where = f"{path}: object {number + 1}"
+        name = (element.findtext("name") or "").strip()
+        if name not in classes:
+            raise DataError(
+                f"{where}: unknown class {shown(name)}{nearest(name[:60], classes)}; allowed are {listing(classes)}."
+            )
+        labels[number] = classes[name]
+        flag = (element.findtext("difficult") or "0").strip()
+        if flag not in ("0", "1"):
+            raise DataError(f"{where} ({name}): found difficult {shown(flag)}; must be 0 or 1.")
+        difficult[number] = flag == "1"
+        boxes[number] = _box(element, f"{where} ({name})", width, height)
+    return (height, width), Objects(from_devkit(boxes), labels, difficult)
+
+
+def _box(element: ElementTree.Element, where: str, width: int, height: int) -> tuple[float, float, float, float]:
+    """The devkit's own numbers (1-based, inclusive), checked."""
+    values = []
+    for corner in _CORNERS:
+        text = element.findtext(f"bndbox/{corner}")
+        try:
+            value = float(text) if text is not None else math.nan
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            found = "none" if text is None else shown(text)
+            raise DataError(f"{where}: found {found} for bndbox/{corner}; must be a number.")
+        values.append(value)
+    x1, y1, x2, y2 = values
+    shown = "({:g}, {:g}, {:g}, {:g})".format(*values)
+    if x2 < x1 or y2 < y1:
+        raise DataError(f"{where}: the box {shown} has no area; xmin <= xmax and ymin <= ymax must hold.")
+    if x1 < 1 or y1 < 1 or x2 > width or y2 > height:
+        raise DataError(
+            f"{where}: the box {shown} leaves the image of {width} x {height} pixels; "
+            f"x must be in 1..{width} and y in 1..{height} (boxes count pixels from 1, both ends inside)."
+        )
+    return x1, y1, x2, y2
+
+
+def _integer(root: ElementTree.Element, tag: str, path: Path) -> int:
+    text = root.findtext(tag)
+    try:
+        return int(text or "")
+    except ValueError:
+        found = "none" if text is None else shown(text)
+        raise DataError(f"{path}: found {found} for {tag}; must be a whole number.") from None
+
+
+def _read_xml(path: Path) -> ElementTree.Element:
+    """The tree of an XML file without a document type, so that entities can neither grow nor read other files."""
+    builder = ElementTree.TreeBuilder()
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+
+    def refuse(*_: object) -> None:
+        raise DataError(f"{path}: found a document type declaration (<!DOCTYPE ...>); an annotation must have none.")
+
+    parser.StartDoctypeDeclHandler = refuse
+    try:
+        parser.Parse(_content(path), True)
+    except expat.ExpatError as error:
+        where = f"{expat.ErrorString(error.code)} in line {error.lineno}, column {error.offset}"
+        raise DataError(f"{path}: found {where}; must be well-formed XML.") from error
+    except (ValueError, LookupError) as error:
+        raise DataError(f"{path}: no readable XML ({error}); must be UTF-8 or of a declared encoding.") from error
+    return builder.close()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        stat = path.stat()
+        if not S_ISREG(stat.st_mode):
+            raise DataError(f"{path}: is no regular file; must be an XML file.")
+        if stat.st_size > MOST_BYTES:
+            raise DataError(f"{path}: found {stat.st_size} bytes; an annotation may have {MOST_BYTES}.")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: the annotation is missing; every image of a split must have one.") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error

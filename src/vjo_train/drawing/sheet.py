@@ -1,0 +1,90 @@
+"""One drawn picture: labels or predictions are put on it in any order, and drawn from the back to the front."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vjo_train.drawing.captions import Box, draw_boxes, with_caption
+from vjo_train.drawing.overlays import overlay_masks, overlay_semantic, overlay_values
+from vjo_train.drawing.palette import Colour
+
+
+@dataclass
+class _Frames:
+    boxes: list[Box]
+    labels: list[int]
+    tags: list[str]
+    masked: bool
+
+
+class Sheet:
+    """Collects what is to be seen on a picture.
+
+    From the back: maps, masks, frames with tags, then the caption below. Where one task finds boxes and another boxes
+    with masks, the frames of the second are left out: two frames and tags around each object could not be read.
+
+    Args:
+        image: uint8 [3, H, W].
+        size: (height, width) of the picture file, in whose pixels everything is given; the image's by default.
+        side: the longest side of the drawn picture in pixels; the image's by default.
+        threshold: predictions with a lower score are not to be drawn.
+
+    Raises:
+        TypeError: `image` is of another type or shape.
+    """
+
+    def __init__(
+        self, image: Tensor, *, size: tuple[int, int] | None = None, side: int | None = None, threshold: float = 0.4
+    ) -> None:
+        if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
+            raise TypeError(f"image: found {image.dtype} {list(image.shape)}; uint8 [3, H, W] is needed.")
+        self.threshold = threshold
+        self.size = height, width = size or (image.shape[1], image.shape[2])
+        scale = side / max(height, width) if side else max(image.shape[1:]) / max(height, width)
+        shown = (max(1, round(width * scale)), max(1, round(height * scale)))
+        picture = Image.fromarray(image.detach().cpu().permute(1, 2, 0).contiguous().numpy())
+        self._picture = picture if picture.size == shown else picture.resize(shown, Image.Resampling.LANCZOS)
+        self._factor = shown[0] / width, shown[1] / height
+        self._masks: list[tuple[Tensor, list[int]]] = []
+        self._frames: list[_Frames] = []
+        self._chips: list[tuple[str, Colour]] = []
+
+    def classes(self, indices: Tensor) -> None:
+        """A map of classes [H, W]: 0 background, k + 1 for class k, 255 ignored."""
+        self._picture = overlay_semantic(self._picture, self._cut(indices))
+
+    def values(self, values: Tensor, low: float, high: float) -> None:
+        """A map of figures [H, W] as colours from `low` (dark) to `high` (bright); what is not finite stays clear."""
+        self._picture = overlay_values(self._picture, self._cut(values), low, high)
+
+    def masks(self, masks: Tensor, labels: Sequence[int]) -> None:
+        """Pixels of objects [N, H, W] bool, in the colours of their classes."""
+        self._masks.append((self._cut(masks), list(labels)))
+
+    def boxes(self, boxes: Tensor, labels: Sequence[int], tags: Sequence[str], *, masked: bool = False) -> None:
+        """Frames [N, 4] xyxy with a tag each; `masked` ones give way to those of other tasks."""
+        across, down = self._factor
+        scaled = [(x1 * across, y1 * down, x2 * across, y2 * down) for x1, y1, x2, y2 in boxes.tolist()]
+        self._frames.append(_Frames(scaled, list(labels), list(tags), masked))
+
+    def chips(self, chips: Sequence[tuple[str, Colour]]) -> None:
+        """Words in the caption, each with a coloured square."""
+        self._chips += chips
+
+    def finished(self, caption: str) -> Image.Image:
+        """The drawn picture above a line with `caption` and the chips."""
+        picture = self._picture
+        for masks, labels in self._masks:
+            picture = overlay_masks(picture, masks, labels)
+        for frames in [some for some in self._frames if not some.masked] or self._frames:
+            draw_boxes(picture, frames.boxes, frames.labels, frames.tags)
+        return with_caption(picture, caption, self._chips)
+
+    def _cut(self, maps: Tensor) -> Tensor:
+        """Without what lies beyond the picture on its canvas."""
+        return maps[..., : self.size[0], : self.size[1]]

@@ -1,0 +1,46 @@
+"""What `vjo-predict` writes for one task and one image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+
+class TaskFiles:
+    """Takes rows for `<task>.json` and files for `<task>/`.
+
+    Args:
+        image_id: of the image in `images.json`.
+        file_name: of the image.
+        path: file name extension -> the file of this image in the task's folder.
+        take_row: takes a row.
+    """
+
+    def __init__(
+        self, image_id: int, file_name: str, path: Callable[[str], Path], take_row: Callable[[Mapping[str, Any]], None]
+    ) -> None:
+        self.image_id, self.file_name, self._path, self._take_row = image_id, file_name, path, take_row
+
+    def row(self, content: Mapping[str, Any]) -> None:
+        """One entry of the list in `<task>.json`."""
+        self._take_row({"image_id": self.image_id, **content})
+
+    def nothing(self) -> None:
+        """Says that the task has a JSON file, of which this image has no row."""
+        self._take_row({})
+
+    def png(self, values: npt.NDArray[np.uint8 | np.uint16], palette: npt.NDArray[np.uint8] | None = None) -> None:
+        """`<task>/<image>.png`: bytes, as a palette picture where there is a `palette` [256, 3], or 16-bit grey."""
+        path = self._path(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if palette is None:
+            picture = Image.fromarray(values)
+        else:
+            picture = Image.fromarray(values, mode="P")
+            picture.putpalette(palette.tobytes())
+        picture.save(path)
