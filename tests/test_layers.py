@@ -17,6 +17,7 @@ PACKAGE = ROOT / "src" / "vjo_train"
 LAYERS = (
     {"errors", "config.definitions"},
     {"types", "geometry", "files", "group_norm", "config.signatures", "config.values", "diagnosis"},
+    {"drawing"},
     {"runs.average_precision", "runs.records", "runs.unpickling", "inference.compare_outputs"},
     {"config.schema", "config.rules", "config.plugins", "runs"},
     {"data", "backbones", "sharing", "weighting", "schedules", "metrics", "optim"},

@@ -22,14 +22,14 @@ from vjo_train.optim.optimizers import SGD, AdamW
 from vjo_train.sharing.base import Sharing
 from vjo_train.sharing.hard import HardSharing
 from vjo_train.training.module import MultiTaskModule
-from vjo_train.types import Batch, Target
+from vjo_train.types import Batch, Boxes, Target
 from vjo_train.weighting.base import Weighting
 from vjo_train.weighting.equal import EqualWeighting
 
 CLASSES = 3
 SIZE = 64
 ALL = frozenset({"classes", "boxes", "semantic", "masks"})
-"""The fields of an image that is labelled for all four tasks."""
+"""The kinds of label of an image that is labelled for all four tasks."""
 
 
 class TinyBackbone(Backbone):
@@ -88,23 +88,21 @@ def module(
     )
 
 
-def target(generator: torch.Generator, labelled: frozenset[str]) -> Target:
-    """One to three boxes of random classes on a canvas."""
+def target(generator: torch.Generator) -> Target:
+    """One to three boxes of random classes on a canvas, with all kinds of label."""
     count = int(torch.randint(1, 4, (), generator=generator))
     corner = torch.rand(count, 2, generator=generator) * 32
     boxes = torch.cat([corner, corner + 8 + torch.rand(count, 2, generator=generator) * 24], 1)
     labels = torch.randint(0, CLASSES, (count,), generator=generator)
     classes = torch.full((CLASSES,), -1, dtype=torch.int8)
     classes[labels] = 1
-    known = Target((SIZE, SIZE), labelled, classes, boxes, labels, torch.zeros(count, dtype=torch.bool))
-    if labelled & {"semantic", "masks"}:
-        inside = torch.zeros(count, SIZE, SIZE, dtype=torch.bool)
-        known.semantic = torch.zeros(SIZE, SIZE, dtype=torch.uint8)
-        for mask, (x1, y1, x2, y2), label in zip(inside, boxes.int().tolist(), labels.tolist(), strict=True):
-            mask[y1:y2, x1:x2] = True
-            known.semantic[y1:y2, x1:x2] = label + 1
-        known.masks = inside
-    return known
+    inside, semantic = torch.zeros(count, SIZE, SIZE, dtype=torch.bool), torch.zeros(SIZE, SIZE, dtype=torch.uint8)
+    for mask, (x1, y1, x2, y2), label in zip(inside, boxes.int().tolist(), labels.tolist(), strict=True):
+        mask[y1:y2, x1:x2] = True
+        semantic[y1:y2, x1:x2] = label + 1
+    objects = Boxes(boxes, labels, torch.zeros(count, dtype=torch.bool))
+    known = {"classes": classes, "boxes": objects, "semantic": semantic, "masks": inside}
+    return Target((SIZE, SIZE), known)
 
 
 def batch(
@@ -119,14 +117,15 @@ def batch(
     generator = torch.Generator().manual_seed(1000 * seed + step)
     images = torch.randint(0, 256, (size, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator)
     names = labelled or [frozenset({"classes", "boxes"})] * size
-    targets = [target(generator, name) for name in names]
-    for image, known in zip(images, targets, strict=True):
-        _paint(image, known)
+    whole = [target(generator) for _ in names]
+    for image, known in zip(images, whole, strict=True):
+        _paint(image, known["boxes"])
+    targets = [known.only(kinds) for known, kinds in zip(whole, names, strict=True)]
     ids = [f"{step:03d}{i:03d}" for i in range(size)]
     return Batch(images, targets, ids, torch.ones(size), tuple(tasks), originals=targets, step=step)
 
 
-def _paint(image: Tensor, known: Target) -> None:
-    for (x1, y1, x2, y2), label in zip(known.boxes.int().tolist(), known.labels.tolist(), strict=True):
+def _paint(image: Tensor, objects: Boxes) -> None:
+    for (x1, y1, x2, y2), label in zip(objects.xyxy.int().tolist(), objects.labels.tolist(), strict=True):
         image[:, y1:y2, x1:x2] = 0
         image[label, y1:y2, x1:x2] = 255

@@ -22,7 +22,7 @@ from vjo_train.heads.detection.base import DetectionHead
 from vjo_train.heads.detection.dense import stride
 from vjo_train.heads.detection.fcos import FCOS, FCOSOutputs, grid
 from vjo_train.heads.detection.retinanet import RetinaNet, RetinaNetOutputs
-from vjo_train.types import Batch, Target
+from vjo_train.types import Batch, Boxes, Target
 
 SIZE, CLASSES, OBJECTS = 512, 20, 6
 LEVELS = ("p3", "p4", "p5", "p6", "p7")
@@ -56,11 +56,8 @@ def targets(images: int) -> list[Target]:
         count = int(torch.randint(1, OBJECTS + 1, (), generator=generator))
         corner = torch.rand(count, 2, generator=generator) * SIZE / 2
         boxes = torch.cat([corner, corner + 16 + torch.rand(count, 2, generator=generator) * SIZE * 0.45], dim=1)
-        target = Target.unlabelled((SIZE, SIZE), CLASSES)
-        target.labelled, target.boxes = frozenset({"boxes"}), boxes
-        target.labels = torch.randint(0, CLASSES, (count,), generator=generator)
-        target.difficult = torch.zeros(count, dtype=torch.bool)
-        found.append(target)
+        labels = torch.randint(0, CLASSES, (count,), generator=generator)
+        found.append(Target((SIZE, SIZE), {"boxes": Boxes(boxes, labels, torch.zeros(count, dtype=torch.bool))}))
     return found
 
 
@@ -119,7 +116,7 @@ def theirs(images: int, raw: dict[str, Tensor], outputs: dict[str, Tensor], buil
     counts = [anchors * (SIZE // stride(level)) ** 2 for level in LEVELS]
 
     def loss(pictures: list[Target]) -> Tensor:
-        truth = [{"boxes": target.boxes, "labels": target.labels} for target in pictures]
+        truth = [{"boxes": target["boxes"].xyxy, "labels": target["boxes"].labels} for target in pictures]
         more = (counts,) if anchors == 1 else ()
         return torch.stack(list(model.compute_loss(truth, outputs, boxes, *more).values())).sum()
 

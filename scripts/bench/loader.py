@@ -153,9 +153,10 @@ class _Reference(Dataset[Tensor]):
         return torch.stack([self._load(row) for row in rows])
 
     def _load(self, row: int) -> Tensor:
-        known, name = self.data.index.annotation(row), self.data.index.ids[row]
+        known, name = self.data.index.objects(row), self.data.index.ids[row]
         image = Image.open(self.data.root / "JPEGImages" / f"{name}.jpg").convert("RGB")
-        boxes = tv_tensors.BoundingBoxes(torch.from_numpy(known.boxes.copy()), format="XYXY", canvas_size=known.size)
+        size = self.data.index.size(row)
+        boxes = tv_tensors.BoundingBoxes(torch.from_numpy(known.boxes.copy()), format="XYXY", canvas_size=size)
         image, _ = self.augment(image, {"boxes": boxes, "labels": torch.from_numpy(known.labels)})
         height, width = image.shape[1:]
         padded: Tensor = F.pad(

@@ -22,9 +22,9 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from vjo_train.config import build, jobs
-from vjo_train.data import voc
 from vjo_train.data.shape_painting import CLASSES
 from vjo_train.data.shapes import Shapes
+from vjo_train.data.sources.voc import layout
 from vjo_train.runs.results import Results
 
 TASKS = ("classification", "semantic")
@@ -81,14 +81,14 @@ def spoil(cfg: DictConfig, root: Path, seed: int) -> set[str]:
     fresh = not root.exists()
     Shapes(train=500, val=1, test=300, image_size=32, masked=1.0, hardness=0.0, seed=seed).write(root)
     rng = np.random.default_rng(seed)
-    framed = {path.stem for path in sorted((root / voc.IMAGES).iterdir()) if rng.random() < 0.5}
+    framed = {path.stem for path in sorted((root / layout.IMAGES).iterdir()) if rng.random() < 0.5}
     data = build.datamodule(cfg)
     wrong = framed & set(data.index.ids[data.train_rows].tolist())
     if fresh:
         for name in sorted(framed):
-            frame(root / voc.IMAGES / f"{name}.jpg")
+            frame(root / layout.IMAGES / f"{name}.jpg")
         for name in sorted(wrong):
-            shift(root / voc.ANNOTATIONS / f"{name}.xml", int(rng.integers(1, len(CLASSES))))
+            shift(root / layout.ANNOTATIONS / f"{name}.xml", int(rng.integers(1, len(CLASSES))))
     return wrong
 
 

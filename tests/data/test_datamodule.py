@@ -70,6 +70,8 @@ def _plain(value):
         return [_plain(v) for v in value]
     if isinstance(value, frozenset):
         return sorted(value)
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in sorted(value.items())}
     return {k: _plain(v) for k, v in vars(value).items()} if hasattr(value, "__dict__") else value
 
 
@@ -215,30 +217,31 @@ def test_targets_agree_with_the_picture(shapes_root, tmp_path):
         assert batch.originals == []
         assert sum("masks" in target.labelled for target in batch.targets) >= 1
         for target in batch.targets:
-            assert target.boxes.shape == (len(target.labels), 4)
-            assert target.boxes.dtype == torch.float32
-            assert target.difficult.dtype == torch.bool
-            assert target.classes.dtype == torch.int8
+            objects = target["boxes"]
+            assert objects.xyxy.shape == (len(objects), 4)
+            assert objects.xyxy.dtype == torch.float32
+            assert objects.difficult.dtype == torch.bool
+            assert target["classes"].dtype == torch.int8
             for k in range(len(CLASSES)):
-                flags = target.difficult[target.labels == k]
-                assert target.classes[k] == (-1 if not len(flags) else 0 if flags.all() else 1)
-            assert (target.semantic is not None) == ("semantic" in target.labelled)
-            if target.masks is None:
+                flags = objects.difficult[objects.labels == k]
+                assert target["classes"][k] == (-1 if not len(flags) else 0 if flags.all() else 1)
+            assert ("semantic" in target) == ("masks" in target)
+            if "masks" not in target:
                 continue
             seen += 1
-            assert target.masks.shape == (len(target.labels), 64, 64)
-            for mask, label in zip(target.masks, target.labels, strict=True):
-                assert (target.semantic[mask] == label + 1).all()
+            assert target["masks"].shape == (len(objects), 64, 64)
+            for mask, label in zip(target["masks"], objects.labels, strict=True):
+                assert (target["semantic"][mask] == label + 1).all()
     assert seen
 
 
-def test_masks_are_read_only_for_tasks_that_are_on(shapes_root, tmp_path):
+def test_only_what_the_tasks_that_are_on_need_is_read(shapes_root, tmp_path):
     data = make(shapes_root, tmp_path)
     data.bind(NEEDS, Alternating(tasks=tuple(NEEDS)))
     first, second, third = data.train_dataloader()
-    assert all(target.labelled == {"classes", "boxes"} for target in first.targets)
-    assert all(target.labelled == {"classes", "boxes", "semantic"} for target in second.targets)
-    assert all(target.semantic is None and target.masks is not None for target in third.targets)
+    assert all(target.labelled == {"classes"} for target in first.targets)
+    assert all(target.labelled == {"semantic"} for target in second.targets)
+    assert all(target.labelled == {"boxes", "masks"} for target in third.targets)
 
 
 @pytest.fixture
@@ -301,8 +304,9 @@ def test_evaluation_keeps_the_originals(devkit, tmp_path):
     devkit.split("train", ["b"])
     devkit.split("test", ["b", "a"])
     data = make(
-        devkit.root, tmp_path / "c", classes=["cat", "dog", "cow"], val_split=None, needs={"x": NEEDS["instance"]}
-    )
+        devkit.root, tmp_path / "c", classes=["cat", "dog", "cow"], val_split=None,
+        needs={"x": NEEDS["instance"], "y": NEEDS["classification"]},
+    )  # fmt: skip
     (batch,) = data.test_dataloader()
     assert data.val_dataloader() == []
     assert batch.ids == ["b", "a"]
@@ -310,14 +314,14 @@ def test_evaluation_keeps_the_originals(devkit, tmp_path):
     assert batch.scales.tolist() == pytest.approx([64 / 30, 64 / 40])
     canvas, original = batch.targets[1], batch.originals[1]
     assert (original.size, canvas.size) == ((30, 40), (48, 64))
-    assert original.boxes.tolist() == [[4, 2, 24, 12], [29, 19, 30, 20]]
-    assert torch.allclose(canvas.boxes, original.boxes * 1.6)
-    assert original.classes.tolist() == [1, 0, -1]
-    assert original.masks.shape == (2, 30, 40)
-    assert original.masks[0].sum() == 9 * 20
-    assert not original.masks[1].any()
-    assert batch.originals[0].boxes.shape == (0, 4)
-    assert batch.originals[0].masks is None
+    assert original["boxes"].xyxy.tolist() == [[4, 2, 24, 12], [29, 19, 30, 20]]
+    assert torch.allclose(canvas["boxes"].xyxy, original["boxes"].xyxy * 1.6)
+    assert original["classes"].tolist() == [1, 0, -1]
+    assert original["masks"].shape == (2, 30, 40)
+    assert original["masks"][0].sum() == 9 * 20
+    assert not original["masks"][1].any()
+    assert batch.originals[0]["boxes"].xyxy.shape == (0, 4)
+    assert "masks" not in batch.originals[0]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -407,7 +411,7 @@ def test_counts_for_reports(shapes_root, tmp_path):
     assert counts["images"] == 24
     assert counts["labelled"] == {"classes": 24, "boxes": 24, "semantic": 12, "masks": 12}
     assert sum(counts["objects_per_class"].values()) == counts["objects"]
-    labels = [set(data.index.annotation(int(row)).labels.tolist()) for row in data.train_rows]
+    labels = [set(data.index.objects(int(row)).labels.tolist()) for row in data.train_rows]
     assert list(counts["images_per_class"].values()) == [sum(k in found for found in labels) for k in range(6)]
     assert counts["without_objects"] == sum(not found for found in labels)
 
@@ -461,9 +465,10 @@ def test_real_pictures(shared, tmp_path, kind, root):
         assert len(batch) == 16
         for target in batch.targets:
             height, width = target.size
-            assert (target.boxes[:, 2:] > target.boxes[:, :2]).all()
-            assert (target.boxes[:, 2] <= width).all()
-            assert (target.boxes[:, 3] <= height).all()
+            boxes = target["boxes"].xyxy
+            assert (boxes[:, 2:] > boxes[:, :2]).all()
+            assert (boxes[:, 2] <= width).all()
+            assert (boxes[:, 3] <= height).all()
     assert len(next(iter(data.test_dataloader()))) == 16
 
 
@@ -505,7 +510,7 @@ def test_a_meta_split_that_is_missing_or_serves_no_task_is_refused(shapes_root, 
     for seed in range(1, 20):
         data = make(shapes_root, tmp_path, meta_fraction=0.01, seed=seed)
         data.bind(NEEDS, Joint(tasks=tuple(NEEDS)), meta_tasks=["semantic"])
-        if not data.index.has_semantic[data.meta_rows].any():
+        if not data.index.labelled["semantic"][data.meta_rows].any():
             break
     with pytest.raises(DataError, match=r"meta_fraction: none of the 1 images .* is labelled for semantic"):
         data.turn(0)

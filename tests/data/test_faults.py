@@ -28,14 +28,14 @@ def test_a_drawn_set_is_sound(shapes_root: Path, tmp_path: Path) -> None:
     assert len(looks) == 40
     assert wrong == []
     assert faults.duplicates(data.index, parts, looks) == []
-    assert faults.broken_annotations(data.root, CLASSES) == []
+    assert faults.broken_annotations(data.index) == []
 
 
 def test_every_broken_annotation_and_list_is_named(devkit: Devkit, tmp_path: Path) -> None:
     devkit.image("good")
     devkit.image("outside", objects=[("star", (1, 1, 50, 9), 0)])
     devkit.image("stranger", objects=[("stone", (1, 1, 9, 9), 0)])
-    found = faults.broken_annotations(devkit.root, CLASSES)
+    found = faults.broken_annotations(make(devkit.root, tmp_path / "before").index)
     assert [(f.where, f.fatal) for f in found] == [("outside.xml", True), ("stranger.xml", True)]
     assert "leaves the image of 40 x 30 pixels" in found[0].what
     for name in ("outside", "stranger"):
@@ -65,7 +65,7 @@ def test_files_that_contradict_their_annotation(devkit: Devkit, tmp_path: Path) 
         "cut.jpg": ("unreadable image", True),
         "large.jpg": ("wrong image size", True),
         "moved": ("mask outside box", False),
-        "SegmentationClass/wild.png": ("broken mask", True),
+        "SegmentationClass/wild.png": ("broken label", True),
     }
 
 

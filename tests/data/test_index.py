@@ -1,14 +1,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vjo_train.data import index
+from vjo_train.data.index import Index
+from vjo_train.data.sources.opened import load_index
+from vjo_train.data.sources.voc.source import VOC
 from vjo_train.errors import DataError
 
 CLASSES = ("cat", "dog")
+
+
+def load(root: Path, classes: Sequence[str], cache: Path) -> Index:
+    return load_index(VOC(), root, classes, cache)
 
 
 @pytest.fixture
@@ -22,16 +30,19 @@ def filled(devkit):
 
 
 def test_arrays(filled, tmp_path):
-    found = index.load(filled.root, CLASSES, tmp_path / "cache")
+    found = load(filled.root, CLASSES, tmp_path / "cache")
     assert found.ids.tolist() == ["a", "b", "c"]
     assert found.sizes.tolist() == [[30, 20], [30, 40], [30, 40]]
     assert found.offsets.tolist() == [0, 0, 2, 3]
-    assert found.has_semantic.tolist() == [False, True, False]
-    assert not found.has_masks.any()
-    one = found.annotation(1)
+    assert found.images.tolist() == ["JPEGImages/a.jpg", "JPEGImages/b.jpg", "JPEGImages/c.jpg"]
+    assert found.labelled["semantic"].tolist() == [False, True, False]
+    assert found.files["semantic"].tolist() == ["", "SegmentationClass/b.png", ""]
+    assert not found.labelled["masks"].any()
+    assert found.labelled["boxes"].all()
+    one = found.objects(1)
     assert one.labels.tolist() == [1, 0]
     assert one.difficult.tolist() == [False, True]
-    assert found.annotation(0).boxes.shape == (0, 4)
+    assert found.objects(0).boxes.shape == (0, 4)
     assert found.rows(["c", "zz", "a", ""]).tolist() == [2, -1, 0, -1]
 
 
@@ -61,9 +72,9 @@ def _new_mask(filled):
 @pytest.mark.parametrize("change", [_touch, _same_size_later, _add, _remove, _new_mask])
 def test_a_changed_file_is_noticed(filled, tmp_path, change):
     cache = tmp_path / "cache"
-    before = index.load(filled.root, CLASSES, cache)
+    before = load(filled.root, CLASSES, cache)
     change(filled)
-    after = index.load(filled.root, CLASSES, cache)
+    after = load(filled.root, CLASSES, cache)
     every = np.arange(len(before)), np.arange(len(after))
     assert before.fingerprint(every[0]) != after.fingerprint(every[1])
     assert len(list(cache.iterdir())) == 1
@@ -71,36 +82,36 @@ def test_a_changed_file_is_noticed(filled, tmp_path, change):
 
 def test_an_unchanged_set_comes_from_the_cache(filled, tmp_path):
     cache = tmp_path / "cache"
-    before = index.load(filled.root, CLASSES, cache)
+    before = load(filled.root, CLASSES, cache)
     path = filled.root / "Annotations/c.xml"
     stat = path.stat()
     path.write_bytes(b"?" * stat.st_size)  # would not parse, but looks unchanged
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    after = index.load(filled.root, CLASSES, cache)
+    after = load(filled.root, CLASSES, cache)
     assert before.fingerprint(np.arange(3)) == after.fingerprint(np.arange(3))
-    other = index.load(filled.root, ("cat", "dog", "cow"), cache)  # other classes: another index
+    other = load(filled.root, ("cat", "dog", "cow"), cache)  # other classes: another index
     assert other.faulty.tolist() == [2]
     assert "c.xml" in str(other.faults[0])
 
 
 def test_a_damaged_cache_file_is_made_again(filled, tmp_path, caplog):
     cache = tmp_path / "cache"
-    before = index.load(filled.root, CLASSES, cache)
+    before = load(filled.root, CLASSES, cache)
     (path,) = cache.iterdir()
     path.write_bytes(path.read_bytes()[:100])
-    after = index.load(filled.root, CLASSES, cache)
+    after = load(filled.root, CLASSES, cache)
     assert "unreadable" in caplog.text
     assert before.fingerprint(np.arange(3)) == after.fingerprint(np.arange(3))
 
 
 def test_the_fingerprint_is_of_the_split_and_not_of_the_place(filled, tmp_path):
-    found = index.load(filled.root, CLASSES, tmp_path / "cache")
+    found = load(filled.root, CLASSES, tmp_path / "cache")
     filled.root.rename(tmp_path / "moved")
-    moved = index.load(tmp_path / "moved", CLASSES, tmp_path / "cache")
+    moved = load(tmp_path / "moved", CLASSES, tmp_path / "cache")
     assert found.fingerprint(np.array([1, 0])) == moved.fingerprint(np.array([1, 0]))
     assert found.fingerprint(np.array([1, 0])) != moved.fingerprint(np.array([1, 2]))
 
 
 def test_no_annotations(devkit, tmp_path):
     with pytest.raises(DataError, match=r"Annotations: found no \*\.xml"):
-        index.load(devkit.root, CLASSES, tmp_path / "cache")
+        load(devkit.root, CLASSES, tmp_path / "cache")

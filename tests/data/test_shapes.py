@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vjo_train.data import index, voc
 from vjo_train.data.shape_painting import CLASSES
 from vjo_train.data.shapes import Shapes
+from vjo_train.data.sources.opened import load_index
+from vjo_train.data.sources.voc.source import VOC
 from vjo_train.errors import ConfigError
 from vjo_train.geometry import to_devkit
 
@@ -62,15 +63,17 @@ def test_a_finished_set_is_reused_and_another_is_refused(tmp_path):
 
 
 def test_it_reads_like_any_devkit(shapes_root, tmp_path):
-    found = index.load(shapes_root, CLASSES, tmp_path)
-    assert voc.split_names(shapes_root) == ["test", "train", "trainval", "val"]
-    splits = {name: set(voc.read_split(shapes_root, name)) for name in voc.split_names(shapes_root)}
+    source = VOC()
+    found = load_index(source, shapes_root, CLASSES, tmp_path)
+    assert source.splits(shapes_root) == ["test", "train", "trainval", "val"]
+    splits = {name: set(source.split(shapes_root, name)) for name in source.splits(shapes_root)}
     assert [len(splits[name]) for name in ("train", "val", "test")] == [24, 6, 10]
     assert splits["trainval"] == splits["train"] | splits["val"]
     assert not splits["train"] & splits["val"]
-    assert found.has_masks.sum() == found.has_semantic.sum() == 20
-    for row in np.flatnonzero(found.has_masks):
-        annotation, name = found.annotation(int(row)), found.ids[row]
+    masked = found.labelled["masks"]
+    assert masked.sum() == found.labelled["semantic"].sum() == 20
+    for row in np.flatnonzero(masked):
+        annotation, name = found.objects(int(row)), found.ids[row]
         objects = np.asarray(Image.open(shapes_root / "SegmentationObject" / f"{name}.png"))
         classes = np.asarray(Image.open(shapes_root / "SegmentationClass" / f"{name}.png"))
         lookup = np.array([0, *(annotation.labels + 1)], np.uint8)
@@ -88,10 +91,10 @@ def test_it_reads_like_any_devkit(shapes_root, tmp_path):
 
 def test_what_a_set_contains(tmp_path):
     Shapes(train=200, val=1, test=1, image_size=48, masked=0, hardness=1).write(tmp_path / "set")
-    found = index.load(tmp_path / "set", CLASSES, tmp_path)
+    found = load_index(VOC(), tmp_path / "set", CLASSES, tmp_path)
     assert np.bincount(found.labels, minlength=len(CLASSES)).min() > 40
     assert set(np.diff(found.offsets)) == {0, 1, 2, 3, 4}
     assert 0 < found.difficult.mean() < 0.2
     sides = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1)
     assert np.quantile(sides, 0.95) > 2 * np.quantile(sides, 0.05)
-    assert not found.has_masks.any()
+    assert not found.labelled["masks"].any()

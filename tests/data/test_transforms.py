@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision.ops import box_iou
 from torchvision.transforms.v2 import functional as F
 
 from vjo_train.data import colour
 from vjo_train.data.colour import Jitter
-from vjo_train.data.letterbox import MEAN_COLOUR, Picture, letterbox
+from vjo_train.data.letterbox import MEAN_COLOUR, Picture, blank, letterbox
 from vjo_train.data.resizing import resize
 from vjo_train.data.transforms import Augment, generator, sample_crop
 from vjo_train.types import Frames
@@ -20,8 +23,28 @@ from vjo_train.types import Frames
 ALL = {"zoom_out": 0.5, "zoom_out_max": 3.0, "crop": 0.7, "flip": 0.5, "jitter": 0.5, "jitter_strength": 1.0}
 
 
-def painted(height: int, width: int, seed: int, objects: int = 3) -> Picture:
-    """Rectangles whose colour, class mask and object mask all say which object they are."""
+@dataclass
+class Laid:
+    """A picture after `letterbox`, with what follows it."""
+
+    image: Tensor
+    maps: Tensor
+    boxes: Tensor
+    kept: np.ndarray
+    size: tuple[int, int]
+    scale: float
+
+
+def lay(picture, canvas, augment=None, rng=None, maps=None) -> Laid:
+    pixels = blank(*canvas)
+    placement = letterbox(picture, canvas, augment, rng, pixels)
+    placed = torch.empty(0, *canvas) if maps is None else placement.maps(maps, 255)
+    boxes = torch.from_numpy(placement.boxes(picture.boxes))
+    return Laid(pixels, placed, boxes, placement.objects, placement.size, placement.scale)
+
+
+def painted(height: int, width: int, seed: int, objects: int = 3) -> tuple[Picture, Tensor]:
+    """Rectangles whose colour, and maps [2, H, W] of whose numbers, say which object they are."""
     rng = np.random.default_rng(seed)
     image = torch.full((3, height, width), 0, dtype=torch.uint8)
     maps = torch.zeros((2, height, width), dtype=torch.uint8)
@@ -34,7 +57,7 @@ def painted(height: int, width: int, seed: int, objects: int = 3) -> Picture:
         image[:, top:bottom, left:right] = 80 * (number + 1)
         maps[:, top:bottom, left:right] = number + 1
         boxes.append([left, top, right, bottom])
-    return Picture(image, torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), np.arange(objects), maps)
+    return Picture(image, (height, width), np.array(boxes, np.float32).reshape(-1, 4)), maps
 
 
 @settings(deadline=None, max_examples=80)
@@ -43,7 +66,9 @@ def painted(height: int, width: int, seed: int, objects: int = 3) -> Picture:
 )
 def test_boxes_stay_inside_and_on_their_masks(height, width, canvas, seed):
     augment = Augment(**{**ALL, "jitter": 0.0})
-    after, (h, w), scale = letterbox(painted(height, width, seed), canvas, augment, generator(seed))
+    picture, maps = painted(height, width, seed)
+    after = lay(picture, canvas, augment, generator(seed), maps)
+    (h, w), scale = after.size, after.scale
     assert after.image.shape == (3, *canvas)
     assert after.maps.shape == (2, *canvas)
     assert h <= canvas[0]
@@ -71,32 +96,26 @@ def test_boxes_stay_inside_and_on_their_masks(height, width, canvas, seed):
 
 
 def test_classes_of_dropped_boxes_vanish_and_all_may():
-    picture = painted(40, 60, 0)
+    picture, _ = painted(40, 60, 0)
     augment = Augment(zoom_out=0, crop=1, flip=0, jitter=0)
     numbers = set()
     for seed in range(60):
-        after, *_ = letterbox(picture, (32, 32), augment, generator(seed))
-        numbers.add(len(after.boxes))
+        numbers.add(len(lay(picture, (32, 32), augment, generator(seed)).boxes))
     assert {1, 2, 3} <= numbers
-    tiny = Picture(picture.image, torch.tensor([[5.0, 5.0, 5.5, 5.5]]), np.array([0]), picture.maps)
-    assert len(letterbox(tiny, (32, 32), Augment(zoom_out=0, crop=0, flip=0, jitter=0))[0].boxes) == 0
-    assert len(letterbox(tiny, (32, 32))[0].boxes) == 1  # an evaluation loses none
+    tiny = Picture(picture.image, picture.size, np.array([[5.0, 5.0, 5.5, 5.5]], np.float32))
+    assert len(lay(tiny, (32, 32), Augment(zoom_out=0, crop=0, flip=0, jitter=0)).boxes) == 0
+    assert len(lay(tiny, (32, 32)).boxes) == 1  # an evaluation loses none
 
 
 @pytest.mark.parametrize("size", [(40, 60), (3, 200), (1, 1)])
 def test_pictures_without_objects_or_of_odd_sizes_pass(size):
-    picture = Picture(
-        torch.zeros((3, *size), dtype=torch.uint8),
-        torch.empty((0, 4)),
-        np.arange(0),
-        torch.empty((0, *size), dtype=torch.uint8),
-    )
+    picture = Picture.bare(torch.zeros((3, *size), dtype=torch.uint8))
     for seed in range(20):
-        after, *_ = letterbox(picture, (32, 32), Augment(**ALL), generator(seed))
+        after = lay(picture, (32, 32), Augment(**ALL), generator(seed), torch.empty((0, *size), dtype=torch.uint8))
         assert after.image.shape == (3, 32, 32)
         assert after.boxes.shape == (0, 4)
         assert after.maps.shape == (0, 32, 32)
-    boxed = Picture(picture.image, torch.tensor([[0.0, 0.0, size[1], size[0]]]), np.arange(1), picture.maps)
+    boxed = Picture(picture.image, picture.size, np.array([[0.0, 0.0, size[1], size[0]]], np.float32))
     for seed in range(20):
         letterbox(boxed, (32, 32), Augment(**ALL), generator(seed))
 
@@ -106,34 +125,55 @@ def test_a_picture_lies_where_its_size_alone_says(sizes, canvas):
     """What an exported network computes from the sizes of the files is what the canvases were made with."""
     frames = Frames.of_files(torch.tensor(sizes), canvas)
     for k, size in enumerate(sizes):
-        _, (h, w), scale = letterbox(Picture.bare(torch.zeros((3, *size), dtype=torch.uint8)), canvas)
-        assert frames.sizes[k].tolist() == [h, w]
-        assert frames.scales[k].item() == pytest.approx(scale, rel=1e-6)
+        placement = letterbox(Picture.bare(torch.zeros((3, *size), dtype=torch.uint8)), canvas)
+        assert tuple(frames.sizes[k].tolist()) == placement.size
+        assert frames.scales[k].item() == pytest.approx(placement.scale, rel=1e-6)
 
 
 def test_letterbox_keeps_the_aspect_ratio_and_fills_with_the_mean_colour():
-    picture = painted(30, 60, 1)
-    after, size, scale = letterbox(picture, (40, 40))
-    assert size == (20, 40)
-    assert scale == pytest.approx(40 / 60)
-    assert torch.equal(after.boxes, picture.boxes * scale)
+    picture, _ = painted(30, 60, 1)
+    after = lay(picture, (40, 40))
+    assert after.size == (20, 40)
+    assert after.scale == pytest.approx(40 / 60)
+    assert np.array_equal(after.boxes.numpy(), picture.boxes * np.float32(after.scale))
     assert (after.image[:, 20:] == torch.tensor(MEAN_COLOUR)[:, None, None]).all()
-    wide, size, scale = letterbox(picture, (20, 44))  # as wide as high twice, and a little more
-    assert size == (20, 40)
-    assert scale == pytest.approx(20 / 30)
+    wide = lay(picture, (20, 44))  # as wide as high twice, and a little more
+    assert wide.size == (20, 40)
+    assert wide.scale == pytest.approx(20 / 30)
     assert torch.equal(wide.image[:, :, :40], after.image[:, :20])
     assert (wide.image[:, :, 40:] == torch.tensor(MEAN_COLOUR)[:, None, None]).all()
-    same, _, scale = letterbox(picture, (60, 60))
-    assert scale == 1
+    same = lay(picture, (60, 60))
+    assert same.scale == 1
     assert torch.equal(same.image[:, :30], picture.image)
 
 
 def test_a_flip_mirrors_everything():
-    picture = painted(32, 32, 2)
-    after, *_ = letterbox(picture, (32, 32), Augment(zoom_out=0, crop=0, flip=1, jitter=0))
+    picture, maps = painted(32, 32, 2)
+    after = lay(picture, (32, 32), Augment(zoom_out=0, crop=0, flip=1, jitter=0), maps=maps)
     assert torch.equal(after.image, picture.image.flip(-1))
-    assert torch.equal(after.maps, picture.maps.flip(-1))
-    assert torch.equal(after.boxes[:, 0], 32 - picture.boxes[:, 2])
+    assert torch.equal(after.maps, maps.flip(-1))
+    assert np.array_equal(after.boxes[:, 0].numpy(), 32 - picture.boxes[:, 2])
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(8, 40), st.integers(8, 40), st.integers(0, 1000))
+def test_points_and_maps_of_any_type_follow_the_picture(height, width, seed):
+    """A point in the middle of a pixel lies, on the canvas, in a pixel that says it comes from there."""
+    rng = np.random.default_rng(seed)
+    where = torch.arange(height * width, dtype=torch.int32).reshape(1, height, width)
+    picture = Picture(torch.zeros((3, height, width), dtype=torch.uint8), (height, width),
+                      np.array([[0, 0, width, height]], np.float32))  # fmt: skip
+    augment = Augment(zoom_out=0.5, crop=0.5, flip=0.5, jitter=0)
+    placement = letterbox(picture, (64, 48), augment, generator(seed))
+    maps = placement.maps(where, -1)[0]
+    assert maps.dtype == torch.int32
+    assert torch.equal(placement.maps(where.float(), -1)[0].int(), maps)
+    x, y = rng.integers(0, width), rng.integers(0, height)
+    (across, down) = placement.points(np.array([x + 0.5, y + 0.5], np.float32))
+    seen = (maps == where[0, y, x]).nonzero().float() + 0.5
+    for row, column in seen.tolist():
+        assert abs(row - down) <= max(0.5, placement.scale / 2) + 0.51
+        assert abs(column - across) <= max(0.5, placement.scale / 2) + 0.51
 
 
 @settings(deadline=None, max_examples=50)
@@ -154,10 +194,10 @@ def test_a_crop_holds_a_centre_and_overlaps_it(height, width, seed):
 
 
 def test_the_same_key_gives_the_same_picture():
-    picture = painted(40, 50, 3)
+    picture, _ = painted(40, 50, 3)
 
     def made(*key):
-        return letterbox(picture, (32, 32), Augment(**ALL), generator(*key))[0].image
+        return lay(picture, (32, 32), Augment(**ALL), generator(*key)).image
 
     assert torch.equal(made(1, "pool", 0, "x"), made(1, "pool", 0, "x"))
     distinct = {made(seed, "pool", turn, name).numpy().tobytes() for seed in (1, 2) for turn in (0, 1) for name in "xy"}
@@ -180,16 +220,15 @@ def test_a_reduced_picture_is_laid_where_the_whole_one_is(reduction, size):
         image.float()[None], (0, -width % reduction, 0, -height % reduction), mode="replicate"
     )
     coarse = torch.nn.functional.avg_pool2d(blocks, reduction)[0].round().to(torch.uint8)
-    boxes, maps = torch.tensor([[10.0, 20, 60, 90], [30, 100, 90, 190]]), torch.zeros((1, *size), dtype=torch.uint8)
+    boxes, maps = np.array([[10, 20, 60, 90], [30, 100, 90, 190]], np.float32), torch.zeros((1, *size)).byte()
     maps[:, 20:90, 10:60] = 1
-    whole = Picture(image, boxes, np.arange(2), maps)
-    reduced = Picture(coarse, boxes, np.arange(2), maps, reduction)
-    one, other = (letterbox(picture, (32, 32))[0] for picture in (whole, reduced))
+    whole, reduced = Picture(image, size, boxes), Picture(coarse, size, boxes, reduction)
+    one, other = (lay(picture, (32, 32), maps=maps) for picture in (whole, reduced))
     assert torch.equal(one.boxes, other.boxes)
     assert torch.equal(one.maps, other.maps)
     assert (one.image.int() - other.image.int()).abs().max() <= 4
     for seed in range(20):  # a window begins with a pixel of the image, up to reduction - 1 further out
-        after, *_ = letterbox(reduced, (32, 32), Augment(**{**ALL, "jitter": 0.0}), generator(seed))
+        after = lay(reduced, (32, 32), Augment(**{**ALL, "jitter": 0.0}), generator(seed), maps)
         for box, number in zip(after.boxes, after.kept, strict=True):
             if number == 0 and (after.maps == 1).any():
                 _, y, x = torch.nonzero(after.maps == 1, as_tuple=True)
@@ -199,7 +238,8 @@ def test_a_reduced_picture_is_laid_where_the_whole_one_is(reduction, size):
 
 def test_without_jitter_zooming_and_cropping_the_resizing_is_torchvisions():
     image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 375, 500), dtype=np.uint8))
-    after, (height, width), _ = letterbox(Picture.bare(image), (320, 320))
+    after = lay(Picture.bare(image), (320, 320))
+    height, width = after.size
     assert torch.equal(after.image[:, :height, :width], F.resize(image, [240, 320], antialias=True))
 
 
@@ -264,8 +304,7 @@ def test_a_flip_mirrors_the_picture_to_the_bit_whatever_its_size_becomes(reducti
     picture = Picture.bare(image, whole, reduction)
     for side in (31, 83, 160):
         one, other = (
-            letterbox(picture, (side, side), Augment(zoom_out=0, crop=0, flip=flip, jitter=0))[0].image
-            for flip in (0, 1)
+            lay(picture, (side, side), Augment(zoom_out=0, crop=0, flip=flip, jitter=0)).image for flip in (0, 1)
         )
         assert torch.equal(one.flip(-1), other)
 

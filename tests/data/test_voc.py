@@ -6,23 +6,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vjo_train.data import voc
+from vjo_train.data.objects import Objects
+from vjo_train.data.sources.voc import annotation, layout
 from vjo_train.errors import DataError
 from vjo_train.geometry import to_devkit
 
 CLASSES = {"cat": 0, "dog": 1, "person": 2}
 
 
-def parse(tmp_path: Path, text: str | bytes) -> voc.Annotation:
+def parse(tmp_path: Path, text: str | bytes) -> Objects:
+    return parse_all(tmp_path, text)[1]
+
+
+def parse_all(tmp_path: Path, text: str | bytes) -> tuple[tuple[int, int], Objects]:
     path = tmp_path / "a.xml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return voc.parse(path, CLASSES)
+    return annotation.parse(path, CLASSES)
 
 
 def test_boxes_become_continuous_and_a_missing_difficult_means_no(tmp_path, write_xml):
     text = write_xml(40, 30, [("dog", (1, 1, 40, 30), None), ("cat", (3, 4, 3, 4), 1), ("cat", (2.5, 3.25, 9, 9), 0)])
-    annotation = parse(tmp_path, text)
-    assert annotation.size == (30, 40)
+    size, annotation = parse_all(tmp_path, text)
+    assert size == (30, 40)
     np.testing.assert_array_equal(annotation.boxes, [[0, 0, 40, 30], [2, 3, 3, 4], [1.5, 2.25, 9, 9]])
     assert annotation.boxes.dtype == np.float32
     assert annotation.labels.tolist() == [1, 0, 0]
@@ -34,15 +39,15 @@ def test_parts_of_a_person_are_no_objects(tmp_path):
       <part><name>head</name><bndbox><xmin>5</xmin><ymin>5</ymin><xmax>6</xmax><ymax>6</ymax></bndbox></part>
       <name> person </name>
       <bndbox><xmin>2</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>"""
-    annotation = parse(tmp_path, text)
-    assert annotation.labels.tolist() == [2]
-    np.testing.assert_array_equal(annotation.boxes, [[1, 1, 9, 9]])
+    known = parse(tmp_path, text)
+    assert known.labels.tolist() == [2]
+    np.testing.assert_array_equal(known.boxes, [[1, 1, 9, 9]])
 
 
 def test_no_objects(tmp_path, write_xml):
-    annotation = parse(tmp_path, write_xml(40, 30))
-    assert annotation.boxes.shape == (0, 4)
-    assert annotation.labels.shape == annotation.difficult.shape == (0,)
+    known = parse(tmp_path, write_xml(40, 30))
+    assert known.boxes.shape == (0, 4)
+    assert known.labels.shape == known.difficult.shape == (0,)
 
 
 LAUGHS = b"""<?xml version="1.0"?><!DOCTYPE annotation [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>
@@ -94,56 +99,56 @@ def test_a_missing_box_and_a_missing_file(tmp_path):
     with pytest.raises(DataError, match="found none for bndbox/xmin"):
         parse(tmp_path, f"<annotation>{size}<object><name>cat</name></object></annotation>")
     with pytest.raises(DataError, match=r"b\.xml: the annotation is missing"):
-        voc.parse(tmp_path / "b.xml", CLASSES)
+        annotation.parse(tmp_path / "b.xml", CLASSES)
 
 
 def test_what_is_no_regular_file(tmp_path):
     os.mkfifo(tmp_path / "pipe.xml")
     (tmp_path / "loop.xml").symlink_to("loop.xml")
     with (tmp_path / "huge.xml").open("wb") as file:
-        file.truncate(voc.MOST_BYTES + 1)
+        file.truncate(annotation.MOST_BYTES + 1)
     for name, message in (("pipe", "no regular file"), ("loop", "symbolic links"), ("huge", "found 16777217 bytes")):
         with pytest.raises(DataError, match=rf"{name}\.xml: .*{message}"):
-            voc.parse(tmp_path / f"{name}.xml", CLASSES)
+            annotation.parse(tmp_path / f"{name}.xml", CLASSES)
 
 
 def test_root_is_the_folder_or_the_devkit_above(tmp_path):
     (tmp_path / "x" / "VOCdevkit" / "VOC2007" / "JPEGImages").mkdir(parents=True)
     root = tmp_path / "x" / "VOCdevkit" / "VOC2007"
-    assert voc.find_root(root) == voc.find_root(root.parent) == voc.find_root(root.parent.parent) == root
+    assert layout.find_root(root) == layout.find_root(root.parent) == layout.find_root(root.parent.parent) == root
     with pytest.raises(DataError, match=r"dataset\.root: .* holds neither JPEGImages/ nor"):
-        voc.find_root(tmp_path)
+        layout.find_root(tmp_path)
     with pytest.raises(DataError, match=r"dataset\.root: found no folder .*nowhere"):
-        voc.find_root(tmp_path / "nowhere")
+        layout.find_root(tmp_path / "nowhere")
     (root.parent / "VOC2012" / "JPEGImages").mkdir(parents=True)
     with pytest.raises(DataError, match=r"several data sets \(VOC2007, VOC2012\)"):
-        voc.find_root(root.parent)
+        layout.find_root(root.parent)
 
 
 def test_splits(devkit):
     devkit.split("train", ["b", "a"])
     devkit.split("trainval", ["c"])
     devkit.root.joinpath("ImageSets/Main/cat_train.txt").write_text("a  1\nb -1\n\n")
-    assert voc.split_names(devkit.root) == ["train", "trainval"]
-    assert voc.read_split(devkit.root, "train") == ["b", "a"]
-    assert voc.read_split(devkit.root, "cat_train") == ["a", "b"]
+    assert layout.split_names(devkit.root) == ["train", "trainval"]
+    assert layout.read_split(devkit.root, "train") == ["b", "a"]
+    assert layout.read_split(devkit.root, "cat_train") == ["a", "b"]
     with pytest.raises(DataError, match=r"no split 'trian' \(did you mean 'train'\?\); found train, trainval"):
-        voc.read_split(devkit.root, "trian")
+        layout.read_split(devkit.root, "trian")
     devkit.split("empty", [])
     with pytest.raises(DataError, match=r"empty\.txt: the split 'empty' is empty"):
-        voc.read_split(devkit.root, "empty")
+        layout.read_split(devkit.root, "empty")
     devkit.split("twice", ["a", "b", "a"])
     with pytest.raises(DataError, match="image 'a' is listed twice"):
-        voc.read_split(devkit.root, "twice")
+        layout.read_split(devkit.root, "twice")
     devkit.root.joinpath("ImageSets/Main/bom.txt").write_bytes(b"\xef\xbb\xbfa\r\nb\r\n")
-    assert voc.read_split(devkit.root, "bom") == ["a", "b"]
+    assert layout.read_split(devkit.root, "bom") == ["a", "b"]
     for name in ("../../etc/passwd", "sub/a", "..", "a\\b"):
         devkit.split("paths", ["a", name])
         with pytest.raises(DataError, match=r"found the image id '.*'; must be the name of a file, without a folder"):
-            voc.read_split(devkit.root, "paths")
+            layout.read_split(devkit.root, "paths")
     devkit.root.joinpath("ImageSets/Main/odd.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="not UTF-8 text"):
-        voc.read_split(devkit.root, "odd")
+        layout.read_split(devkit.root, "odd")
 
 
 def test_real_boxes_convert_there_and_back(shared):
@@ -155,7 +160,7 @@ def test_real_boxes_convert_there_and_back(shared):
     paths = sorted((shared / "VOCdevkit/VOC2007/Annotations").glob("*.xml"))
     assert len(paths) == 128
     for path in paths:
-        annotation = voc.parse(path, classes)
-        rows = np.concatenate([to_devkit(annotation.boxes), annotation.labels[:, None]], axis=1).astype(int)
+        _, known = annotation.parse(path, classes)
+        rows = np.concatenate([to_devkit(known.boxes), known.labels[:, None]], axis=1).astype(int)
         expected = np.asarray(official[path.stem], int).reshape(-1, 5)
         assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, expected.tolist())), path.stem

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -18,7 +17,7 @@ from vjo_train.heads.detection.fcos import FCOS
 from vjo_train.heads.detection.retinanet import RetinaNet
 from vjo_train.heads.instance.mask_rcnn import MaskRCNN
 from vjo_train.heads.semantic import DeepLabV3, SemanticFPN
-from vjo_train.types import Target
+from vjo_train.types import Boxes, Target
 
 IMAGES, SEEDS = 8, 12
 
@@ -30,24 +29,19 @@ def scene(classes: int, side: int) -> tuple[torch.Tensor, list[Target]]:
     generator = torch.Generator().manual_seed(5)
     targets = []
     for target in batch.targets:
-        assert target.semantic is not None
-        assert target.masks is not None
-        labels = torch.randint(0, classes, target.labels.shape, generator=generator)
+        boxes = target["boxes"]
+        labels = torch.randint(0, classes, boxes.labels.shape, generator=generator)
         present = torch.full((classes,), -1, dtype=torch.int8)
         present[labels] = 1
         names = torch.cat([torch.zeros(1), torch.randint(1, classes + 1, (tiny.CLASSES,), generator=generator)])
-        semantic, masks = names.to(torch.uint8)[target.semantic.int()], target.masks
-        targets.append(
-            replace(
-                target,
-                size=(side, side),
-                classes=present,
-                labels=labels,
-                boxes=target.boxes * zoom,
-                semantic=semantic.repeat_interleave(zoom, 0).repeat_interleave(zoom, 1),
-                masks=masks.repeat_interleave(zoom, 1).repeat_interleave(zoom, 2),
-            )
-        )
+        semantic, masks = names.to(torch.uint8)[target["semantic"].int()], target["masks"]
+        known = {
+            "classes": present,
+            "boxes": Boxes(boxes.xyxy * zoom, labels, boxes.difficult),
+            "semantic": semantic.repeat_interleave(zoom, 0).repeat_interleave(zoom, 1),
+            "masks": masks.repeat_interleave(zoom, 1).repeat_interleave(zoom, 2),
+        }
+        targets.append(Target((side, side), known))
     images = F.interpolate(batch.images.float(), scale_factor=zoom, mode="bilinear")
     return (images - 128) / 64, targets
 

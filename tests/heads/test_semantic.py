@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,8 +41,8 @@ def features(batch: int, side: int = SIZE) -> Features:
 
 
 def target(semantic: Tensor | None, *, size: tuple[int, int] = (SIZE, SIZE)) -> Target:
-    known = frozenset({"semantic"} if semantic is not None else ())
-    return replace(cases.target(size=size), labelled=known, semantic=semantic)
+    known = {} if semantic is None else {"semantic": semantic}
+    return Target(size, known)
 
 
 def drawn(index: int) -> Tensor:

@@ -3,12 +3,18 @@ import pytest
 import torch
 from PIL import Image
 
+from tests import tiny
+from vjo_train.data.sources.voc.source import VOC
+from vjo_train.drawing.overlays import overlay_masks, overlay_semantic
+from vjo_train.drawing.palette import class_colour, voc_palette
+from vjo_train.drawing.sheet import Sheet
 from vjo_train.report.drawing import draw_batch, draw_prediction, draw_target, grid
-from vjo_train.report.overlays import overlay_masks, overlay_semantic
-from vjo_train.report.palette import class_colour, voc_palette
-from vjo_train.types import Batch, Detections, Target
+from vjo_train.types import Batch, Boxes, Detections, Target
 
 CLASSES = ["circle", "square", "star"]
+HEADS = tiny.heads(
+    ("classification", "detection", "semantic", "instance"), {"c5": 8, **{f"p{k}": 8 for k in range(3, 8)}}
+)
 
 
 def detections(boxes, scores, labels, masks=None):
@@ -21,14 +27,9 @@ def detections(boxes, scores, labels, masks=None):
 
 
 def target(height=40, width=60, labelled=("classes", "boxes")):
-    return Target(
-        size=(height, width),
-        labelled=frozenset(labelled),
-        classes=torch.tensor([1, 0, -1], dtype=torch.int8),
-        boxes=torch.tensor([[10.0, 5.0, 50.0, 35.0]]),
-        labels=torch.tensor([0]),
-        difficult=torch.tensor([True]),
-    )
+    boxes = Boxes(torch.tensor([[10.0, 5.0, 50.0, 35.0]]), torch.tensor([0]), torch.tensor([True]))
+    known = {"classes": torch.tensor([1, 0, -1], dtype=torch.int8), "boxes": boxes}
+    return Target((height, width), known).only(frozenset(labelled))
 
 
 def has_colour(picture: Image.Image, label: int) -> bool:
@@ -50,7 +51,7 @@ def test_frame_lies_on_the_box_in_drawn_pixels(grey):
     image = torch.full((3, 64, 64), grey, dtype=torch.uint8)
     # The image file is 128 x 128, the drawn picture 256: two drawn pixels per file pixel.
     found = detections([[40, 60, 100, 120]], [0.9], [1])
-    picture = draw_prediction(image, {"detection": found}, CLASSES, size=(128, 128), side=256)
+    picture = draw_prediction(image, {"detection": found}, HEADS, CLASSES, size=(128, 128), side=256)
     assert picture.width == 256
     assert picture.height > 256  # the caption
     pixels = np.asarray(picture)
@@ -63,7 +64,7 @@ def test_frame_lies_on_the_box_in_drawn_pixels(grey):
 def test_detections_below_the_threshold_are_left_out():
     image = torch.zeros(3, 64, 64, dtype=torch.uint8)
     found = detections([[4, 4, 30, 30], [30, 30, 60, 60]], [0.9, 0.2], [0, 1])
-    picture = draw_prediction(image, {"detection": found}, CLASSES, threshold=0.4)
+    picture = draw_prediction(image, {"detection": found}, HEADS, CLASSES, threshold=0.4)
     assert has_colour(picture, 0)
     assert not has_colour(picture, 1)
 
@@ -73,8 +74,8 @@ def test_boxes_beside_boxes_with_masks_are_drawn_once():
     image, mask = torch.zeros(3, 64, 64, dtype=torch.uint8), torch.zeros(1, 64, 64, dtype=torch.bool)
     mask[:, 30:50, 30:50] = True
     masked, plain = detections([[4, 4, 60, 60]], [0.9], [0], mask), detections([[8, 8, 52, 52]], [0.9], [1])
-    alone = np.asarray(draw_prediction(image, {"instance": masked}, CLASSES))
-    both = np.asarray(draw_prediction(image, {"instance": masked, "detection": plain}, CLASSES))
+    alone = np.asarray(draw_prediction(image, {"instance": masked}, HEADS, CLASSES))
+    both = np.asarray(draw_prediction(image, {"instance": masked, "detection": plain}, HEADS, CLASSES))
     assert tuple(alone[30, 40]) == tuple(both[30, 40]) == class_colour(0)  # the mask's outline
     assert tuple(alone[40, 4]) == class_colour(0)
     assert tuple(both[40, 4]) == (0, 0, 0)
@@ -83,24 +84,25 @@ def test_boxes_beside_boxes_with_masks_are_drawn_once():
 
 def test_nothing_found_and_boxes_off_the_image_can_be_drawn():
     image = torch.zeros(3, 30, 50, dtype=torch.uint8)
-    nothing = draw_prediction(image, {"detection": detections([], [], [])}, CLASSES)
+    nothing = draw_prediction(image, {"detection": detections([], [], [])}, HEADS, CLASSES)
     assert not any(has_colour(nothing, k) for k in range(3))
     off = detections([[-30, -30, 80, 90], [49.9, 29.9, 50, 30], [20, 20, 20, 20]], [0.9, 0.8, 0.7], [0, 1, 2])
-    draw_prediction(image, {"detection": off}, CLASSES)
+    draw_prediction(image, {"detection": off}, HEADS, CLASSES)
 
 
 def test_caption_names_the_best_class_only_where_none_is_sure():
     image = torch.zeros(3, 200, 400, dtype=torch.uint8)
-    sure = draw_prediction(image, {"classification": torch.tensor([0.9, 0.2, 0.7])}, CLASSES)
+    sure = draw_prediction(image, {"classification": torch.tensor([0.9, 0.2, 0.7])}, HEADS, CLASSES)
     assert [has_colour(sure, k) for k in range(3)] == [True, False, True]
-    unsure = draw_prediction(image, {"classification": torch.tensor([0.1, 0.3, 0.2])}, CLASSES)
+    unsure = draw_prediction(image, {"classification": torch.tensor([0.1, 0.3, 0.2])}, HEADS, CLASSES)
     assert [has_colour(unsure, k) for k in range(3)] == [False, True, False]
 
 
 def test_caption_keeps_to_the_width_of_a_small_image():
     image = torch.zeros(3, 64, 64, dtype=torch.uint8)
     scores = torch.ones(20)
-    assert draw_prediction(image, {"c": scores}, [f"a long name {k}" for k in range(20)]).width == 64
+    names = [f"a long name {k}" for k in range(20)]
+    assert draw_prediction(image, {"classification": scores}, HEADS, names).width == 64
 
 
 def test_semantic_overlay_leaves_background_and_ignored_pixels():
@@ -122,8 +124,8 @@ def test_masks_are_filled_and_outlined():
 
 def test_unlabelled_fields_of_a_target_are_not_drawn():
     image = torch.zeros(3, 40, 60, dtype=torch.uint8)
-    assert has_colour(draw_target(image, target(), CLASSES, side=240), 0)
-    assert not has_colour(draw_target(image, target(labelled=()), CLASSES, side=240), 0)
+    assert has_colour(draw_target(image, target(), VOC.kinds, CLASSES, side=240), 0)
+    assert not has_colour(draw_target(image, target(labelled=()), VOC.kinds, CLASSES, side=240), 0)
 
 
 def test_a_batch_is_drawn_without_its_padding():
@@ -138,13 +140,11 @@ def test_a_batch_is_drawn_without_its_padding():
         originals=[target(38, 60)] * 3,
     )
     found = [detections([[10, 5, 50, 35]], [0.9], [2])] * 3
-    picture = draw_batch(batch, {"detection": found}, CLASSES, side=96, columns=1, limit=2)
+    picture = draw_batch(batch, {"detection": found}, HEADS, VOC.kinds, CLASSES, side=96, columns=1, limit=2)
     assert picture.width == 96 * 2 + 2
     assert has_colour(picture, 0)
     assert has_colour(picture, 2)
     assert not (np.asarray(picture) == 7).all(-1).any()
-    alone = draw_batch(batch, {"detection": found}, CLASSES, side=96, columns=3, truth=False)
-    assert alone.width == 96 * 3 + 2 * 12
 
 
 def test_grid_puts_pictures_in_rows():
@@ -158,6 +158,13 @@ def test_grid_puts_pictures_in_rows():
 
 def test_what_cannot_be_drawn_is_refused():
     with pytest.raises(TypeError, match="uint8"):
-        draw_prediction(torch.zeros(3, 8, 8), {}, CLASSES)
-    with pytest.raises(TypeError, match=r"predictions\['depth'\]"):
-        draw_prediction(torch.zeros(3, 8, 8, dtype=torch.uint8), {"depth": 3}, CLASSES)
+        Sheet(torch.zeros(3, 8, 8))
+
+
+def test_figures_go_from_dark_to_bright_and_unknown_ones_stay_clear():
+    sheet = Sheet(torch.full((3, 1, 4), 90, dtype=torch.uint8))
+    sheet.values(torch.tensor([[0.0, 1.0, 2.0, float("nan")]]), 0.0, 2.0)
+    row = np.asarray(sheet.finished(""))[0, :4].astype(int)
+    luma = row @ np.array([0.299, 0.587, 0.114])
+    assert luma[0] < luma[1] < luma[2]
+    assert row[3].tolist() == [90, 90, 90]

@@ -13,6 +13,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoa
 from torch.utils.data import DataLoader
 
 from tests import tiny
+from vjo_train.data.sources.voc.source import VOC
 from vjo_train.report.pictures import ValidationPictures
 from vjo_train.types import Batch
 
@@ -29,7 +30,7 @@ def train(folder: Path, logger: Logger, epochs: int = 1, limit: int = 2) -> None
         accelerator="cpu",
         max_epochs=epochs,
         logger=logger,
-        callbacks=[ValidationPictures(folder, ("red", "green", "blue"), limit)],
+        callbacks=[ValidationPictures(folder, VOC.kinds, ("red", "green", "blue"), limit)],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

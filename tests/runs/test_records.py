@@ -16,7 +16,7 @@ from vjo_train.heads.detection.metrics import DetectionMetrics
 from vjo_train.heads.semantic import SemanticMetrics
 from vjo_train.runs.average_precision import average_precision, resampled_average_precision
 from vjo_train.runs.records import FILE, TaskRecords, read_records, to_bytes
-from vjo_train.types import Detections, Target
+from vjo_train.types import Boxes, Detections, Target
 
 CLASSES, IMAGES, SIDE = 3, 7, 12
 
@@ -52,15 +52,10 @@ def example(number: int) -> tuple[torch.Tensor, Detections, torch.Tensor, Target
     semantic = torch.randint(0, CLASSES + 1, (SIDE, SIDE), generator=generator).to(torch.uint8)
     found = torch.where(torch.rand(SIDE, SIDE, generator=generator) < 0.5, semantic, 0).to(torch.uint8)
     semantic[0] = 255
-    target = Target(
-        size=(SIDE, SIDE),
-        labelled=frozenset({"classes", "boxes"} | ({"semantic"} if number % 2 else set())),
-        classes=torch.randint(-1, 2, (CLASSES,), generator=generator).to(torch.int8),
-        boxes=boxes(m),
-        labels=torch.randint(0, CLASSES, (m,), generator=generator),
-        difficult=torch.rand(m, generator=generator) < 0.2,
-        semantic=semantic,
-    )
+    classes = torch.randint(-1, 2, (CLASSES,), generator=generator).to(torch.int8)
+    labels, difficult = torch.randint(0, CLASSES, (m,), generator=generator), torch.rand(m, generator=generator) < 0.2
+    known = {"classes": classes, "boxes": Boxes(boxes(m), labels, difficult)}
+    target = Target((SIDE, SIDE), {**known, "semantic": semantic} if number % 2 else known)
     scores = torch.arange(n, 0, -1) / n  # equal ones in different images only
     detections = Detections(boxes(n), scores, torch.randint(0, CLASSES, (n,), generator=generator))
     return torch.rand(CLASSES, generator=generator), detections, found, target

@@ -122,7 +122,7 @@ def _look(source: Source, root: Path, index: Index, row: int) -> tuple[Look | No
         except DataError as error:
             file = index.file(root, row, kind.name) if kind.name in index.files else path
             where = str(file.relative_to(root))
-            faults.append(Fault(f"broken {kind.name}", where, _without(str(error), file), fatal=True))
+            faults.append(Fault("broken label", where, _without(str(error), file), fatal=True))
             continue
         name = str(index.ids[row])
         faults += [Fault(what, name, found) for what, found in kind.doubts(raw, index.objects(row))]

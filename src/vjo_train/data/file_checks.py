@@ -63,7 +63,7 @@ def faults(
     looks: list[_Look] = []
     for (name, origin), row in zip(ids.items(), rows.tolist(), strict=True):
         if row < 0:
-            found[name] = f"{origin}: lists '{name}', which has no annotation."
+            found[name] = f"{origin}: lists '{name}', which has no {source.missing(name)}."
         elif row in broken:
             found[name] = broken[row]
         else:
@@ -101,9 +101,8 @@ def report(found: dict[str, str], number: int, cache: Path) -> str:
 def _looks(root: Path, index: Index, row: int, kinds: frozenset[str]) -> list[_Look]:
     """The files of an image, which must be there."""
     files = [("", index.image(root, row))]
-    files += [
-        (kind, index.file(root, row, kind)) for kind in index.files if kind in kinds and index.labelled[kind][row]
-    ]
+    own = [kind for kind in index.files if kind in kinds and index.labelled[kind][row]]
+    files += [(kind, index.file(root, row, kind)) for kind in own]
     expected = f"{index.size(row)} {len(index.objects(row))} {len(index.classes)}"
     looks = []
     for kind, path in files:

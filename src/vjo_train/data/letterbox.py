@@ -1,4 +1,4 @@
-"""Letterboxing: a picture is resized once, straight to its place on the canvas; its labels follow by its `Placement`."""
+"""Letterboxing: a picture is resized once, straight to its place on the canvas; its labels follow it."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def letterbox(
     """Augments, scales so that the picture just fits on a canvas, and lays it at the top left.
 
     The rest of the canvas has the mean colour. Objects whose boxes are smaller than a pixel afterwards are dropped, but
-    only where `augment` is given: an evaluation loses none. Without `augment` all points move by one factor, sides being
-    rounded to whole pixels (at least 1); with it, by what their picture has been resized to.
+    only where `augment` is given: an evaluation loses none. Without `augment` all points move by one factor, sides
+    being rounded to whole pixels (at least 1); with it, by what their picture has been resized to.
 
     Args:
         picture: is left as it is.
@@ -90,10 +90,10 @@ def letterbox(
     across, down = Axis.of(left, right, width, scale), Axis.of(top, bottom, height, scale)
 
     placement = OnCanvas(canvas, across, down, mirrored=mirrored, scale=scale, exact=augment is None)
-    chosen = np.ones(len(boxes), np.bool_)
+    chosen: npt.NDArray[np.bool_] = np.ones(len(boxes), np.bool_)
     if augment is not None:
         moved = placement.clipped(boxes)
-        chosen = ((moved[:, 2:] - moved[:, :2]) >= _FEWEST_PIXELS).all(axis=1)
+        chosen &= ((moved[:, 2:] - moved[:, :2]) >= _FEWEST_PIXELS).all(axis=1)
         if cropped:
             chosen &= centres_inside(boxes, np.array([window]))[0]
     placement.objects = np.flatnonzero(chosen)

@@ -30,7 +30,7 @@ def overlay_values(picture: Image.Image, values: Tensor, low: float, high: float
     shares = np.clip((np.nan_to_num(figures) - low) / max(high - low, 1e-9), 0, 1)
     grey = _resized((255 * shares).astype(np.uint8), picture.size)
     known = _resized(np.isfinite(figures).astype(np.uint8), picture.size)
-    colours: npt.NDArray[np.uint8] = cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    colours = np.asarray(cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS)[..., ::-1], np.uint8)
     return _blend(picture, colours, known * opacity)
 
 

@@ -68,7 +68,7 @@ class Classification(Head):
 
     def loss(self, outputs: Tensor, targets: list[Target]) -> Tensor:
         unknown = outputs.new_zeros(self.num_classes, dtype=torch.int8)
-        labels = torch.stack([target["classes"] if "classes" in target else unknown for target in targets])
+        labels = torch.stack([target.labels.get("classes", unknown) for target in targets])
         return classification_loss(outputs.float(), labels)
 
     def in_own_classes(self, target: Target, space: LabelSpace) -> Target:

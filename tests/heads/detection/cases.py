@@ -12,7 +12,7 @@ from vjo_train.heads.detection.base import DetectionHead
 from vjo_train.heads.detection.faster_rcnn import FasterRCNN
 from vjo_train.heads.detection.fcos import FCOS
 from vjo_train.heads.detection.retinanet import RetinaNet
-from vjo_train.types import Batch, Features, Target
+from vjo_train.types import Batch, Boxes, Features, Target
 
 LEVELS = ("p3", "p4", "p5", "p6", "p7")
 CHANNELS = dict.fromkeys(LEVELS, 16)
@@ -47,14 +47,12 @@ def target(
     size: tuple[int, int] = (SIZE, SIZE),
 ) -> Target:
     count = len(boxes)
-    return Target(
-        size=size,
-        labelled=frozenset({"boxes"} if labelled else ()),
-        classes=torch.zeros(CLASSES, dtype=torch.int8),
-        boxes=torch.tensor(boxes, dtype=torch.float32).reshape(count, 4),
+    known = Boxes(
+        xyxy=torch.tensor(boxes, dtype=torch.float32).reshape(count, 4),
         labels=torch.tensor(labels if labels is not None else [0] * count, dtype=torch.int64),
         difficult=torch.tensor(difficult if difficult is not None else [False] * count, dtype=torch.bool),
     )
+    return Target(size, {"boxes": known} if labelled else {})
 
 
 def mixed() -> list[Target]:

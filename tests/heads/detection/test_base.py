@@ -14,7 +14,7 @@ from vjo_train.heads.detection.base import DetectionHead
 from vjo_train.heads.detection.candidates import Pairs, best_pairs, likely_pairs, pairs_above
 from vjo_train.heads.detection.metrics import DetectionMetrics
 from vjo_train.heads.detection.objects import Objects
-from vjo_train.types import Detections, Features
+from vjo_train.types import Boxes, Detections, Features
 
 
 @dataclass
@@ -116,7 +116,8 @@ def test_padding_of_objects() -> None:
 
 
 def exact(target: Any) -> Detections:
-    return Detections(target.boxes, torch.linspace(0.9, 0.5, len(target.boxes)), target.labels)
+    known = target.labels.get("boxes", Boxes.none())
+    return Detections(known.xyxy, torch.linspace(0.9, 0.5, len(known)), known.labels)
 
 
 def test_perfect_detections_have_perfect_figures() -> None:

@@ -86,7 +86,7 @@ def test_proposal_loss_over_all_anchors_by_hand() -> None:
     positive, sampled = found >= 0, found != -2
     labels = positive.float()
     entropy = F.binary_cross_entropy_with_logits(outputs.objectness[0, sampled], labels[sampled])
-    truth = encode(SCENE.boxes[found[positive]], anchors[positive])
+    truth = encode(SCENE["boxes"].xyxy[found[positive]], anchors[positive])
     distance = F.smooth_l1_loss(outputs.offsets[0, positive], truth, beta=1 / 9, reduction="sum") / sampled.sum()
     loss = proposal_loss(outputs, objects, 10**5)
     assert loss.item() == pytest.approx((entropy + distance).item(), rel=1e-4)

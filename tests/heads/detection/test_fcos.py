@@ -83,10 +83,10 @@ def literal_assignment(places: Locations, target: Target, radius: float) -> tupl
         places.points.tolist(), places.strides.tolist(), places.ranges.tolist(), strict=True
     ):
         best, least, in_difficult = -1, math.inf, False
-        for index, (x1, y1, x2, y2) in enumerate(target.boxes.tolist()):
+        for index, (x1, y1, x2, y2) in enumerate(target["boxes"].xyxy.tolist()):
             if not (x1 < x < x2 and y1 < y < y2):
                 continue
-            if target.difficult[index]:
+            if target["boxes"].difficult[index]:
                 in_difficult = True
                 continue
             central = max(abs(x - (x1 + x2) / 2), abs(y - (y1 + y2) / 2)) < radius * stride
@@ -124,9 +124,9 @@ def outputs_for(target: Target, confidence: float = 12.0) -> FCOSOutputs:
     logits = torch.full((1, len(places.points), cases.CLASSES), -confidence)
     sides = torch.ones(1, len(places.points), 4)
     centre = torch.full((1, len(places.points)), -confidence)
-    if len(target.boxes):
-        wanted = sides_of(places.points, target.boxes[picked])
-        logits[0, positive, target.labels[picked[positive]]] = confidence
+    if len(target["boxes"]):
+        wanted = sides_of(places.points, target["boxes"].xyxy[picked])
+        logits[0, positive, target["boxes"].labels[picked[positive]]] = confidence
         sides[0, positive] = (wanted / places.strides[:, None])[positive]
         centre[0, positive] = centreness(wanted[positive]).clamp(1e-6, 1 - 1e-6).logit()
     return FCOSOutputs(logits, sides, centre, places)
@@ -149,11 +149,13 @@ def test_perfect_outputs_cost_no_more_than_the_entropy_of_the_centreness() -> No
 @pytest.mark.parametrize("scale", [0.5, 1.0, 0.25])
 def test_decoding_perfect_outputs_gives_the_objects_in_file_pixels(scale: float) -> None:
     side = int(cases.SIZE / scale)
-    originals = [cases.target((SCENE.boxes / scale).tolist(), SCENE.labels.tolist(), size=(side, side))]
+    originals = [
+        cases.target((SCENE["boxes"].xyxy / scale).tolist(), SCENE["boxes"].labels.tolist(), size=(side, side))
+    ]
     (found,) = cases.head("fcos").decode(outputs_for(SCENE), cases.batch([SCENE], [scale], originals))
     order = found.labels.argsort()
     assert found.labels[order].tolist() == [0, 1, 2]
-    torch.testing.assert_close(found.boxes[order], originals[0].boxes, rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(found.boxes[order], originals[0]["boxes"].xyxy, rtol=1e-4, atol=1e-2)
     assert bool((found.scores[:-1] >= found.scores[1:]).all())
 
 
@@ -167,7 +169,7 @@ def test_loss_is_that_of_torchvision_on_one_image() -> None:
     half = places.strides[:, None] / 2
     anchors = torch.cat([places.points - half, places.points + half], dim=1)
     losses = theirs.compute_loss(
-        [{"boxes": SCENE.boxes, "labels": SCENE.labels}],
+        [{"boxes": SCENE["boxes"].xyxy, "labels": SCENE["boxes"].labels}],
         {
             "cls_logits": outputs.logits,
             "bbox_regression": outputs.sides,

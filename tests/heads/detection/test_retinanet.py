@@ -73,14 +73,14 @@ def test_perfect_outputs_cost_nothing_and_decode_to_the_objects() -> None:
     found = match(places, objects(SCENE), 0.5, 0.4, True)[0]
     positive, picked = found >= 0, found.clamp(min=0)
     logits = torch.full((1, len(places), cases.CLASSES), -12.0)
-    logits[0, positive, SCENE.labels[picked[positive]]] = 12.0
-    outputs = RetinaNetOutputs(logits, encode(SCENE.boxes[picked], places)[None], places)
+    logits[0, positive, SCENE["boxes"].labels[picked[positive]]] = 12.0
+    outputs = RetinaNetOutputs(logits, encode(SCENE["boxes"].xyxy[picked], places)[None], places)
     assert head.loss(outputs, [SCENE]).item() == pytest.approx(0, abs=1e-3)
-    originals = [cases.target((SCENE.boxes * 2).tolist(), [0, 1], size=(192, 192))]
+    originals = [cases.target((SCENE["boxes"].xyxy * 2).tolist(), [0, 1], size=(192, 192))]
     (detections,) = head.decode(outputs, cases.batch([SCENE], [0.5], originals))
     order = detections.labels.argsort()
     assert detections.labels[order].tolist() == [0, 1]
-    torch.testing.assert_close(detections.boxes[order], originals[0].boxes, rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(detections.boxes[order], originals[0]["boxes"].xyxy, rtol=1e-4, atol=1e-2)
 
 
 def test_class_loss_is_that_of_torchvision() -> None:
@@ -90,7 +90,7 @@ def test_class_loss_is_that_of_torchvision() -> None:
     targets = [SCENE, cases.target()]
     found = list(match(outputs.anchors, objects(*targets), 0.5, 0.4, True))
     theirs = RetinaNetHead(16, 9, cases.CLASSES)
-    dicts = [{"boxes": t.boxes, "labels": t.labels} for t in targets]
+    dicts = [{"boxes": t["boxes"].xyxy, "labels": t["boxes"].labels} for t in targets]
     predictions = {"cls_logits": outputs.logits, "bbox_regression": outputs.offsets}
     classes = theirs.classification_head.compute_loss(dicts, predictions, found)
     l1 = theirs.regression_head.compute_loss(dicts, predictions, [outputs.anchors] * 2, found)

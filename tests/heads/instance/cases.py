@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -56,15 +55,13 @@ def target(
 ) -> Target:
     """Ellipses that fill their boxes; on the canvas if `size` is its size."""
     plain = cases.target(boxes, labels, difficult, size=size)
-    masks = ellipses(plain.boxes, size) if "masks" in labelled else None
-    return replace(plain, labelled=labelled, masks=masks)
+    return Target(size, {**plain.labels, "masks": ellipses(plain["boxes"].xyxy, size)}).only(labelled)
 
 
 def mixed() -> list[Target]:
     """Many objects, one, none, difficult ones, one without masks, and one object without a pixel in its mask."""
     hidden = target([[4, 4, 44, 52], [50, 30, 90, 80]], [0, 2])
-    assert hidden.masks is not None
-    hidden.masks[0] = False
+    hidden["masks"][0] = False
     return [
         target([[4, 4, 30, 40], [20, 20, 90, 80], [50, 8, 70, 30]], [0, 1, 2]),
         target([[10, 30, 60, 70]], [2]),

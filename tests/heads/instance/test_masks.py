@@ -104,8 +104,8 @@ def regions() -> tuple[Regions, Objects]:
     """Of the first image a hit and background, of the second two hits of which one has no pixels, of the third none."""
     targets = [cases.target([[8, 8, 40, 40]], [1]), cases.mixed()[5], cases.target()]
     boxes = torch.zeros(3, 4, 4)
-    boxes[0, 1], boxes[0, 2] = targets[0].boxes[0], torch.tensor([60.0, 60, 90, 90])
-    boxes[1, :2] = targets[1].boxes
+    boxes[0, 1], boxes[0, 2] = targets[0]["boxes"].xyxy[0], torch.tensor([60.0, 60, 90, 90])
+    boxes[1, :2] = targets[1]["boxes"].xyxy
     found = torch.full((3, 4), -1)
     found[0, 1] = 0
     found[1, :2] = torch.tensor([0, 1])
@@ -126,7 +126,7 @@ def test_mask_loss_by_hand() -> None:
     flat = torch.zeros(2, 28, 28)
     assert mask_loss(flat, sample, trained, objects).tolist() == pytest.approx([math.log(2), math.log(2), 0])
     truth = mask_targets(objects.masks, sample.objects[trained], sample.boxes[trained], sample.image[trained], 28)
-    direct = crop_masks(cases.mixed()[5].masks[1:], torch.tensor([0]), sample.boxes[trained][1:], 28)  # type: ignore
+    direct = crop_masks(cases.mixed()[5]["masks"][1:], torch.tensor([0]), sample.boxes[trained][1:], 28)  # type: ignore
     torch.testing.assert_close(truth[1:], direct)
     logits = torch.randn(2, 28, 28, generator=torch.Generator().manual_seed(0))
     by_hand = -(truth * F.logsigmoid(logits) + (1 - truth) * F.logsigmoid(-logits)).mean((1, 2))
@@ -135,7 +135,7 @@ def test_mask_loss_by_hand() -> None:
 
 def test_mask_loss_of_several_regions_is_their_mean() -> None:
     known = cases.target([[8, 8, 40, 40], [50, 50, 90, 80]], [0, 1])
-    sample = Regions.of(known.boxes[None], torch.tensor([[0, 1]]), torch.ones(1, 2, dtype=torch.bool))
+    sample = Regions.of(known["boxes"].xyxy[None], torch.tensor([[0, 1]]), torch.ones(1, 2, dtype=torch.bool))
     objects = Objects.of([known], [True])
     trained = regions_with_masks(sample, objects)
     logits = torch.randn(2, 28, 28, generator=torch.Generator().manual_seed(0))

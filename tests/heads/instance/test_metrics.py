@@ -14,9 +14,9 @@ torch.set_num_threads(1)
 
 
 def exact(target: Target) -> Detections:
-    scores = torch.linspace(0.9, 0.5, len(target.boxes))
-    masks = target.masks if target.masks is not None else torch.zeros(len(target.boxes), *target.size, dtype=torch.bool)
-    return Detections(target.boxes, scores, target.labels, masks)
+    known = target["boxes"]
+    masks = target.labels.get("masks", torch.zeros(len(known), *target.size, dtype=torch.bool))
+    return Detections(known.xyxy, torch.linspace(0.9, 0.5, len(known)), known.labels, masks)
 
 
 def test_perfect_masks_have_perfect_figures() -> None:
@@ -33,10 +33,8 @@ def test_perfect_masks_have_perfect_figures() -> None:
 
 def test_two_thirds_of_an_object_count_at_one_half_alone() -> None:
     known = cases.target([[10, 10, 70, 70]], [0])
-    assert known.masks is not None
-    known = replace(known, masks=torch.zeros_like(known.masks))
-    assert known.masks is not None
-    known.masks[:, 10:70, 10:70] = True
+    known["masks"][:] = False
+    known["masks"][:, 10:70, 10:70] = True
     found = exact(known)
     assert found.masks is not None
     part = found.masks.clone()

@@ -47,7 +47,7 @@ class Kind(ABC):
         """
 
     def doubts(self, raw: Any, objects: Objects) -> Iterator[tuple[str, str]]:
-        """What looks wrong about the label of one picture, as pairs (kind of fault, what was found); nothing by default.
+        """What looks wrong about the label of one picture: pairs (kind of fault, what was found); nothing by default.
 
         Args:
             raw: as the source reads it.

@@ -51,6 +51,10 @@ class Source(ABC):
         """What says which images are in a split, such as a file, for messages."""
         return f"split '{split}'"
 
+    def missing(self, name: str) -> str:
+        """What an image lacks that a split lists and the index does not have, such as the name of a file."""
+        return "annotation"
+
     @abstractmethod
     def stamp(self, root: Path) -> str:
         """Changes with all that the index holds: such as a digest of the names, sizes and times of the files."""

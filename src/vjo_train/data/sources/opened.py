@@ -28,11 +28,8 @@ def load_index(source: Source, root: Path, classes: Sequence[str], cache: Path) 
     """
     root = root.resolve()
     stamp = source.stamp(root)
-    settings = sorted(vars(source).items())
-    key = hashlib.sha256(repr((type(source).__qualname__, settings, str(root), list(classes))).encode()).hexdigest()[
-        :16
-    ]
-    path = cache / f"index-{key}.npz"
+    asked = type(source).__qualname__, sorted(vars(source).items()), str(root), list(classes)
+    path = cache / f"index-{hashlib.sha256(repr(asked).encode()).hexdigest()[:16]}.npz"
     found = indices.cached(path, stamp)
     if found is not None:
         return found

@@ -81,12 +81,12 @@ def _box(element: ElementTree.Element, where: str, width: int, height: int) -> t
             raise DataError(f"{where}: found {found} for bndbox/{corner}; must be a number.")
         values.append(value)
     x1, y1, x2, y2 = values
-    shown = "({:g}, {:g}, {:g}, {:g})".format(*values)
+    box = "({:g}, {:g}, {:g}, {:g})".format(*values)
     if x2 < x1 or y2 < y1:
-        raise DataError(f"{where}: the box {shown} has no area; xmin <= xmax and ymin <= ymax must hold.")
+        raise DataError(f"{where}: the box {box} has no area; xmin <= xmax and ymin <= ymax must hold.")
     if x1 < 1 or y1 < 1 or x2 > width or y2 > height:
         raise DataError(
-            f"{where}: the box {shown} leaves the image of {width} x {height} pixels; "
+            f"{where}: the box {box} leaves the image of {width} x {height} pixels; "
             f"x must be in 1..{width} and y in 1..{height} (boxes count pixels from 1, both ends inside)."
         )
     return x1, y1, x2, y2

@@ -46,6 +46,9 @@ class VOC(Source):
     def split_name(self, root: Path, split: str) -> str:
         return str(layout.list_path(root, split))
 
+    def missing(self, name: str) -> str:
+        return f"{layout.ANNOTATIONS}/{name}.xml"
+
     def stamp(self, root: Path) -> str:
         digest = hashlib.sha256()
         for folder in layout.FOLDERS:
