@@ -18,7 +18,7 @@ from vjo_train.backbones.base import Backbone
 from vjo_train.backbones.neck import FPN
 from vjo_train.errors import ConfigError
 from vjo_train.sharing.hard import HardSharing
-from vjo_train.sharing.hierarchical import Hierarchical, easier_first, one_below_the_next
+from vjo_train.sharing.hierarchical import Hierarchical, one_below_the_next
 from vjo_train.training.module import MultiTaskModule
 
 PAIR = ("classification", "detection")
@@ -120,9 +120,12 @@ def test_heads_find_their_levels_at_the_usual_strides_and_channels(backbone: typ
 
 
 def test_the_order_and_the_stages_of_any_tasks() -> None:
-    assert easier_first(("instance", "depth", "detection", "classification")) == (
-        "classification", "detection", "instance", "depth",
-    )  # fmt: skip
+    parts = tiny.TinyBackbone()
+    neck, tasks = FPN(in_channels=parts.channels, channels=16), ("instance", "depth", "classification", "normals")
+    difficulty = {"instance": 4, "depth": 3, "classification": 1, "normals": 3}
+    for given, order in ((difficulty, ("classification", "depth", "normals", "instance")), (None, tasks)):
+        found = Hierarchical(backbone=parts, neck=neck, levels=dict.fromkeys(tasks, ("p3",)), difficulty=given)
+        assert found.order == order
     levels = ("c2", "c3", "c4", "c5")
     assert one_below_the_next(("a",), levels) == {"a": "c5"}
     assert one_below_the_next(("a", "b"), levels) == {"a": "c4", "b": "c5"}

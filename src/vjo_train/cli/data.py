@@ -40,7 +40,7 @@ def _data_command() -> None:
     if asks_for_a_run(args):
         from vjo_train.config.checks.data_set import check_data_set
 
-        check_data_set(composer_of("data", args), [word for word in args.overrides if word != action])
+        sys.argv += check_data_set(composer_of("data", args), [word for word in args.overrides if word != action])
     sys.argv = [word for word in sys.argv if word != action]
     run_hydra("data", functools.partial(_data_job, action))
 

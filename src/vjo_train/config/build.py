@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import resources
+from inspect import Parameter
 from inspect import signature as python_signature
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from vjo_train.backbones.base import Backbone
 from vjo_train.config.rules import check_norm
 from vjo_train.config.schema import CLASSES
 from vjo_train.data.datamodule import DataModule
+from vjo_train.data.sources.base import Source
+from vjo_train.data.sources.voc.source import VOC
 from vjo_train.errors import ConfigError, VjoError
 from vjo_train.heads.base import Head
 from vjo_train.heads.label_space import LabelSpace
@@ -78,6 +81,14 @@ def datamodule(cfg: DictConfig) -> DataModule:
     return data
 
 
+def source(dataset: DictConfig) -> Source:
+    """The layout of a data set on disk; the devkit's where its config names none."""
+    node = dataset.get("source")
+    made = VOC() if node is None else _make(node)
+    assert isinstance(made, Source)
+    return made
+
+
 def model(cfg: DictConfig, *, restored: bool = False) -> MultiTaskModule:
     """The network of `cfg` with its weighting, from random or given backbone weights.
 
@@ -107,8 +118,13 @@ def model_on(cfg: DictConfig, backbone: Backbone, neck: nn.Module, channels: Map
     if not cfg.heads:
         raise ConfigError("heads: found none; choose at least one, such as heads=[classification,detection].")
     branches = heads(cfg, channels, run_folder.trained_tasks(cfg))
+    difficulty = {task: head.difficulty for task, head in branches.items()}
     sharing = _make(
-        cfg.sharing, backbone=backbone, neck=neck, levels={task: head.levels for task, head in branches.items()}
+        cfg.sharing,
+        backbone=backbone,
+        neck=neck,
+        levels={task: head.levels for task, head in branches.items()},
+        **_wanted(cfg.sharing, difficulty=difficulty),
     )
     weights = weighting(cfg.weighting, tuple(own_parameters(branches)), backbone.channels["c5"])
     if not sharing.tasks_meet and isinstance(weights, GradientWeighting) and weights.at == "features":
@@ -143,7 +159,7 @@ def heads(cfg: DictConfig, channels: Mapping[str, int], tasks: Sequence[str]) ->
     for task in tasks:
         keys = OmegaConf.masked_copy(cfg.heads[task], [key for key in cfg.heads[task] if key != CLASSES])
         names = list(cfg.heads[task].get(CLASSES) or known)
-        made[task] = _make(keys, channels=channels, num_classes=len(names))
+        made[task] = _make(keys, **_wanted(keys, channels=channels, num_classes=len(names)))
         made[task].space = LabelSpace(names, known)
     for task, head in made.items():
         for level in head.levels:
@@ -186,8 +202,7 @@ def weighting(node: DictConfig, tasks: tuple[str, ...], channels: int) -> Weight
     """
     inner = node.get("losses")
     if not isinstance(inner, str):
-        looks = "channels" in python_signature(get_object(node["_target_"])).parameters
-        return _make(node, tasks=tasks, **({"channels": channels} if looks else {}))  # type: ignore[no-any-return]
+        return _make(node, tasks=tasks, **_wanted(node, channels=channels))  # type: ignore[no-any-return]
     folder = resources.files("vjo_train.conf") / "weighting"
     choices = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
     losses = None
@@ -199,6 +214,18 @@ def weighting(node: DictConfig, tasks: tuple[str, ...], channels: int) -> Weight
         hint = f"; did you mean '{near[0]}'?" if near and near[0] != inner else "."
         raise ConfigError(f"weighting.losses: found '{inner}', which is no loss weighting{hint}")
     return _make(node, tasks=tasks, losses=losses)  # type: ignore[no-any-return]
+
+
+def _wanted(node: DictConfig, **given: Any) -> dict[str, Any]:
+    """Those of `given` that the constructor of a node takes, or one that it passes keywords on to."""
+    target = get_object(node["_target_"])
+    taken: set[str] = set()
+    for part in target.__mro__ if isinstance(target, type) else [target]:
+        parameters = python_signature(part).parameters if "__init__" in vars(part) or part is target else {}
+        taken |= set(parameters)
+        if parameters and all(parameter.kind is not Parameter.VAR_KEYWORD for parameter in parameters.values()):
+            break
+    return {name: value for name, value in given.items() if name in taken}
 
 
 def _make(node: DictConfig, **given: Any) -> Any:

@@ -215,7 +215,7 @@ GIVEN = {
     "dataset": {"seed"},
     "neck": {"in_channels"},
     "heads": {"channels", "num_classes"},
-    "sharing": {"backbone", "neck", "levels"},
+    "sharing": {"backbone", "neck", "levels", "difficulty"},
     "weighting": {"tasks", "channels"},
     "schedule": {"tasks"},
     "insight": {"output"},

@@ -1,4 +1,4 @@
-"""From files on disk to batches: indices, pictures, augmentation, the plan of the batches.
+"""From files on disk to batches: labels, sources, pictures, augmentation, the plan of the batches.
 
-May import: types, files, config.rules.
+May import: types, files, drawing, config.rules.
 """

@@ -19,6 +19,7 @@ from PIL import Image
 from vjo_train.data.shape_painting import CLASSES
 from vjo_train.data.shape_scene import Scene, draw
 from vjo_train.data.sources.voc import layout
+from vjo_train.drawing.palette import voc_palette
 from vjo_train.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ def _save(root: Path, name: str, scene: Scene, masked: bool) -> None:
         lookup[number] = label + 1
     for folder, indices in ((layout.CLASS_MASKS, lookup[scene.objects]), (layout.OBJECT_MASKS, scene.objects)):
         picture = Image.fromarray(indices, mode="P")
-        picture.putpalette(_PALETTE)
+        picture.putpalette(voc_palette().tobytes())
         picture.save(root / folder / f"{name}.png")
 
 
@@ -177,16 +178,3 @@ def _xml(name: str, scene: Scene, masked: bool) -> str:
 
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
-
-
-def _palette() -> bytes:
-    """The devkit's colour map: the bits of the index, dealt to red, green and blue from the top bit down."""
-    colours = np.zeros((256, 3), np.uint8)
-    index = np.arange(256)
-    for shift in range(8):
-        for channel in range(3):
-            colours[:, channel] |= (((index >> (3 * shift + channel)) & 1) << (7 - shift)).astype(np.uint8)
-    return colours.tobytes()
-
-
-_PALETTE = _palette()

@@ -41,6 +41,7 @@ class Classification(Head):
 
     needs: ClassVar[frozenset[str]] = frozenset({"classes"})
     monitor: ClassVar[str] = "map"
+    difficulty: ClassVar[int] = 1
 
     def __init__(
         self,

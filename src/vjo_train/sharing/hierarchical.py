@@ -15,9 +15,6 @@ from vjo_train.sharing.layers import halving
 from vjo_train.sharing.pyramid import channels, reads_neck, stages_of, trainable
 from vjo_train.types import Features, SharedFeatures, summary
 
-EASIER_FIRST = ("classification", "detection", "semantic", "instance")
-"""What is in the picture, where, which pixels, and whose."""
-
 
 class Hierarchical(Sharing):
     """One backbone; a task's features come from the stages up to its own, and from the task before it.
@@ -39,7 +36,8 @@ class Hierarchical(Sharing):
         backbone: images -> `c2`..`c5`, in stages.
         neck: `c2`..`c5` -> `p2`..`p7`; copied for each task that reads one of its levels.
         levels: task -> the features that its head reads.
-        order: the tasks, lower ones first; None: `EASIER_FIRST`, then any others in the order of the heads.
+        difficulty: task -> how hard it is, as `Head.difficulty` says; None: all alike.
+        order: the tasks, lower ones first; None: easier ones first, equally hard ones in the order of the heads.
         stages: task -> the level of the backbone that its features are built from, such as `{classification: c4,
             detection: c5}`; None: `c5` for the last task, and one stage less for each one before it, down to `c3`.
 
@@ -57,6 +55,7 @@ class Hierarchical(Sharing):
         backbone: nn.Module,
         neck: nn.Module,
         levels: Mapping[str, Sequence[str]],
+        difficulty: Mapping[str, int] | None = None,
         order: Sequence[str] | None = None,
         stages: Mapping[str, str] | None = None,
     ) -> None:
@@ -64,7 +63,7 @@ class Hierarchical(Sharing):
         stages_of(backbone)
         own, every = channels(backbone), {**channels(backbone), **channels(neck)}
         self.levels = {task: tuple(names) for task, names in levels.items()}
-        self.order = tuple(order) if order is not None else easier_first(tuple(levels))
+        self.order = tuple(order or sorted(levels, key=lambda task: (difficulty or {}).get(task, 0)))
         if sorted(self.order) != sorted(levels):
             raise ConfigError(f"sharing.order: found {list(self.order)}; must name each of {list(levels)} once.")
         self.stages = dict(stages) if stages is not None else one_below_the_next(self.order, tuple(own))
@@ -186,12 +185,6 @@ class Encoder(nn.Module):
 def same_stride(level: str) -> str:
     """`p4` -> `c4`: the backbone's name for a level of that stride."""
     return f"c{level[1:]}"
-
-
-def easier_first(tasks: Sequence[str]) -> tuple[str, ...]:
-    """The tasks in the order of `EASIER_FIRST`; those it does not know come last, in their own order."""
-    known = [task for task in EASIER_FIRST if task in tasks]
-    return (*known, *(task for task in tasks if task not in known))
 
 
 def one_below_the_next(order: Sequence[str], levels: Sequence[str]) -> dict[str, str]:

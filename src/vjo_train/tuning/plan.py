@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from vjo_train.config.checks.class_names import class_names
 from vjo_train.config.checks.config import unchosen_heads
 from vjo_train.config.checks.training import check_training
 from vjo_train.config.compose import Composer, quoted
@@ -66,6 +67,7 @@ def plan(tune: Composer, train: Composer, overrides: Sequence[str]) -> Plan:
             other = {"hydra.run.dir": "tune.output", "trainer.monitor": "tune.metric"}.get(key)
             raise ConfigError(f"{key}: is set by vjo-tune for each trial{f'; use {other}.' if other else '.'}")
     rest += unchosen_heads(train.compose(rest), train, rest)
+    rest += class_names(train.compose(rest))
     settings = _settings(tune, own)
     space = spaces.parse(settings.space)
     for override in train.parse(rest):

@@ -142,6 +142,8 @@ def _over_run(
     classes = list(cfg.dataset.classes)
     if groups:
         _choose(cfg, composer.compose(groups), {text.split("=")[0].lstrip("+~") for text in groups})
+    if cfg.dataset.get("classes", ()) is None:
+        cfg.dataset.classes = classes
     ConfigStore.instance().store(own.config_name, {"defaults": [own.root, "_self_"], **_container(cfg)})
     return rest, Composer(own.config_name, config_dir).compose(rest), classes
 

@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vjo_train.comparison import choosing, plan
+from vjo_train.config.checks.class_names import class_names
 from vjo_train.config.checks.config import check_run, unchosen_heads
 from vjo_train.config.checks.places import folder_at, is_given
 from vjo_train.config.compose import Composer
@@ -28,8 +29,8 @@ class Checked:
 
     Attributes:
         place: where to write; None in all but the first of a run's processes, which reserves their common folder.
-        added: overrides to add: those that drop the keys of heads that are not chosen, and the word that sweeps over a
-            comparison's cases.
+        added: overrides to add: those that drop the keys of heads that are not chosen, the classes that the data set
+            names itself, and the word that sweeps over a comparison's cases.
         comparison: the runs of a comparison; none for any other command, and none before its trials have ended.
         trials: those that must be run before the runs of a comparison are known.
     """
@@ -53,10 +54,11 @@ def check_training(composer: Composer, overrides: list[str], multirun: bool) -> 
     check_given_twice(master, composer, overrides)
     if is_given(composer, overrides, "reference"):
         check_reference(master)
-    own = [*overrides, *dropped]
+    named = class_names(master)
+    own = [*overrides, *dropped, *named]
     sweeps = multirun or master.hydra.mode == RunMode.MULTIRUN
     checked = _sweep(composer, own) if sweeps else _one(composer, own)
-    return replace(checked, added=[*dropped, *checked.added])
+    return replace(checked, added=[*dropped, *named, *checked.added])
 
 
 def _one(composer: Composer, overrides: list[str]) -> Checked:

@@ -36,6 +36,15 @@ class Source(ABC):
         """
 
     @abstractmethod
+    def class_names(self, root: Path) -> list[str]:
+        """The names of all classes that the annotations name, in the order of their labels: `dataset.classes` where
+        none are given.
+
+        Raises:
+            DataError: there are none.
+        """
+
+    @abstractmethod
     def splits(self, root: Path) -> list[str]:
         """The names of the splits."""
 

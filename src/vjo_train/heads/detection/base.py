@@ -38,6 +38,7 @@ class DetectionHead(Head):
 
     needs: ClassVar[frozenset[str]] = frozenset({"boxes"})
     monitor: ClassVar[str] = "map_area"
+    difficulty: ClassVar[int] = 2
 
     def __init__(
         self,

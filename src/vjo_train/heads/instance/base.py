@@ -30,6 +30,7 @@ class InstanceHead(RegionHead):
 
     needs: ClassVar[frozenset[str]] = frozenset({"boxes", "masks"})
     monitor: ClassVar[str] = "map_r50"
+    difficulty: ClassVar[int] = 4
     task: ClassVar[str] = "instance"
 
     @abstractmethod

@@ -67,6 +67,11 @@ def parse(path: Path, classes: Mapping[str, int]) -> tuple[tuple[int, int], Obje
     return (height, width), Objects(from_devkit(boxes), labels, difficult)
 
 
+def named(path: Path) -> set[str]:
+    """The class names in an annotation file; raises as `parse` does where it cannot be read."""
+    return {name.strip() for element in _read_xml(path).findall("object") if (name := element.findtext("name"))}
+
+
 def _box(element: ElementTree.Element, where: str, width: int, height: int) -> tuple[float, float, float, float]:
     """The devkit's own numbers (1-based, inclusive), checked."""
     values = []

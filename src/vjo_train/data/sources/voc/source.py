@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +22,7 @@ from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.voc import layout
-from vjo_train.data.sources.voc.annotation import parse
+from vjo_train.data.sources.voc.annotation import named, parse
 from vjo_train.errors import DataError
 
 
@@ -36,6 +37,18 @@ class VOC(Source):
 
     def root(self, folder: Path) -> Path:
         return layout.find_root(folder)
+
+    def class_names(self, root: Path) -> list[str]:
+        """Those of all objects, by the alphabet; files that cannot be read name none."""
+        found: set[str] = set()
+        for path in sorted((root / layout.ANNOTATIONS).glob("*.xml")):
+            with suppress(DataError):
+                found |= named(path)
+        if not found:
+            raise DataError(
+                f"{root / layout.ANNOTATIONS}: found no object in any *.xml; dataset.classes must be given."
+            )
+        return sorted(found)
 
     def splits(self, root: Path) -> list[str]:
         return layout.split_names(root)

@@ -1,0 +1,53 @@
+"""The classes of a data set that names them itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from tests.conftest import Answer
+from vjo_train.config.checks.training import check_training
+from vjo_train.config.compose import Composer
+from vjo_train.data.shape_painting import CLASSES
+from vjo_train.data.shapes import Shapes
+from vjo_train.errors import DataError
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Path:
+    Shapes(train=6, val=2, test=2, image_size=32).write(tmp_path / "it's, drawn")
+    return tmp_path / "it's, drawn"
+
+
+def words(root: Path) -> list[str]:
+    text = str(root).replace("'", "\\'")
+    return ["dataset=voc", f"dataset.root='{text}'", "dataset.split=train", "dataset.size=32"]
+
+
+def test_they_are_those_of_the_annotations_by_the_alphabet(command: Callable[..., Answer], drawn: Path) -> None:
+    assert command("vjo-data", "summary", *words(drawn), "output=summary")[0] == 0
+    summary = json.loads(Path("summary/summary.json").read_text())
+    assert summary["classes"] == sorted(summary["classes"])
+    assert set(summary["classes"]) <= set(CLASSES)
+    assert sum(summary["splits"]["train"]["objects_per_class"].values()) == summary["splits"]["train"]["objects"]
+
+
+def test_a_run_and_a_sweep_are_given_them(drawn: Path) -> None:
+    composer = Composer("train")
+    for multirun in (False, True):
+        (added,) = [word for word in check_training(composer, words(drawn), multirun).added if "classes" in word]
+        cfg = composer.compose([*words(drawn), added])
+        assert OmegaConf.to_container(cfg.dataset.classes) == sorted(cfg.dataset.classes)
+    given = [*words(drawn), f"dataset.classes=[{','.join(CLASSES)}]"]
+    assert check_training(composer, given, False).added == []
+
+
+def test_a_set_without_objects_names_none(drawn: Path) -> None:
+    for path in (drawn / "Annotations").iterdir():
+        path.write_text("<annotation><size><width>32</width><height>32</height></size></annotation>")
+    with pytest.raises(DataError, match="found no object in any"):
+        check_training(Composer("train"), words(drawn), False)
