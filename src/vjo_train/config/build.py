@@ -49,7 +49,7 @@ def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> run.Job:
     data.bind(
         {task: module.head(task).needs for task in module.tasks},
         _make(cfg.schedule, tasks=tuple(cfg.heads)),
-        planned={task: _needs(node) for task, node in cfg.heads.items()},
+        planned={task: needs(node) for task, node in cfg.heads.items()},
         whole_batches=any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()),
         meta_tasks=list(dict.fromkeys(map(head_name, module.weighting.meta_tasks))),
         meta_every=module.weighting.meta_every,
@@ -67,8 +67,8 @@ def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> run.Job:
     )
 
 
-def _needs(head: DictConfig) -> frozenset[str]:
-    """What makes an image labelled for a head that need not be built."""
+def needs(head: DictConfig) -> frozenset[str]:
+    """The kinds of label that make an image labelled for a head, which need not be built."""
     kind = get_class(head._target_)
     assert issubclass(kind, Head)
     return kind.needs

@@ -120,8 +120,8 @@ def _look(source: Source, root: Path, index: Index, row: int) -> tuple[Look | No
         try:
             raw = source.read(root, index, row, kind.name)
         except DataError as error:
-            file = index.file(root, row, kind.name) if kind.name in index.files else path
-            where = str(file.relative_to(root))
+            files = index.files.get(kind.name, index.images)
+            file, where = root / str(files[row]), str(files[row])
             faults.append(Fault("broken label", where, _without(str(error), file), fatal=True))
             continue
         name = str(index.ids[row])

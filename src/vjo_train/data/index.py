@@ -157,8 +157,7 @@ def cached(path: Path, stamp: str) -> Index | None:
         with np.load(path, allow_pickle=False) as file:
             if str(file["stamp"]) != f"{FORMAT} {stamp}":
                 return None
-            arrays = {name: file[name] for name in file.files}
-            return Index(**{field.name: _field(field.name, arrays) for field in fields(Index)})
+            return index_of({name: file[name] for name in file.files})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -168,15 +167,30 @@ def cached(path: Path, stamp: str) -> Index | None:
 
 def keep(path: Path, index: Index, stamp: str) -> None:
     """Writes the index into a cache file."""
-    arrays: dict[str, Any] = {"stamp": np.asarray(f"{FORMAT} {stamp}")}
+    with replacing(path) as file:
+        arrays: dict[str, Any] = {"stamp": np.asarray(f"{FORMAT} {stamp}"), **arrays_of(index)}
+        np.savez(file, **arrays)
+
+
+def arrays_of(index: Index) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of an index by name; those in its tables as `<field>/<key>`."""
+    arrays: dict[str, npt.NDArray[Any]] = {}
     for field in fields(Index):
         value = getattr(index, field.name)
-        if isinstance(value, dict):
+        if field.name in _TABLES:
             arrays |= {f"{field.name}/{key}": array for key, array in value.items()}
         else:
             arrays[field.name] = value
-    with replacing(path) as file:
-        np.savez(file, **arrays)
+    return arrays
+
+
+def index_of(arrays: Mapping[str, npt.NDArray[Any]]) -> Index:
+    """The inverse of `arrays_of`.
+
+    Raises:
+        KeyError: an array is missing.
+    """
+    return Index(**{field.name: _field(field.name, arrays) for field in fields(Index)})
 
 
 _TABLES = ("labelled", "files", "more")

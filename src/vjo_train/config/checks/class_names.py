@@ -1,8 +1,9 @@
-"""The class names of a data set for which none are given: those that its files name."""
+"""The class names of a data set and of heads for which none are given: those that the data set's files name."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -12,7 +13,9 @@ from vjo_train.config.compose import quoted
 
 
 def class_names(cfg: DictConfig) -> list[str]:
-    """The override that names the classes of `cfg.dataset`, where its `classes` is null; else none.
+    """The overrides that name the classes of `cfg.dataset`, where its `classes` is null; else none.
+
+    Heads without classes of their own are given those that the labels of their kinds may name, where these are fewer.
 
     Raises:
         VjoError: the data set is not there, or names no classes.
@@ -23,8 +26,20 @@ def class_names(cfg: DictConfig) -> list[str]:
     if OmegaConf.is_missing(data, "classes") or data.classes is not None or data.root is None:
         return []
     check_data(cfg)
-    from vjo_train.config.build import source
+    from vjo_train.config.build import needs, source
 
     layout = source(data)
-    names = layout.class_names(layout.root(Path(os.path.expandvars(data.root)).expanduser()))
-    return [f"dataset.classes=[{','.join(map(quoted, names))}]"]
+    root = layout.root(Path(os.path.expandvars(data.root)).expanduser())
+    names = layout.class_names(root)
+    added = [f"dataset.classes={_listed(names)}"]
+    for task, head in (cfg.get("heads") or {}).items():
+        if "_target_" in head and head.get("classes") is None:
+            known = {kind.name for kind in layout.kinds}
+            of_kinds = [set(layout.class_names_of(root, kind)) for kind in needs(head) & known]
+            own = [name for name in names if all(name in some for some in of_kinds)]
+            added += [f"++heads.{task}.classes={_listed(own)}"] if own != names else []
+    return added
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"[{','.join(map(quoted, names))}]"

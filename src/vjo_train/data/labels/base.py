@@ -24,6 +24,9 @@ class Kind(ABC):
 
     name: ClassVar[str]
 
+    def __repr__(self) -> str:
+        return type(self).__name__
+
     @abstractmethod
     def place(self, raw: Any, placement: Placement) -> Any:
         """The label of a picture where it lies now.

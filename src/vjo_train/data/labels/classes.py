@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -25,10 +26,12 @@ class ShownByObjects:
     Attributes:
         objects: all of them.
         count: of the classes, C.
+        annotated: [C]: which classes are annotated at all; others are unknown. None: all.
     """
 
     objects: Objects
     count: int
+    annotated: npt.NDArray[np.bool_] | None = None
 
 
 class Classes(Kind):
@@ -46,6 +49,8 @@ class Classes(Kind):
         classes = np.full(raw.count, -1, np.int8)
         classes[labels[difficult]] = 0
         classes[labels[~difficult]] = 1
+        if raw.annotated is not None:
+            classes[~raw.annotated] = 0
         return torch.from_numpy(classes)
 
     def draw(self, sheet: Sheet, target: Target, classes: Sequence[str]) -> None:

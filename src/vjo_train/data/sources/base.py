@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -24,8 +24,8 @@ class Source(ABC):
         maps: those of them that it reads from a file per picture as one map [H, W], with the type of its values.
     """
 
-    kinds: ClassVar[tuple[Kind, ...]]
-    maps: ClassVar[Mapping[str, torch.dtype]] = {}
+    kinds: tuple[Kind, ...]
+    maps: Mapping[str, torch.dtype] = {}
 
     @abstractmethod
     def root(self, folder: Path) -> Path:
@@ -43,6 +43,10 @@ class Source(ABC):
         Raises:
             DataError: there are none.
         """
+
+    def class_names_of(self, root: Path, kind: str) -> list[str]:
+        """Those that the labels of one kind may name: the classes of a head that needs them, where none are given."""
+        return self.class_names(root)
 
     @abstractmethod
     def splits(self, root: Path) -> list[str]:
@@ -93,6 +97,10 @@ class Source(ABC):
         Raises:
             DataError: its file is broken.
         """
+
+    def __repr__(self) -> str:
+        """The class with its keys, which the cache of the index goes by."""
+        return f"{type(self).__qualname__}({sorted(vars(self).items())})"
 
     def kind(self, name: str) -> Kind:
         """The kind of that name; one of `kinds`."""

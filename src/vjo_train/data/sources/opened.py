@@ -28,7 +28,7 @@ def load_index(source: Source, root: Path, classes: Sequence[str], cache: Path) 
     """
     root = root.resolve()
     stamp = source.stamp(root)
-    asked = type(source).__qualname__, sorted(vars(source).items()), str(root), list(classes)
+    asked = repr(source), str(root), list(classes)
     path = cache / f"index-{hashlib.sha256(repr(asked).encode()).hexdigest()[:16]}.npz"
     found = indices.cached(path, stamp)
     if found is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -25,8 +25,8 @@ class BrightVOC(VOC):
         every: from one to the next.
     """
 
-    kinds: ClassVar[tuple[Kind, ...]] = (*VOC.kinds, Brightness())
-    maps: ClassVar[Mapping[str, torch.dtype]] = {**VOC.maps, "brightness": torch.float32}
+    kinds: tuple[Kind, ...] = (*VOC.kinds, Brightness())
+    maps: Mapping[str, torch.dtype] = {**VOC.maps, "brightness": torch.float32}
 
     def __init__(self, *, every: Annotated[int, Ge(1)] = 1) -> None:
         self.every = every

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,8 +32,8 @@ class VOC(Source):
     Every image with an annotation is labelled for `classes` and `boxes`, and for the masks that it has.
     """
 
-    kinds: ClassVar[tuple[Kind, ...]] = (Classes(), Boxes(), Semantic(), Masks())
-    maps: ClassVar = {"semantic": torch.uint8, "masks": torch.uint8}
+    kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks())
+    maps: Mapping[str, torch.dtype] = {"semantic": torch.uint8, "masks": torch.uint8}
 
     def root(self, folder: Path) -> Path:
         return layout.find_root(folder)
