@@ -175,7 +175,8 @@ def serve(root: Path, cache: Path) -> None:
     data.bind(NEEDS, Joint(tasks=tuple(NEEDS)))
     data.setup("fit")
     for batch in (*data.train_dataloader(), *data.test_dataloader()):
-        if not all(target.boxes.isfinite().all() for target in (*batch.targets, *batch.originals)):
+        known = [target["boxes"].xyxy for target in (*batch.targets, *batch.originals) if "boxes" in target]
+        if not all(boxes.isfinite().all() for boxes in known):
             raise ValueError("boxes that are not finite")
 
 

@@ -58,8 +58,8 @@ def test_from_training_to_the_exported_file(command: Command) -> None:
     assert command(*train, "trainer.max_epochs=2", "hydra.run.dir=whole")[0] == 0
     results = json.loads(Path("whole/results.json").read_text())
     assert results["metrics"]["test/brightness/closeness"] <= 1
-    assert results["images"]["train"]["detection"] == 12
-    assert results["images"]["train"]["brightness"] < 12
+    assert results["counts"]["train"]["detection"] == 12
+    assert results["counts"]["train"]["brightness"] < 12
     assert "brightness" in Path("whole/report.html").read_text()
     with Image.open("whole/val_predictions/epoch=01.png") as picture:
         assert picture.width > 100

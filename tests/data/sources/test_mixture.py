@@ -142,7 +142,7 @@ def test_two_data_sets_train_two_heads(command: Callable[..., Answer], root: Pat
     words += ["heads.semantic.width=16", "trainer.max_epochs=1", "trainer.progress=false", "hydra.run.dir=run"]
     assert command("vjo-train", *words)[0] == 0
     results = json.loads(Path("run/results.json").read_text())
-    assert results["images"]["train"] == {"images": 6, "detection": 3, "semantic": 3}
+    assert results["counts"]["train"] == {"images": 6, "detection": 3, "semantic": 3}
     assert set(results["per_class"]["test/detection/ap_area"]) == {"car", "bike"}
     assert set(results["per_class"]["test/semantic/iou"]) == {"cycle", "tree"}
     status, _, err = command("vjo-train", *words, "+dataset.source.parts.road.clases={}")
