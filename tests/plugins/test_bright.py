@@ -65,7 +65,7 @@ def test_from_training_to_the_exported_file(command: Command) -> None:
         assert picture.width > 100
 
     assert command(*train, "trainer.max_epochs=1", "hydra.run.dir=part")[0] == 0
-    assert command(*train, "trainer.max_epochs=2", "trainer.resume=part")[0] == 0
+    assert command(*train, "trainer.max_epochs=2", "trainer.resume=part", "hydra.run.dir=part")[0] == 0
     whole, part = weights("whole"), weights("part")
     assert all(torch.equal(whole[name], part[name]) for name in whole), "stopping changes nothing"
 

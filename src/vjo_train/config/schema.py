@@ -241,6 +241,20 @@ def check(cfg: DictConfig, root: type[TrainConfig | DataConfig | ReportConfig | 
     _check_keys(plain(cfg), signature(f"{__name__}.{root.__name__}"), "")
 
 
+def check_node(node: DictConfig | None, path: str) -> None:
+    """Checks one node that names its class, and what is below it.
+
+    Args:
+        node: None is taken for right.
+        path: its full name.
+
+    Raises:
+        ConfigError: as `check`.
+    """
+    if node is not None:
+        _check_value(plain(node), Node, path)
+
+
 def _check_keys(node: Mapping[str, Any], arguments: Signature, path: str) -> None:
     prefix = f"{path}." if path else ""
     for key, value in node.items():

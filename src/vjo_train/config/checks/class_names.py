@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vjo_train.config.checks.config import check_data
 from vjo_train.config.compose import quoted
+from vjo_train.config.schema import check_node
 
 
 def class_names(cfg: DictConfig) -> list[str]:
@@ -26,6 +27,7 @@ def class_names(cfg: DictConfig) -> list[str]:
     if OmegaConf.is_missing(data, "classes") or data.classes is not None or data.root is None:
         return []
     check_data(cfg)
+    check_node(data.get("source"), "dataset.source")
     from vjo_train.config.build import needs, source
 
     layout = source(data)
