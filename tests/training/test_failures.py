@@ -18,6 +18,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from tests.processes import run_ranks
 from tests.test_files import HOLD
 from tests.training.test_run import SMALL, assert_same_run, config, train
 from vjo_train.cli import answer
@@ -215,14 +216,13 @@ def test_a_second_process_in_a_runs_or_a_comparisons_folder_is_refused(
         assert (status, f"hydra.{key}.dir: another process is at work in" in err) == (2, True), err
 
 
-SETUP = """
-import sys
-from tests.data.test_datamodule import make
-from pathlib import Path
-data = make(Path(sys.argv[1]), Path(sys.argv[2]))
-data.setup("fit")
-print(data.fingerprint("train"))
-"""
+def set_up(rank: int, root: Path, kept: Path, folder: Path) -> None:
+    """One of two processes that read the data set `root` for the first time."""
+    from tests.data.test_datamodule import make
+
+    data = make(root, kept)
+    data.setup("fit")
+    (folder / f"fingerprint{rank}").write_text(data.fingerprint("train"))
 
 
 def test_two_processes_that_read_a_new_data_set_at_once_do_not_harm_each_other(cache: Path, tmp_path: Path) -> None:
@@ -230,11 +230,7 @@ def test_two_processes_that_read_a_new_data_set_at_once_do_not_harm_each_other(c
 
     root, kept = tmp_path / "set", tmp_path / "kept"
     Shapes(train=24, val=6, test=10, image_size=32).write(root)
-    started = [
-        subprocess.Popen([sys.executable, "-c", SETUP, str(root), str(kept)], stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    said = [process.communicate(timeout=300)[0] for process in started]
-    assert [process.returncode for process in started] == [0, 0]
+    run_ranks(set_up, root, kept, tmp_path)
+    said = [(tmp_path / f"fingerprint{rank}").read_text() for rank in (0, 1)]
     assert said[0] == said[1] != ""
     assert not list(kept.rglob("*.tmp"))

@@ -6,8 +6,6 @@ import csv
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_module
 
+from tests.processes import started, torchrun, vjo_train
 from vjo_train.config import build, jobs
 from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.report.examples import FOLDER, read_examples
@@ -216,22 +215,17 @@ def stop_after(batches: int, cache: Path, output: Path, *overrides: str) -> None
 
 
 def test_ctrl_c_saves_although_it_reaches_the_workers_too(cache: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
+    folder, said = tmp_path / "run", tmp_path / "said"
+    os.mkfifo(said)
     arguments = [*SMALL, "dataset.workers=2", "trainer.max_epochs=1000", "trainer.progress=true"]
-    command = [
-        sys.executable,
-        "-m",
-        "vjo_train.cli",
-        *arguments,
-        f"dataset.cache_dir={cache}",
-        f"hydra.run.dir={folder}",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
-        assert process.stdout is not None
-        next(line for line in process.stdout if line.startswith("epoch 2/"))
-        os.killpg(process.pid, signal.SIGINT)
-        rest = process.stdout.read()
-    assert process.returncode == 130
+    places = [f"dataset.cache_dir={cache}", f"hydra.run.dir={folder}"]
+    with started(vjo_train, [*arguments, *places], said) as process:
+        with said.open() as lines:
+            next(line for line in lines if line.startswith("epoch 2/"))
+            os.killpg(process.pid or 0, signal.SIGINT)
+            rest = lines.read()
+        process.join()
+    assert process.exitcode == 130
     assert f"hydra.run.dir='{folder}' trainer.resume=auto goes on from here" in rest
     assert "Traceback" not in rest
 
@@ -271,18 +265,10 @@ def test_two_ranks_are_one_process(cache: Path, tmp_path: Path, weighting: list[
     exact = ["trainer.precision=32-true", "heads.classification.dropout=0"]
     common = ["backbone.norm=group", "trainer.max_steps=2", *exact, *weighting]
     one = train(cache, tmp_path / "one", *common)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     place = [f"dataset.cache_dir={cache}", f"hydra.run.dir={tmp_path / 'two'}"]
-    arguments = [*SMALL, *common, *place, "trainer.devices=2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, "-m", "vjo_train.cli", *arguments],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    with started(torchrun, [*SMALL, *common, *place, "trainer.devices=2"], tmp_path / "said") as agent:
+        agent.join(300)
+    assert agent.exitcode == 0, [path.read_text()[-3000:] for path in tmp_path.glob("said.*")]
     a, b = weights(one), weights(tmp_path / "two")
     for name, value in a.items():
         torch.testing.assert_close(value, b[name], atol=2e-5, rtol=1e-4, msg=lambda m, name=name: f"{name}: {m}")
