@@ -31,11 +31,6 @@ from vjo_train.training.interruption import Stopped
 Answer = tuple[int, str, str]
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 class At(pl.Callback):
     """Does something when the given batches of training begin, counted from 1."""
 
@@ -90,10 +85,10 @@ def test_a_full_disk_is_told_by_every_command(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_disk_that_fills_up_in_a_run_costs_nothing(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, undisturbed: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the second epoch on nothing can be synced; with room again, the run goes on to the same end."""
-    whole, full = train(cache, tmp_path / "whole"), tmp_path / "full"
+    full = tmp_path / "full"
     fsync = os.fsync
 
     def fail(handle: int) -> None:
@@ -109,7 +104,7 @@ def test_a_disk_that_fills_up_in_a_run_costs_nothing(
             train(cache, full)
     assert not list(full.rglob(".*.tmp"))
     train(cache, full, "trainer.resume=auto")
-    assert_same_run(whole, full)
+    assert_same_run(undisturbed(), full)
 
 
 def test_a_dead_loading_process_is_reported_with_its_image(cache: Path, tmp_path: Path) -> None:
@@ -181,7 +176,7 @@ def test_a_signal_twice_stops_at_once(cache: Path, tmp_path: Path, caplog: pytes
 
 def test_one_rank_that_dies_ends_the_others(cache: Path, tmp_path: Path) -> None:
     """Without torchrun, whose agent would do it: the first process starts the second one itself."""
-    words = [*SMALL, "backbone.norm=group", "trainer.max_epochs=1000", "trainer.devices=2", "trainer.progress=true"]
+    words = [*SMALL, "trainer.max_epochs=1000", "trainer.devices=2", "trainer.progress=true"]
     places = [f"dataset.cache_dir={cache}", f"hydra.run.dir={tmp_path / 'run'}"]
     command = [sys.executable, "-m", "vjo_train.cli", *words, *places]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -206,7 +201,7 @@ def test_one_rank_that_dies_ends_the_others(cache: Path, tmp_path: Path) -> None
 def test_a_second_process_in_a_runs_or_a_comparisons_folder_is_refused(
     command: Callable[..., Answer], tmp_path: Path
 ) -> None:
-    for key, words in (("run", []), ("sweep", ["-m", "experiment=compare"])):
+    for key, words in (("run", []), ("sweep", ["-m", "experiment=compare", "compare.methods=[equal]", "seed=1"])):
         place = f"hydra.{key}.dir={tmp_path / key}"
         with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / key)], stdout=subprocess.PIPE) as other:
             assert other.stdout is not None
