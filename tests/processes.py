@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import runpy
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -45,12 +46,23 @@ def free_port() -> int:
         return port
 
 
-def vjo_train(words: list[str], said: Path) -> None:
-    """The command in this process, which gets a group of its own; all that it says goes to the file `said`."""
-    os.setsid()
+def script(path: Path, words: list[str], said: Path) -> None:
+    """A script in this process, as Python would run it; all that it says goes to the file `said`."""
+    _say_into(said)
+    sys.argv, sys.path[:0] = [str(path), *words], [str(path.parent)]
+    runpy.run_path(str(path), run_name="__main__")
+
+
+def _say_into(said: Path) -> None:
     with said.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+
+
+def vjo_train(words: list[str], said: Path) -> None:
+    """The command in this process, which gets a group of its own; all that it says goes to the file `said`."""
+    os.setsid()
+    _say_into(said)
     sys.argv = ["vjo-train", *words]
     from vjo_train.cli import commands
 
