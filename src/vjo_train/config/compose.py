@@ -22,6 +22,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from vjo_train.config.repository import KeptRepository
 from vjo_train.config.signatures import Node, nearest, signature
 from vjo_train.errors import ConfigError
 
@@ -47,6 +48,7 @@ class Composer:
             search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
         self._config_name = config_name
         self._loader = ConfigLoaderImpl(search_path)
+        self._loader.repository = KeptRepository(search_path)
 
     @property
     def groups(self) -> list[str]:
