@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run side by side
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # more of them would be processes that import torch
 
 Answer = tuple[int, str, str]
 """Exit status, standard output, standard error."""

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "vjo_train"
 
 LAYERS = (
-    {"errors", "config.definitions"},
+    {"errors", "config.definitions", "config.repository"},
     {"types", "geometry", "files", "group_norm", "config.signatures", "config.values", "diagnosis"},
     {"drawing"},
     {"runs.average_precision", "runs.records", "runs.unpickling", "inference.compare_outputs"},
@@ -48,7 +48,14 @@ FRIENDS = {
 }
 TORCH_FREE = {
     *("errors", "files", "config.definitions", "config.signatures", "config.values", "config.schema", "config.rules"),
-    *("config.plugins", "config.compose", "runs.average_precision", "runs.records", "runs.run_folder"),
+    *(
+        "config.plugins",
+        "config.repository",
+        "config.compose",
+        "runs.average_precision",
+        "runs.records",
+        "runs.run_folder",
+    ),
     *("runs.reservation", "inference.compare_outputs", "inference.onnx_file", "comparison.plan", "comparison.choosing"),
     *(f"config.checks.{name}" for name in ("config", "places", "training", "finished_run", "data_set", "report")),
     *(f"cli.{name}" for name in ("answer", "start", "train", "finished_run", "data", "report", "tune", "help_page")),

@@ -35,13 +35,20 @@ ALL = frozenset({"classes", "boxes", "semantic", "masks"})
 class TinyBackbone(Backbone):
     """Four strided convolutions; no norm, so that an image's features do not depend on its batch."""
 
-    def __init__(self) -> None:
+    def __init__(self, norm: Callable[[int], nn.Module] | None = None) -> None:
         widths = (3, 8, 8, 16, 16)
-        stages = [
-            nn.Sequential(nn.Conv2d(a, b, 3, stride=4 if i == 0 else 2, padding=1), nn.SiLU())
-            for i, (a, b) in enumerate(pairwise(widths))
-        ]
+        stages = []
+        for i, (a, b) in enumerate(pairwise(widths)):
+            conv = nn.Conv2d(a, b, 3, stride=4 if i == 0 else 2, padding=1)
+            stages.append(nn.Sequential(conv, *([] if norm is None else [norm(b)]), nn.SiLU()))
         super().__init__(stages, widths[1:], 0)
+
+
+class BatchNormBackbone(TinyBackbone):
+    """The same with running statistics, for whole runs: `~backbone +backbone._target_=...` on a command line."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.BatchNorm2d)
 
 
 def heads(tasks: Sequence[str], channels: dict[str, int], split: bool = False) -> dict[str, Head]:

@@ -17,6 +17,7 @@ from vjo_train.errors import CheckpointError, ConfigError
 Answer = tuple[int, str, str]
 WORDS = ("experiment=compare", "~heads.semantic", "compare.methods=[fixed]", "compare.tune=3", "seed=4,2")
 TINY = (
+    *("~backbone", "+backbone._target_=tests.tiny.BatchNormBackbone", "neck.channels=16"),
     *(
         "dataset.generate.train=8",
         "dataset.generate.val=4",
@@ -28,8 +29,14 @@ TINY = (
 )
 
 
-def planned(*words: str) -> list[choosing.Trial]:
-    return check_training(Composer("train"), [*WORDS, *words], multirun=True).trials
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> list[choosing.Trial]:
+    """The trials of a comparison in the working folder, which none of them has begun yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("empty"))
+        trials = check_training(Composer("train"), list(WORDS), multirun=True).trials
+        assert not list(Path().iterdir())
+    return trials
 
 
 def test_learning_rates_spread_around_that_of_the_config() -> None:
@@ -45,23 +52,19 @@ def test_weights_are_a_function_of_the_number_with_mean_one(number: int) -> None
     assert (len(set(drawn.values())) == 1) == (number == 1)
 
 
-def test_every_case_has_as_many_trials_of_the_first_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    tried = planned()
+def test_every_case_has_as_many_trials_of_the_first_seed(tried: list[choosing.Trial]) -> None:
     assert [(t.case, t.number) for t in tried] == [
         (case, number) for case in ("single-classification", "single-detection", "fixed") for number in (1, 2, 3)
     ]
     assert [t.tried for t in tried[:3]] == [(f"optimizer.lr={lr}",) for lr in ("0.002", "0.001", "0.004")]
     assert tried[6].tried[1] == "weighting.lambdas={classification:1.0,detection:1.0}"
     assert all("seed=4" in t.words and "seed=4,2" not in t.words for t in tried)
-    assert not list(tmp_path.iterdir())
 
 
 def test_the_best_on_val_is_chosen_and_the_runs_are_trained_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tried: list[choosing.Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    tried = planned()
     for trial, value in zip(tried, [0.5, 0.7, 0.7, None, 0.1, None, 0.3, 0.2, 0.9], strict=True):
         trial.end(value)
     checked = check_training(Composer("train"), list(WORDS), multirun=True)

@@ -16,9 +16,6 @@ from vjo_train.data.shapes import Shapes
 CONF = Path(__file__).parents[2] / "conf"
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
 SMALL = (
-    "backbone=resnet10",
-    "backbone.weights=null",
-    "backbone.norm=batch",
     "neck.channels=16",
     "dataset.size=64",
     "dataset.batch_size=8",
@@ -64,6 +61,7 @@ def small(name: str, miniature: Path, cache: Path) -> Any:
         OmegaConf.update(cfg, "dataset.generate", DRAWN)
     else:
         cfg.dataset.root = str(miniature)
+    cfg.backbone = {"_target_": "tests.tiny.BatchNormBackbone"}
     for head in cfg.heads.values():
         head.update({key: value for key, value in HEADS.items() if key in head})
     return cfg

@@ -42,7 +42,7 @@ class Wrapped(torch.nn.Module):
 """
 SMALL = (
     "heads=[classification,detection]",
-    "backbone=resnet10",
+    *("~backbone", "+backbone._target_=tests.tiny.BatchNormBackbone"),
     "dataset.generate.train=8",
     "dataset.generate.val=2",
     "dataset.generate.test=2",
@@ -52,6 +52,7 @@ SMALL = (
     "dataset.workers=0",
     "trainer.max_epochs=1",
     "trainer.progress=false",
+    "trainer.drawn_images=0",
     "insight=[]",
 )
 

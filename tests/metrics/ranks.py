@@ -1,6 +1,4 @@
-"""One rank of the two that `test_reduction.py` starts: `ranks.py RANK RENDEZVOUS OUTPUT`."""
-
-import sys
+"""One rank of the two that `test_reduction.py` starts."""
 
 import torch
 
@@ -71,12 +69,8 @@ def semantic_map(item):
     return out
 
 
-def main(rank, rendezvous, output):
+def worker(rank, folder):
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=RANKS)
-    torch.save([evaluate(images, rank) for images in IMAGES], output)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/init", rank=rank, world_size=RANKS)
+    torch.save([evaluate(images, rank) for images in IMAGES], f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,36 +10,26 @@ from typing import Any
 
 import pytest
 
+from tests.processes import script, started
+
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
-def played(tmp_path: Path, script: str, *words: str) -> Any:
+def played(tmp_path: Path, name: str, *words: str) -> Any:
     """What a script has written; it must have found nothing wrong."""
-    file = tmp_path / "played.json"
-    done = subprocess.run(
-        [sys.executable, str(SCRIPTS / script), *words, "--json", str(file)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    file, said = tmp_path / "played.json", tmp_path / "said"
+    with started(script, SCRIPTS / name, [*words, "--json", str(file)], said) as process:
+        process.join(600)
+        assert process.exitcode == 0, said.read_text()[-3000:]
     return json.loads(file.read_text())
 
 
 @pytest.mark.slow
 def test_killed_runs_end_as_if_nobody_had_killed_them(tmp_path: Path) -> None:
-    found = played(
-        tmp_path,
-        "soak/soak.py",
-        "--rounds",
-        "2",
-        "--scenarios",
-        "pcgrad over dwa, accumulating",
-        "famo, averaged weights",
-    )
-    assert (found["rounds"], found["mismatches"]) == (2, 0)
+    """By the dice of this seed once at a file event, by SIGKILL, and once after some seconds, by SIGTERM."""
+    scenario = "pcgrad over dwa, accumulating"
+    found = played(tmp_path, "soak/soak.py", "--rounds", "1", "--seed", "256", "--scenarios", scenario)
+    assert (found["rounds"], found["mismatches"]) == (1, 0)
     assert found["kills"] > 0
 
 
@@ -50,6 +39,11 @@ def test_broken_data_is_named_or_served(tmp_path: Path) -> None:
 
 
 def test_wrong_overrides_are_answered(tmp_path: Path) -> None:
-    cases = played(tmp_path, "fuzz/config.py", "--cases", "40", "--seed", "3")
+    """In an interpreter of its own, which has not imported torch."""
+    file = tmp_path / "played.json"
+    command = [sys.executable, str(SCRIPTS / "fuzz/config.py"), "--cases", "40", "--seed", "3", "--json", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    cases = json.loads(file.read_text())
     assert len(cases) == 40
     assert {case["wrong"] for case in cases} == {""}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 import torch
 
 from tests import tiny
+from tests.processes import free_port, run_ranks
 from tests.sharing.test_every_way import assert_close, part
 from tests.sharing.ways import LABELLED, NO_BATCH_NORM, THREE
 from tests.training.test_module import fit
@@ -56,10 +56,7 @@ def worker(rank: int, folder: str, port: int) -> None:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     folder = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(worker, args=(str(folder), port), nprocs=2)
+    run_ranks(worker, str(folder), free_port())
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 

@@ -18,6 +18,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from tests.processes import run_ranks
 from tests.test_files import HOLD
 from tests.training.test_run import SMALL, assert_same_run, config, train
 from vjo_train.cli import answer
@@ -28,11 +29,6 @@ from vjo_train.training.failures import explained
 from vjo_train.training.interruption import Stopped
 
 Answer = tuple[int, str, str]
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
 
 
 class At(pl.Callback):
@@ -89,10 +85,10 @@ def test_a_full_disk_is_told_by_every_command(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_disk_that_fills_up_in_a_run_costs_nothing(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, undisturbed: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the second epoch on nothing can be synced; with room again, the run goes on to the same end."""
-    whole, full = train(cache, tmp_path / "whole"), tmp_path / "full"
+    full = tmp_path / "full"
     fsync = os.fsync
 
     def fail(handle: int) -> None:
@@ -108,7 +104,7 @@ def test_a_disk_that_fills_up_in_a_run_costs_nothing(
             train(cache, full)
     assert not list(full.rglob(".*.tmp"))
     train(cache, full, "trainer.resume=auto")
-    assert_same_run(whole, full)
+    assert_same_run(undisturbed(), full)
 
 
 def test_a_dead_loading_process_is_reported_with_its_image(cache: Path, tmp_path: Path) -> None:
@@ -180,7 +176,7 @@ def test_a_signal_twice_stops_at_once(cache: Path, tmp_path: Path, caplog: pytes
 
 def test_one_rank_that_dies_ends_the_others(cache: Path, tmp_path: Path) -> None:
     """Without torchrun, whose agent would do it: the first process starts the second one itself."""
-    words = [*SMALL, "backbone.norm=group", "trainer.max_epochs=1000", "trainer.devices=2", "trainer.progress=true"]
+    words = [*SMALL, "trainer.max_epochs=1000", "trainer.devices=2", "trainer.progress=true"]
     places = [f"dataset.cache_dir={cache}", f"hydra.run.dir={tmp_path / 'run'}"]
     command = [sys.executable, "-m", "vjo_train.cli", *words, *places]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -205,7 +201,7 @@ def test_one_rank_that_dies_ends_the_others(cache: Path, tmp_path: Path) -> None
 def test_a_second_process_in_a_runs_or_a_comparisons_folder_is_refused(
     command: Callable[..., Answer], tmp_path: Path
 ) -> None:
-    for key, words in (("run", []), ("sweep", ["-m", "experiment=compare"])):
+    for key, words in (("run", []), ("sweep", ["-m", "experiment=compare", "compare.methods=[equal]", "seed=1"])):
         place = f"hydra.{key}.dir={tmp_path / key}"
         with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / key)], stdout=subprocess.PIPE) as other:
             assert other.stdout is not None
@@ -215,14 +211,13 @@ def test_a_second_process_in_a_runs_or_a_comparisons_folder_is_refused(
         assert (status, f"hydra.{key}.dir: another process is at work in" in err) == (2, True), err
 
 
-SETUP = """
-import sys
-from tests.data.test_datamodule import make
-from pathlib import Path
-data = make(Path(sys.argv[1]), Path(sys.argv[2]))
-data.setup("fit")
-print(data.fingerprint("train"))
-"""
+def set_up(rank: int, root: Path, kept: Path, folder: Path) -> None:
+    """One of two processes that read the data set `root` for the first time."""
+    from tests.data.test_datamodule import make
+
+    data = make(root, kept)
+    data.setup("fit")
+    (folder / f"fingerprint{rank}").write_text(data.fingerprint("train"))
 
 
 def test_two_processes_that_read_a_new_data_set_at_once_do_not_harm_each_other(cache: Path, tmp_path: Path) -> None:
@@ -230,11 +225,7 @@ def test_two_processes_that_read_a_new_data_set_at_once_do_not_harm_each_other(c
 
     root, kept = tmp_path / "set", tmp_path / "kept"
     Shapes(train=24, val=6, test=10, image_size=32).write(root)
-    started = [
-        subprocess.Popen([sys.executable, "-c", SETUP, str(root), str(kept)], stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    said = [process.communicate(timeout=300)[0] for process in started]
-    assert [process.returncode for process in started] == [0, 0]
+    run_ranks(set_up, root, kept, tmp_path)
+    said = [(tmp_path / f"fingerprint{rank}").read_text() for rank in (0, 1)]
     assert said[0] == said[1] != ""
     assert not list(kept.rglob("*.tmp"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tests import tiny
+from tests.processes import free_port, run_ranks
 from tests.training.test_module import Snapshots, assert_same, fit, state
 from vjo_train.optim.optimizers import SGD, AdamW
 from vjo_train.training.module import MultiTaskModule
@@ -96,11 +96,7 @@ def worker(rank: int, port: int, folder: str) -> None:
 
 
 def test_masks_on_one_rank_alone_give_the_result_of_one_process(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    method = "spawn" if torch.cuda.is_available() else "fork"  # a fork is quicker, but loses a GPU's driver
-    torch.multiprocessing.start_processes(worker, args=(port, str(tmp_path)), nprocs=2, start_method=method)
+    run_ranks(worker, free_port(), str(tmp_path))
     one = ranked(None, tmp_path)
     expected = dict(one.trainer.callback_metrics)
     assert "val/instance/loss" in expected

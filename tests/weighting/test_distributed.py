@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import distributed
 
+from tests.processes import run_ranks
+
 from .tiny import METHODS, TASKS, Net, gradients, images, is_gradient, make
 
 VARIANTS = [(name, {}) for name in METHODS]
@@ -50,7 +52,7 @@ def worker(rank, folder):
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
-    torch.multiprocessing.spawn(worker, args=(str(folder),), nprocs=2)
+    run_ranks(worker, str(folder))
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 

@@ -22,6 +22,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from vjo_train.config.repository import KeptRepository
 from vjo_train.config.signatures import Node, nearest, signature
 from vjo_train.errors import ConfigError
 
@@ -47,11 +48,13 @@ class Composer:
             search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
         self._config_name = config_name
         self._loader = ConfigLoaderImpl(search_path)
+        self._loader.repository = KeptRepository(search_path)
 
     @property
     def groups(self) -> list[str]:
         """The config groups of this program, in alphabetical order."""
-        return [group for group in self._loader.list_groups("") if group != "hydra"]
+        # Asking the loader itself would copy all of Hydra's settings each time.
+        return [group for group in self._loader.repository.get_group_options("", ObjectType.GROUP) if group != "hydra"]
 
     def parse(self, overrides: list[str]) -> list[Override]:
         """Overrides as Hydra reads them.
@@ -140,7 +143,7 @@ class Composer:
         if override.is_delete() or override.is_sweep_override():
             return
         group, value = override.key_or_group, override.value()
-        choices = self._loader.get_group_options(group, ObjectType.CONFIG)
+        choices = self._loader.repository.get_group_options(group, ObjectType.CONFIG)
         if not choices:
             return
         names = value if isinstance(value, list) else [value]
