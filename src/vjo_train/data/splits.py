@@ -71,7 +71,7 @@ class Splits(pl.LightningDataModule):
 
     def _is_cut_off(self, split: str) -> bool:
         """Whether `split` is the part that was cut off for validation, for want of a list of that name."""
-        return split == "val" and self.val_fraction > 0 and split not in self.source.splits(self.root)
+        return split == "val" and self.val_fraction > 0 and not self.source.has_split(self.root, split)
 
     @cached_property
     def root(self) -> Path:

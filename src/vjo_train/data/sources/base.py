@@ -60,6 +60,10 @@ class Source(ABC):
             DataError: there is no such split, it is empty, or names an image twice.
         """
 
+    def has_split(self, root: Path, split: str) -> bool:
+        """Whether there is a split that `split` means."""
+        return split in self.splits(root)
+
     def split_name(self, root: Path, split: str) -> str:
         """What says which images are in a split, such as a file, for messages."""
         return f"split '{split}'"

@@ -117,11 +117,14 @@ class Mixture(Source):
             found |= {theirs.get(name, name) for name in part.source.splits(part.folder(root))}
         return sorted(found)
 
+    def has_split(self, root: Path, split: str) -> bool:
+        return any(part.source.has_split(part.folder(root), part.split(split)) for part in self._parts)
+
     def split(self, root: Path, split: str) -> list[str]:
         ids: list[str] = []
         for name, part in self.parts.items():
             folder = part.folder(root)
-            if part.split(split) in part.source.splits(folder):
+            if part.source.has_split(folder, part.split(split)):
                 ids += [f"{name}/{image}" for image in part.source.split(folder, part.split(split))]
         if not ids:
             found = ", ".join(self.splits(root))
