@@ -29,6 +29,7 @@ class BrightVOC(VOC):
     maps: ClassVar[Mapping[str, torch.dtype]] = {**VOC.maps, "brightness": torch.float32}
 
     def __init__(self, *, every: Annotated[int, Ge(1)] = 1) -> None:
+        super().__init__()
         self.every = every
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
