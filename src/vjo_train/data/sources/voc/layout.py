@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vjo_train.data.sources.pictures import stem
+from vjo_train.data.sources.sniff import looks_like
 from vjo_train.errors import DataError
 
 IMAGES = "JPEGImages"
@@ -43,7 +44,8 @@ def find_root(folder: Path) -> Path:
         if years:
             found = ", ".join(path.name for path in years)
             raise DataError(f"dataset.root: {parent} holds several data sets ({found}); name one, such as {years[0]}.")
-    raise DataError(f"dataset.root: {folder} holds neither {IMAGES}/ nor VOC*/{IMAGES}/; it must hold one of them.")
+    neither = f"dataset.root: {folder} holds neither {IMAGES}/ nor VOC*/{IMAGES}/; it must hold one of them."
+    raise DataError(neither + looks_like(folder))
 
 
 def split_names(root: Path) -> list[str]:
