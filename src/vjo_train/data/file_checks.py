@@ -125,7 +125,7 @@ def _looks(root: Path, index: Index, row: int, kinds: frozenset[str]) -> list[_L
 def _judge(looks: Sequence[_Look], source: Source, root: Path, index: Index, path: Path) -> list[str]:
     """What is wrong with each file, or nothing; new verdicts are added to the file `path`."""
     kept = _read(path)
-    names = [f"{look.kind}/{look.path.relative_to(root)}" for look in looks]
+    names = [f"{look.kind}/{os.path.relpath(look.path, root)}" for look in looks]
     new = {name: look for name, look in zip(names, looks, strict=True) if kept.get(name, ("", ""))[0] != look.stamp}
     if new:
         log.info("Looking into %d files of %s.", len(new), root)
