@@ -51,7 +51,7 @@ def with_file(file: Path) -> DictConfig:
     """The default config with one choice, with what the choice leaves to the user, and without the network."""
     group, choice = file.parent.name, file.stem
     overrides = [f"{group}=[{choice}]" if group == "heads" else f"{group}={choice}"]
-    if (group, choice) == ("dataset", "voc"):
+    if group == "dataset" and OmegaConf.is_missing(OmegaConf.load(file), "root"):
         overrides += ["dataset.root=.", f"dataset.classes={CLASSES}"]
     return compose(*overrides, "backbone.weights=null")
 
