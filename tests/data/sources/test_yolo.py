@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tests.conftest import Answer
 from tests.data.test_datamodule import make
@@ -85,6 +85,26 @@ def test_a_polygon_is_filled_to_the_pixel(written):
     assert torch.equal(semantic, torch.where(whole, 1, 2).to(torch.uint8)), "the smaller one lies on top"
     assert YOLO().read(root, found, 2, "masks").shape == (0, 20, 40)
     assert not YOLO().read(root, found, 2, "semantic").any()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_rows_are_of_the_picture_as_it_is_shown(written, orientation):
+    """Pillow shows the stored mask as its orientation says; the row is the rectangle that is seen then."""
+    picture, exif = written.add("train/a", ""), Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (40, 20)).save(picture, exif=exif)
+    stored = np.zeros((20, 40), np.uint8)
+    stored[2:8, 4:30] = 255
+    with Image.fromarray(stored) as mask:
+        mask.getexif()[0x0112] = orientation
+        shown = np.asarray(ImageOps.exif_transpose(mask))
+    rows, columns = np.nonzero(shown)
+    height, width = shown.shape
+    x1, y1, x2, y2 = columns.min() / width, rows.min() / height, (columns.max() + 1) / width, (rows.max() + 1) / height
+    (written.root / "labels/train/a.txt").write_text(f"0 {x1} {y1} {x2} {y1} {x2} {y2} {x1} {y2}")
+    found = written.index()
+    np.testing.assert_allclose(found.boxes, [[4, 2, 30, 8]], atol=1e-5)
+    np.testing.assert_array_equal(YOLO().read(written.root / "data.yaml", found, 0, "masks")[0], stored > 0)
 
 
 def test_a_changed_outline_changes_the_fingerprint(written):

@@ -80,9 +80,8 @@ class Reading:
             size = written_size(known)
             if size is None:
                 self.measure(row)
-                self.notes.append(
-                    (row, "size from the picture", f"its annotation says {known.sides}, the picture rules")
-                )
+                said = " x ".join(side or "none" for side in known.sides)
+                self.notes.append((row, "size from the picture", f"its annotation says {said}"))
             else:
                 self.sizes[row] = size
         sound = {row: known for row, known in sound.items() if row not in self.faults}

@@ -61,6 +61,29 @@ def read_rows(path: Path, names: Mapping[int, str], keypoints: int) -> tuple[lis
     return list(rows.values()), notes
 
 
+def as_stored(row: Row, orientation: int) -> Row:
+    """A row of the picture as it is shown, for the pixels as they are stored.
+
+    Args:
+        row: of the upright picture.
+        orientation: of the picture file, by EXIF, 1..8.
+    """
+    if orientation == 1:
+        return row
+    ends = _stored(np.asarray(row.box).reshape(2, 2), orientation)
+    (x1, y1), (x2, y2) = ends.min(axis=0).tolist(), ends.max(axis=0).tolist()
+    return Row(row.number, (x1, y1, x2, y2), None if row.polygon is None else _stored(row.polygon, orientation))
+
+
+def _stored(points: npt.NDArray[np.float64], orientation: int) -> npt.NDArray[np.float64]:
+    """[P, 2] in 0..1 of the upright picture -> in 0..1 of the stored one."""
+    x, y = points.T
+    across, down = (y, x) if orientation >= 5 else (x, y)
+    across = 1 - across if orientation in (2, 3, 7, 8) else across
+    down = 1 - down if orientation in (3, 4, 6, 7) else down
+    return np.stack([across, down], axis=1)
+
+
 def _row(columns: list[str], where: str, names: Mapping[int, str], keypoints: int) -> Row:
     count = len(columns)
     if not (count == 5 + keypoints or count == 5 or (not keypoints and count >= 7 and count % 2)):

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vjo_train.data.decode import read_size
+from vjo_train.data.decode import orientation, read_size
 from vjo_train.data.index import Index, table
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.boxes import Boxes
@@ -25,7 +25,7 @@ from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.named_classes import unknown_class
 from vjo_train.data.sources.polygons import filled
 from vjo_train.data.sources.yolo.layout import Layout, find_file, identity, label_file, pictures, read_layout
-from vjo_train.data.sources.yolo.rows import Row, read_rows
+from vjo_train.data.sources.yolo.rows import Row, as_stored, read_rows
 from vjo_train.errors import DataError
 
 
@@ -129,8 +129,7 @@ class YOLO(Source):
             return objects
         if kind == "classes":
             return ShownByObjects(objects, len(index.classes))
-        layout = read_layout(root)
-        rows, _ = read_rows(label_file(index.image(root, row)), layout.names, layout.keypoints)
+        rows, _ = _of_picture(read_layout(root), index.image(root, row))
         outlines = [np.zeros((0, 2)) if one.polygon is None else one.polygon * size[::-1] for one in rows]
         masks = np.stack([filled(points, size) for points in outlines]) if rows else np.zeros((0, *size), np.bool_)
         if kind == "masks":
@@ -165,13 +164,20 @@ def _read(
     notes: list[tuple[int, str, str]] = []
     for number, path in enumerate(images):
         try:
-            own, changes = read_rows(label_file(path), layout.names, layout.keypoints)
+            own, changes = _of_picture(layout, path)
         except DataError as error:
             faults.setdefault(number, str(error))
             own, changes = [], []
         rows.append(own)
         notes += [(number, kind, what) for kind, what in changes]
     return rows, notes
+
+
+def _of_picture(layout: Layout, picture: Path) -> tuple[list[Row], list[tuple[str, str]]]:
+    """The rows of one picture, for its stored pixels, and what was changed."""
+    rows, changes = read_rows(label_file(picture), layout.names, layout.keypoints)
+    turned = orientation(picture) if rows else 1
+    return [as_stored(row, turned) for row in rows], changes
 
 
 def _check_classes(
