@@ -114,7 +114,8 @@ def _looks(root: Path, index: Index, row: int, kinds: frozenset[str]) -> list[_L
     files = [("", index.image(root, row))]
     own = [kind for kind in index.files if kind in kinds and index.labelled[kind][row]]
     files += [(kind, index.file(root, row, kind)) for kind in own]
-    expected = f"{index.size(row)} {len(index.objects(row))} {len(index.classes)}"
+    more = [str(values[row]) for values in index.more.values() if len(values) == len(index)]
+    expected = " ".join([f"{index.size(row)} {len(index.objects(row))} {len(index.classes)}", *more])
     looks = []
     for kind, path in files:
         stat = path.stat()

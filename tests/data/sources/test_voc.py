@@ -62,7 +62,7 @@ def test_what_was_changed_is_said_once_and_listed(devkit, tmp_path, caplog):
         caplog.clear()
         found = load_index(VOC(), devkit.root, ["cat", "dog"], tmp_path / "cache")
         (line,) = [one.getMessage() for one in caplog.records if "mended" in one.getMessage()]
-        assert "swapped corners (1), clipped box (1), flag read as 0 (1), dropped box (1)" in line
+        assert "swapped corners (1), clipped box (1), dropped box (1), flag read as 0 (1)" in line
     assert found.difficult.tolist() == [False, True]
     listed = [(fault.kind, fault.where, fault.fatal) for fault in faults.mended_annotations(found)]
     assert ("dropped box", "b", False) in listed
@@ -223,6 +223,18 @@ def test_a_dropped_box_does_not_shift_the_object_mask(devkit):
     masks = Masks().place(raw, Unmoved((30, 40), 2))
     assert masks.sum((1, 2)).tolist() == [16, 16]
     assert masks[1, 10:14, 10:14].all()
+
+
+def test_an_object_mask_is_judged_anew_where_a_dropped_box_came_in(devkit, tmp_path):
+    devkit.mask("SegmentationObject", "a", np.full((30, 40), 2))
+    devkit.split("train", ["a"])
+    keys = {"val_split": None, "test_split": "train", "classes": ["cat"], "needs": {"x": NEEDS["instance"]}}
+    one = ("cat", (1, 1, 4, 4), 0)
+    devkit.image("a", objects=[one])
+    with pytest.raises(DataError, match="found the index 2"):
+        make(devkit.root, tmp_path / "cache", **keys).setup("test")
+    devkit.image("a", objects=[("cat", (90, 1, 95, 9), 0), one])
+    make(devkit.root, tmp_path / "cache", **keys).setup("test")
 
 
 @pytest.mark.parametrize("cache", ["none", "ram"])

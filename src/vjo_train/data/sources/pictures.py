@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from pathlib import PurePath
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 """Of pictures, in small letters; files may have them in any case."""
@@ -11,12 +11,12 @@ EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff
 
 def is_picture(name: str) -> bool:
     """Whether a file of that name is taken for a picture."""
-    return PurePath(name).suffix.lower() in EXTENSIONS
+    return os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
 def stem(name: str) -> str:
-    """The name of a picture without its extension; other names as they are."""
-    return PurePath(name).stem if is_picture(name) else name
+    """The file name of a picture without its extension; other names as they are."""
+    return os.path.splitext(name)[0] if is_picture(name) else name
 
 
 def by_stem(names: Iterable[str]) -> dict[str, list[str]]:

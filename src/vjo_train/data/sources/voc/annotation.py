@@ -56,13 +56,12 @@ def read(path: Path) -> Annotation:
         raise DataError(f"{path}: found the root element <{root.tag[:60]}>; must be <annotation>.")
     objects = root.findall("object")
     names = [(element.findtext("name") or "").strip() for element in objects]
-    wheres = [f"{path}: object {number} ({name[:60]})" for number, name in enumerate(names, 1)]
     return Annotation(
         path=path,
         sides=(root.findtext("size/width"), root.findtext("size/height")),
         names=names,
         flags=[(element.findtext("difficult") or "0").strip() for element in objects],
-        corners=[_corners(element, where) for element, where in zip(objects, wheres, strict=True)],
+        corners=[_corners(element, number, path) for number, element in enumerate(objects, 1)],
     )
 
 
@@ -115,7 +114,7 @@ def named(path: Path) -> set[str]:
     return {name.strip() for element in _read_xml(path).findall("object") if (name := element.findtext("name"))}
 
 
-def _corners(element: ElementTree.Element, where: str) -> tuple[float, float, float, float]:
+def _corners(element: ElementTree.Element, number: int, path: Path) -> tuple[float, float, float, float]:
     values = []
     for corner in _CORNERS:
         text = element.findtext(f"bndbox/{corner}")
@@ -125,7 +124,7 @@ def _corners(element: ElementTree.Element, where: str) -> tuple[float, float, fl
             value = math.nan
         if not math.isfinite(value):
             found = "none" if text is None else shown(text)
-            raise DataError(f"{where}: found {found} for bndbox/{corner}; must be a number.")
+            raise DataError(f"{path}: object {number}: found {found} for bndbox/{corner}; must be a number.")
         values.append(value)
     x1, y1, x2, y2 = values
     return x1, y1, x2, y2

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from vjo_train.data.objects import Objects
-from vjo_train.data.sources.voc.annotation import LONGEST_SIDE, Annotation, difficult
-from vjo_train.data.sources.voc.layout import shown
+from vjo_train.data.sources.voc.annotation import LONGEST_SIDE, Annotation
+
+DROPPED_BOX = "dropped box"
 
 
 @dataclass(frozen=True)
@@ -66,42 +65,31 @@ def written_size(known: Annotation) -> tuple[int, int] | None:
 
 
 def mended(
-    known: Annotation, labels: Sequence[int], size: tuple[int, int], how: Counting
-) -> tuple[Objects, list[int], list[tuple[str, str]]]:
-    """Corners in their order, boxes cut to the picture, those without area left out, flags other than 1 taken for 0.
+    corners: npt.NDArray[np.float32], sides: npt.NDArray[np.int64], how: Counting
+) -> tuple[npt.NDArray[np.float32], dict[str, npt.NDArray[np.bool_]]]:
+    """Boxes with their corners in order, cut to their pictures.
 
     Args:
-        known: the annotation.
-        labels: [N] of its objects.
-        size: (height, width) of the picture.
-        how: its boxes count pixels.
+        corners: [N, 4] as they are written.
+        sides: [N, 2] width and height of their pictures.
+        how: they count pixels.
 
     Returns:
-        The objects, the numbers (from 1) of those that are left out, and the changes: (kind, what).
+        [N, 4] 0-based continuous xyxy, and kind of change -> [N] whether a box is changed so; a `DROPPED_BOX` has no
+        area in its picture.
     """
-    corners = np.asarray(known.corners, np.float32).reshape(-1, 4)
     low, high = np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:])
     whole = how.continuous(np.concatenate([low, high], axis=1))
-    boxes = whole.clip(0, np.array([size[1], size[0]] * 2, np.float32))
+    boxes = whole.clip(0, np.tile(sides, 2).astype(np.float32))
     kept = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    changes = {
+    return boxes, {
         "swapped corners": (low != corners[:, :2]).any(axis=1) & kept,
         "clipped box": (whole != boxes).any(axis=1) & kept,
-        "dropped box": ~kept,
-        "flag read as 0": np.asarray([flag not in ("0", "1") for flag in known.flags], np.bool_),
+        DROPPED_BOX: ~kept,
     }
-    notes = [
-        (kind, _written(known, number, size, kind))
-        for kind, found in changes.items()
-        for number in np.nonzero(found)[0].tolist()
-    ]
-    objects = Objects(boxes[kept], np.asarray(labels, np.int64)[kept], difficult(known)[kept])
-    return objects, (np.nonzero(~kept)[0] + 1).tolist(), notes
 
 
-def _written(known: Annotation, number: int, size: tuple[int, int], kind: str) -> str:
-    """What the file says of object `number`, from 0."""
-    what = f"object {number + 1} ({known.names[number]})"
-    if kind == "flag read as 0":
-        return f"{what}: difficult {shown(known.flags[number])}"
-    return "{}: ({:g}, {:g}, {:g}, {:g})".format(what, *known.corners[number]) + f" in {size[1]} x {size[0]} pixels"
+def as_written(known: Annotation, number: int, size: tuple[int, int]) -> str:
+    """What a file says of object `number`, from 0, of a picture of `size` (height, width)."""
+    box = "({:g}, {:g}, {:g}, {:g})".format(*known.corners[number])
+    return f"object {number + 1} ({known.names[number]}): {box} in {size[1]} x {size[0]} pixels"

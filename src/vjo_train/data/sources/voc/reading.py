@@ -13,8 +13,9 @@ from vjo_train.data.index import Index, table
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.named_classes import unknown_class
 from vjo_train.data.sources.voc import layout
-from vjo_train.data.sources.voc.annotation import Annotation, read, strict
-from vjo_train.data.sources.voc.mending import Counting, counting, mended, written_size
+from vjo_train.data.sources.voc.annotation import Annotation, difficult, read, strict
+from vjo_train.data.sources.voc.layout import shown
+from vjo_train.data.sources.voc.mending import DROPPED_BOX, as_written, counting, mended, written_size
 from vjo_train.errors import DataError
 
 DROPPED = "dropped"
@@ -75,8 +76,9 @@ class Reading:
 
     def mend(self, numbers: Mapping[str, int]) -> None:
         """Boxes and sizes as they are meant; see `mending`."""
-        sound = {row: known for row, known in self.annotations.items() if row not in self.faults}
-        for row, known in list(sound.items()):
+        for row, known in self.annotations.items():
+            if row in self.faults:
+                continue
             size = written_size(known)
             if size is None:
                 self.measure(row)
@@ -84,20 +86,30 @@ class Reading:
                 self.notes.append((row, "size from the picture", f"its annotation says {said}"))
             else:
                 self.sizes[row] = size
-        sound = {row: known for row, known in sound.items() if row not in self.faults}
-        how = self._counting(sound)
-        for row, known in sound.items():
-            labels = [numbers[name] for name in known.names]
-            self.objects[row], dropped, changes = mended(known, labels, self.sizes[row], how)
-            self.dropped[row] = " ".join(map(str, dropped))
-            self.notes += [(row, kind, what) for kind, what in changes]
+        self._mend_boxes({row: known for row, known in self.annotations.items() if row not in self.faults}, numbers)
 
-    def _counting(self, sound: Mapping[int, Annotation]) -> Counting:
+    def _mend_boxes(self, sound: Mapping[int, Annotation], numbers: Mapping[str, int]) -> None:
+        """The objects of all `sound` annotations at once, by row."""
+        places = [(row, number) for row, known in sound.items() for number in range(len(known.names))]
         corners = np.asarray([box for known in sound.values() for box in known.corners], np.float32).reshape(-1, 4)
-        sides = [self.sizes[row][::-1] for row, known in sound.items() for _ in known.corners]
-        how, said = counting(corners, np.asarray(sides, np.int64).reshape(-1, 2))
+        sides = np.asarray([self.sizes[row][::-1] for row, _ in places], np.int64).reshape(-1, 2)
+        how, said = counting(corners, sides)
         self.notes += [(-1, "counted from 0", said)] if said else []
-        return how
+        boxes, changes = mended(corners, sides, how)
+        start = 0
+        for row, known in sound.items():
+            own = slice(start, start := start + len(known.names))
+            labels, kept = np.asarray([numbers[name] for name in known.names], np.int64), ~changes[DROPPED_BOX][own]
+            self.objects[row] = Objects(boxes[own][kept], labels[kept], difficult(known)[kept])
+            self.dropped[row] = " ".join(str(number + 1) for number in np.nonzero(~kept)[0])
+        for kind, changed in changes.items():
+            found = [places[place] for place in np.nonzero(changed)[0]]
+            self.notes += [(row, kind, as_written(sound[row], number, self.sizes[row])) for row, number in found]
+        odd = [(row, number) for row, number in places if sound[row].flags[number] not in ("0", "1")]
+        self.notes += [
+            (row, "flag read as 0", f"object {number + 1}: difficult {shown(sound[row].flags[number])}")
+            for row, number in odd
+        ]
 
     def measure(self, row: int) -> None:
         """Takes the size of an image from its picture."""
