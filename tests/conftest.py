@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,16 @@ Answer = tuple[int, str, str]
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keeps the user's cache out of the tests."""
     os.environ["VJO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _no_config_of_hydra() -> Iterator[None]:
+    """Hydra keeps the config of the last run in this process, whose command line would be taken for a later run's."""
+    yield
+    if "hydra.core.hydra_config" in sys.modules:
+        from hydra.core.hydra_config import HydraConfig
+
+        HydraConfig.instance().cfg = None
 
 
 @pytest.fixture

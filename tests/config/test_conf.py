@@ -51,8 +51,12 @@ def with_file(file: Path) -> DictConfig:
     """The default config with one choice, with what the choice leaves to the user, and without the network."""
     group, choice = file.parent.name, file.stem
     overrides = [f"{group}=[{choice}]" if group == "heads" else f"{group}={choice}"]
-    if (group, choice) == ("dataset", "voc"):
+    if group == "dataset" and OmegaConf.is_missing(OmegaConf.load(file), "root"):
         overrides += ["dataset.root=.", f"dataset.classes={CLASSES}"]
+    if file.stem == "mixture":
+        source = "{_target_: vjo_train.data.sources.voc.source.VOC}"
+        part = f"{{_target_: vjo_train.data.sources.mixture.Part, root: ., source: {source}}}"
+        overrides += [f"dataset.classes={CLASSES}", f"dataset.source.parts={{a: {part}}}"]
     return compose(*overrides, "backbone.weights=null")
 
 

@@ -13,6 +13,7 @@ from tests.data.test_datamodule import make
 from vjo_train.data import faults
 from vjo_train.data.faults import Fault
 from vjo_train.data.shape_painting import CLASSES
+from vjo_train.data.sources.voc.source import VOC
 
 
 def looked(data) -> tuple[dict[int, faults.Look], list[Fault]]:
@@ -35,7 +36,7 @@ def test_every_broken_annotation_and_list_is_named(devkit: Devkit, tmp_path: Pat
     devkit.image("good")
     devkit.image("outside", objects=[("star", (1, 1, 50, 9), 0)])
     devkit.image("stranger", objects=[("stone", (1, 1, 9, 9), 0)])
-    found = faults.broken_annotations(make(devkit.root, tmp_path / "before").index)
+    found = faults.broken_annotations(make(devkit.root, tmp_path / "before", source=VOC(boxes="strict")).index)
     assert [(f.where, f.fatal) for f in found] == [("outside.xml", True), ("stranger.xml", True)]
     assert "leaves the image of 40 x 30 pixels" in found[0].what
     for name in ("outside", "stranger"):

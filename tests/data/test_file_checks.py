@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.data.test_datamodule import NEEDS, make
 from vjo_train.data import file_checks
+from vjo_train.data.sources.voc.source import VOC
 from vjo_train.errors import DataError
 
 BOX = [("cat", (1, 1, 5, 5), 0)]
@@ -58,7 +59,7 @@ def hostile(devkit):
 
 
 def data_of(devkit, cache, **changed):
-    keys = {"classes": ["cat"], "val_split": None, "batch_size": 4, **changed}
+    keys = {"classes": ["cat"], "val_split": None, "batch_size": 4, "source": VOC(boxes="strict"), **changed}
     return make(devkit.root, cache, **keys)
 
 
@@ -106,7 +107,7 @@ def test_a_verdict_holds_until_its_file_changes(hostile, tmp_path, caplog):
     Image.new("RGB", (7, 7)).save(path)
     assert looking(hostile, tmp_path, caplog)
     assert "Looking into 1 files" in caplog.text
-    assert "a.jpg: found 7 x 7 pixels" in caplog.text
+    assert "a.jpg: found 7 x 7 pixels" in (tmp_path / "cache/faulty-images.txt").read_text()
     for kept in (tmp_path / "cache").glob("verdicts-*.json"):
         kept.write_text("{broken")
     assert looking(hostile, tmp_path, caplog)
@@ -119,9 +120,19 @@ def looking(hostile, tmp_path, caplog) -> bool:
     return "Looking into" in caplog.text
 
 
+def test_faults_of_one_kind_are_one_line_with_a_count(tmp_path):
+    found = {str(n): f"{n}.xml: object {n}: unknown class 'a{n}'; allowed are b." for n in range(50)}
+    found["x"] = "x.jpg: damaged"
+    _, classes, damaged, end = file_checks.report(found, 80, tmp_path).splitlines()
+    assert classes == "  0.xml: object 0: unknown class 'a0'; allowed are b. (and 49 more like this)"
+    assert damaged == "  x.jpg: damaged"
+    assert end == f"  ... all are listed in {tmp_path / 'faulty-images.txt'}"
+    assert (tmp_path / "faulty-images.txt").read_text().splitlines() == list(found.values())
+
+
 def test_a_long_report_goes_on_in_a_file(tmp_path):
-    found = {str(n): f"fault {n}" for n in range(50)}
+    found = {str(n): f"fault {'x' * n}" for n in range(50)}
     text = file_checks.report(found, 80, tmp_path)
     assert len(text.splitlines()) == file_checks.SHOWN + 2
-    assert text.splitlines()[-1] == f"  ... and 30 more; all are listed in {tmp_path / 'faulty-images.txt'}"
+    assert text.splitlines()[-1] == f"  ... and 30 other kinds; all are listed in {tmp_path / 'faulty-images.txt'}"
     assert (tmp_path / "faulty-images.txt").read_text().splitlines() == list(found.values())

@@ -10,6 +10,7 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from PIL import ExifTags, Image
 from torch import Tensor
 
 from vjo_train.errors import DataError
-from vjo_train.types import Canvas
+from vjo_train.types import IGNORE, Canvas
 
 _BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, EOFError, struct.error, zlib.error)
 """What Pillow raises for a damaged file (its PNG reader raises SyntaxError)."""
@@ -136,6 +137,16 @@ def check_image(path: Path, size: tuple[int, int]) -> None:
         _decode(image, path)
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """(height, width) of a picture as its header says; nothing is decoded.
+
+    Raises:
+        DataError: the file is missing, animated, too large, or no picture.
+    """
+    with _opened(path) as image:
+        return image.height, image.width
+
+
 def check_size(path: Path, found: tuple[int, int], annotated: tuple[int, int]) -> None:
     """Compares (height, width) of a picture with what its annotation says.
 
@@ -150,12 +161,15 @@ def check_size(path: Path, found: tuple[int, int], annotated: tuple[int, int]) -
 
 
 def read_mask(path: Path, size: tuple[int, int], highest: int, meaning: str) -> Tensor:
-    """A palette or grey PNG -> its indices as uint8 [H, W]; 255 is border or ignored.
+    """A palette or grey PNG -> its indices [H, W]: uint8, 255 being border or ignored.
+
+    In a grey PNG of 16 bits, 65535 is border too. Where there are 255 indices or more, 255 is one of them: the result
+    is int16, and the border 0.
 
     Args:
         path: the mask.
         size: (height, width) that it must have.
-        highest: the greatest index allowed besides 255.
+        highest: the greatest index allowed besides those of the border, at most 32767.
         meaning: what the indices are, for the message, such as `classes`.
 
     Raises:
@@ -164,18 +178,24 @@ def read_mask(path: Path, size: tuple[int, int], highest: int, meaning: str) -> 
     with _opened(path) as image:
         if (image.height, image.width) == size:  # a mask of another size is not worth the memory
             _decode(image, path)
-        if image.mode not in ("P", "L"):
-            raise DataError(f"{path}: found a mask of mode {image.mode}; must be an 8-bit palette or grey PNG.")
+        if image.mode not in ("P", "L") and not image.mode.startswith("I"):
+            raise DataError(f"{path}: found a mask of mode {image.mode}; must be an 8-bit palette PNG, or a grey one.")
         if (image.height, image.width) != size:
             raise DataError(
                 f"{path}: found a mask of {image.width} x {image.height} pixels; "
                 f"the image has {size[1]} x {size[0]}, and both must agree."
             )
-        indices: npt.NDArray[np.uint8] = np.array(image, dtype=np.uint8)
-    wrong = indices[(indices > highest) & (indices != 255)]
+        indices: npt.NDArray[np.integer[Any]] = np.array(
+            image, dtype=np.int32 if image.mode.startswith("I") else np.uint8
+        )
+    many = highest >= IGNORE and indices.dtype == np.int32
+    border = (indices == 65_535) if many else (indices == IGNORE) | (indices == 65_535)
+    wrong = indices[(indices > highest) & ~border]
     if wrong.size:
-        raise DataError(f"{path}: found the index {wrong.max()}; allowed are 0..{highest} ({meaning}) and 255.")
-    return torch.from_numpy(indices)
+        last = 65_535 if many else IGNORE
+        raise DataError(f"{path}: found the index {wrong.max()}; allowed are 0..{highest} ({meaning}) and {last}.")
+    indices[border] = 0 if many else IGNORE
+    return torch.from_numpy(indices.astype(np.int16 if many else np.uint8))
 
 
 def _opened(path: Path) -> Image.Image:

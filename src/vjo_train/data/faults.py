@@ -70,6 +70,12 @@ def broken_annotations(index: Index) -> list[Fault]:
     return faults
 
 
+def mended_annotations(index: Index) -> list[Fault]:
+    """What was read otherwise than it is written, in single images."""
+    pairs = zip(index.noted.tolist(), index.notes.tolist(), strict=True)
+    return [Fault(kind, str(index.ids[row]), what) for row, (kind, what) in pairs if row >= 0]
+
+
 def splits(data: DataModule) -> tuple[dict[str, Rows], list[Fault]]:
     """The images with a sound annotation by what they are for (`train`, `val`, `test`), whatever their other files are
     like, and the lists that cannot be read.

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,11 +21,11 @@ from vjo_train.files import locked, replacing
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Raised when a file that passed may fail, or the other way round."""
 
 SHOWN = 20
-"""The most faults that a report lists."""
+"""The most kinds of fault that a report lists."""
 
 
 class _Look(NamedTuple):
@@ -81,21 +82,31 @@ def faults(
 
 
 def report(found: dict[str, str], number: int, cache: Path) -> str:
-    """All faults in one message; a long list goes on in a file of the cache.
+    """All faults in one message, those of one kind in one line; a file of the cache lists them all.
 
     Args:
         found: as `faults` gives it.
         number: of the images that were looked at.
         cache: the folder of the cache.
     """
-    lines = [f"  {fault}" for fault in found.values()]
+    kinds: dict[str, list[str]] = {}
+    for fault in found.values():
+        kinds.setdefault(_kind(fault), []).append(fault)
+    lines = [f"  {like[0]}" + (f" (and {len(like) - 1} more like this)" if like[1:] else "") for like in kinds.values()]
     head = f"{len(found)} of the {number} images in use are faulty:"
-    if len(lines) > SHOWN:
+    if len(kinds) > SHOWN or len(found) > len(kinds):
         path = cache / "faulty-images.txt"
         with replacing(path) as file:
             file.write("\n".join(found.values()).encode(errors="replace") + b"\n")
-        lines = [*lines[:SHOWN], f"  ... and {len(lines) - SHOWN} more; all are listed in {path}"]
+        more = f"and {len(lines) - SHOWN} other kinds; " if len(lines) > SHOWN else ""
+        lines = [*lines[:SHOWN], f"  ... {more}all are listed in {path}"]
     return "\n".join([head, *lines])
+
+
+def _kind(fault: str) -> str:
+    """What is wrong, without the file, names in quotes and numbers."""
+    where, _, what = fault.partition(": ")
+    return re.sub(r"'[^']*'|(?<=\d )\([^()]*\)|-?\d[\d.]*", "*", what or where)
 
 
 def _looks(root: Path, index: Index, row: int, kinds: frozenset[str]) -> list[_Look]:
@@ -103,7 +114,8 @@ def _looks(root: Path, index: Index, row: int, kinds: frozenset[str]) -> list[_L
     files = [("", index.image(root, row))]
     own = [kind for kind in index.files if kind in kinds and index.labelled[kind][row]]
     files += [(kind, index.file(root, row, kind)) for kind in own]
-    expected = f"{index.size(row)} {len(index.objects(row))} {len(index.classes)}"
+    more = [str(values[row]) for values in index.more.values() if len(values) == len(index)]
+    expected = " ".join([f"{index.size(row)} {len(index.objects(row))} {len(index.classes)}", *more])
     looks = []
     for kind, path in files:
         stat = path.stat()
@@ -114,7 +126,7 @@ def _looks(root: Path, index: Index, row: int, kinds: frozenset[str]) -> list[_L
 def _judge(looks: Sequence[_Look], source: Source, root: Path, index: Index, path: Path) -> list[str]:
     """What is wrong with each file, or nothing; new verdicts are added to the file `path`."""
     kept = _read(path)
-    names = [f"{look.kind} {look.path}" for look in looks]
+    names = [f"{look.kind}/{os.path.relpath(look.path, root)}" for look in looks]
     new = {name: look for name, look in zip(names, looks, strict=True) if kept.get(name, ("", ""))[0] != look.stamp}
     if new:
         log.info("Looking into %d files of %s.", len(new), root)

@@ -18,7 +18,7 @@ from vjo_train.files import replacing
 
 log = logging.getLogger(__name__)
 
-FORMAT = 3
+FORMAT = 4
 """Raised when the cache file or the meaning of its arrays changes."""
 
 
@@ -55,6 +55,10 @@ class Index:
     """[F] rows whose annotation is broken; what else the index says of them means nothing."""
     faults: npt.NDArray[np.str_]
     """[F]: what is wrong with it."""
+    noted: npt.NDArray[np.int64]
+    """[M] rows that were read otherwise than they are written, in their order; -1 for the data set as a whole."""
+    notes: npt.NDArray[np.str_]
+    """[M, 2]: the kind of change, such as `clipped box`, and what was changed."""
     more: dict[str, npt.NDArray[Any]]
     """What else the source keeps, by names of its own; arrays with one entry per image count in the fingerprint."""
 
@@ -115,9 +119,12 @@ def table(
     labelled: Mapping[str, Sequence[bool] | npt.NDArray[np.bool_]],
     files: Mapping[str, Sequence[str]] | None = None,
     faults: Mapping[int, str] | None = None,
+    notes: Sequence[tuple[int, str, str]] = (),
     more: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> Index:
     """An `Index` from what a source has read of its images, in the order of the sorted `ids`; see its fields.
+
+    `faults` has them by row; `notes` are (row or -1, kind of change, what was changed).
 
     Raises:
         ValueError: the ids are not sorted, or lists differ in length.
@@ -142,6 +149,8 @@ def table(
         files={kind: np.asarray(paths, np.str_) for kind, paths in (files or {}).items()},
         faulty=np.asarray(list(faults), np.int64),
         faults=np.asarray(list(faults.values()), np.str_),
+        noted=np.asarray([row for row, _, _ in notes], np.int64),
+        notes=np.asarray([note for _, *note in notes], np.str_).reshape(-1, 2),
         more=dict(more or {}),
     )
 

@@ -43,12 +43,19 @@ def joined_indices(parts: Sequence[Index]) -> tuple[Index, Origin]:
         files={kind: np.concatenate([part.files[kind] for part in parts]) for kind in parts[0].files},
         faulty=np.concatenate([part.faulty + start for part, start in zip(parts, rows[:-1], strict=True)]),
         faults=np.concatenate([part.faults for part in parts]),
+        noted=np.concatenate([_moved(part.noted, start) for part, start in zip(parts, rows[:-1], strict=True)]),
+        notes=np.concatenate([part.notes for part in parts]),
         more={},
     )
     order = np.argsort(whole.ids, kind="stable")
     number = np.repeat(np.arange(len(parts), dtype=np.int16), np.diff(rows))
     row = np.concatenate([np.arange(len(part)) for part in parts])
     return _in_order(whole, order), Origin(number[order], row[order])
+
+
+def _moved(noted: npt.NDArray[np.int64], start: int) -> npt.NDArray[np.int64]:
+    """Rows of `Index.noted` further down; what is said of a whole data set stays so."""
+    return np.where(noted < 0, noted, noted + start)
 
 
 def _in_order(index: Index, order: npt.NDArray[np.int64]) -> Index:
@@ -70,4 +77,5 @@ def _in_order(index: Index, order: npt.NDArray[np.int64]) -> Index:
         labelled={kind: flags[order] for kind, flags in index.labelled.items()},
         files={kind: paths[order] for kind, paths in index.files.items()},
         faulty=place[index.faulty],
+        noted=np.array([place[row] if row >= 0 else row for row in index.noted.tolist()], np.int64),
     )

@@ -77,7 +77,8 @@ class Ram:
     def get(self, row: int, what: str, read: Callable[[], Tensor]) -> Tensor:
         """What `read` gives, kept for the next time: [3, h, w] of a `PICTURE`, or the map [H, W] of a kind of label.
 
-        The result must not be written to. Two processes may read the same file at once; they keep the same bytes.
+        The result must not be written to. A map of another type than was said is read every time. Two processes may
+        read the same file at once; they keep the same bytes.
         """
         start = int(self._starts[what][row]) if what in self._starts else -1
         if start < 0:
@@ -86,7 +87,10 @@ class Ram:
         place = self._memory[start : start + math.prod(shape) * kind.itemsize].view(kind).view(shape)
         kept = place.permute(2, 0, 1) if what == PICTURE else place
         if not self._filled[what][row]:
-            kept.copy_(read())
+            value = read()
+            if value.dtype != kind:  # such as an object mask of 16 bits
+                return value
+            kept.copy_(value)
             self._filled[what][row] = 1
         return kept
 

@@ -191,8 +191,12 @@ class Splits(pl.LightningDataModule):
             "images": len(rows),
             "objects": int(inside.sum()),
             "difficult": int(index.difficult[inside].sum()),
-            "without_objects": int((np.diff(index.offsets)[rows] == 0).sum()),
+            "without_objects": int((np.diff(index.offsets)[self._with_boxes(rows)] == 0).sum()),
             "labelled": {kind.name: int(index.labelled[kind.name][rows].sum()) for kind in self.source.kinds},
             "images_per_class": dict(zip(self.classes, images.tolist(), strict=True)),
             "objects_per_class": dict(zip(self.classes, objects.tolist(), strict=True)),
         }
+
+    def _with_boxes(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Those of `rows` whose objects are known."""
+        return rows[self.index.labelled["boxes"][rows]] if "boxes" in self.index.labelled else rows[:0]

@@ -75,7 +75,7 @@ def check(data: DataModule, output: Path) -> int:
 def _faults(data: DataModule) -> tuple[list[faults.Fault], int]:
     """All faults, and how many images were looked at: those in readable lists whose annotation is sound."""
     parts, broken = faults.splits(data)
-    found = faults.broken_annotations(data.index) + broken
+    found = faults.broken_annotations(data.index) + broken + faults.mended_annotations(data.index)
     if not parts:
         return found, 0
     rows = np.unique(np.concatenate(list(parts.values())))

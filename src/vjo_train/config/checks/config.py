@@ -17,8 +17,12 @@ from vjo_train.config.schema import (
 )
 from vjo_train.config.signatures import nearest
 from vjo_train.config.values import plain as as_plain
+from vjo_train.data.sources.sniff import looks_like
 from vjo_train.errors import ConfigError
 from vjo_train.runs import run_folder
+
+DEVKIT = "vjo_train.data.sources.voc.source.VOC"
+"""The source of a data set that names none."""
 
 
 def check_paths(cfg: DictConfig) -> None:
@@ -39,12 +43,16 @@ def check_data(cfg: DictConfig) -> None:
     """Looks for the data set, unless it is made.
 
     Raises:
-        ConfigError: `dataset.root` is no folder.
+        ConfigError: `dataset.root` is no folder; a file is left to the source, but for the devkit's, which takes none.
     """
     data = cfg.dataset.get("root")
     made = cfg.dataset.get("generate") or cfg.dataset.get("download")
-    if data is not None and not made and not Path(data).is_dir():
-        raise ConfigError(f"dataset.root: found '{data}', which is no folder{near(data)}")
+    if data is None or made or Path(data).is_dir():
+        return
+    takes_files = (cfg.dataset.get("source") or {}).get("_target_", DEVKIT) != DEVKIT
+    if not (takes_files and Path(data).is_file()):
+        hint = looks_like(Path(data)) if Path(data).is_file() else ""
+        raise ConfigError(f"dataset.root: found '{data}', which is no folder{near(data)}{hint}")
 
 
 def check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:

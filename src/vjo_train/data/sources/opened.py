@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 
 def load_index(source: Source, root: Path, classes: Sequence[str], cache: Path) -> Index:
     """The index of the data set at `root`, from the cache where the source's stamp is as it was.
+
+    The log says what was read otherwise than it is written.
 
     Args:
         source: reads it.
@@ -30,10 +33,20 @@ def load_index(source: Source, root: Path, classes: Sequence[str], cache: Path) 
     stamp = source.stamp(root)
     asked = repr(source), str(root), list(classes)
     path = cache / f"index-{hashlib.sha256(repr(asked).encode()).hexdigest()[:16]}.npz"
-    found = indices.cached(path, stamp)
-    if found is not None:
-        return found
-    log.info("Reading the annotations of %s.", root)
-    index = source.read_index(root, classes)
-    indices.keep(path, index, stamp)
+    index = indices.cached(path, stamp)
+    if index is None:
+        log.info("Reading the annotations of %s.", root)
+        index = source.read_index(root, classes)
+        indices.keep(path, index, stamp)
+    _say_changes(index, root)
     return index
+
+
+def _say_changes(index: Index, root: Path) -> None:
+    """A line for each note on the data set as a whole, and one that counts those on single images."""
+    for what in index.notes[index.noted < 0, 1].tolist():
+        log.info("%s: %s.", root, what)
+    counts = Counter(index.notes[index.noted >= 0, 0].tolist())
+    if counts:
+        found = ", ".join(f"{kind} ({count})" for kind, count in counts.items())
+        log.warning("%s: found and mended: %s. vjo-data check lists them; no file is changed.", root, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -23,12 +23,14 @@ class BrightVOC(VOC):
 
     Args:
         every: from one to the next.
+        boxes: as `VOC` takes it.
     """
 
     kinds: tuple[Kind, ...] = (*VOC.kinds, Brightness())
     maps: Mapping[str, torch.dtype] = {**VOC.maps, "brightness": torch.float32}
 
-    def __init__(self, *, every: Annotated[int, Ge(1)] = 1) -> None:
+    def __init__(self, *, every: Annotated[int, Ge(1)] = 1, boxes: Literal["mend", "strict"] = "mend") -> None:
+        super().__init__(boxes=boxes)
         self.every = every
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:

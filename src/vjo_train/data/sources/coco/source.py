@@ -172,6 +172,8 @@ class _File:
             files={},
             faulty=np.asarray(list(known.faults), np.int64),
             faults=np.asarray(list(known.faults.values()), np.str_),
+            noted=np.empty(0, np.int64),
+            notes=np.empty((0, 2), np.str_),
             more={},
         )
         return cls(index, known.outlines.arrays(known.order[kept]))

@@ -1,7 +1,7 @@
 """The devkit's folders and lists: where a data set lies, and its splits.
 
-Layout: `JPEGImages/<id>.jpg`, `Annotations/<id>.xml`, `ImageSets/Main/<split>.txt`, and for the images that have
-masks `SegmentationClass/<id>.png` and `SegmentationObject/<id>.png`.
+Layout: `JPEGImages/<id>.jpg` (or another extension of pictures), `Annotations/<id>.xml`, `ImageSets/Main/<split>.txt`,
+and for the images that have masks `SegmentationClass/<id>.png` and `SegmentationObject/<id>.png`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from vjo_train.data.sources.pictures import stem
+from vjo_train.data.sources.sniff import looks_like
 from vjo_train.errors import DataError
 
 IMAGES = "JPEGImages"
@@ -42,7 +44,8 @@ def find_root(folder: Path) -> Path:
         if years:
             found = ", ".join(path.name for path in years)
             raise DataError(f"dataset.root: {parent} holds several data sets ({found}); name one, such as {years[0]}.")
-    raise DataError(f"dataset.root: {folder} holds neither {IMAGES}/ nor VOC*/{IMAGES}/; it must hold one of them.")
+    neither = f"dataset.root: {folder} holds neither {IMAGES}/ nor VOC*/{IMAGES}/; it must hold one of them."
+    raise DataError(neither + looks_like(folder))
 
 
 def split_names(root: Path) -> list[str]:
@@ -56,15 +59,20 @@ def list_path(root: Path, split: str) -> Path:
     return root / SPLITS / f"{split}.txt"
 
 
-def read_split(root: Path, split: str) -> list[str]:
-    """The image ids of `split`, in the order of its list.
+def read_split(root: Path, split: str, others: Sequence[str] = ()) -> list[str]:
+    """The image ids of `split`, in the order of its list; a line may name the picture's file, with its folder.
+
+    Args:
+        root: of the data set.
+        split: its name.
+        others: splits without lists, for the message.
 
     Raises:
-        DataError: the list is missing, empty, not text, names an image twice, or a path in the place of an id.
+        DataError: the list is missing, empty, not text, or names an image twice, or no file.
     """
     path = list_path(root, split)
-    names = split_names(root)
-    if split not in names and not path.is_file():
+    names = sorted({*split_names(root), *others})
+    if split not in split_names(root) and not path.is_file():
         found = ", ".join(names) or "none"
         raise DataError(f"{path}: there is no split '{split}'{nearest(split, names)}; found {found}.")
     try:
@@ -73,10 +81,10 @@ def read_split(root: Path, split: str) -> list[str]:
         raise DataError(f"{path}: not UTF-8 text ({error.reason}); must hold one image id per line.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); must be a text file.") from error
-    ids = [line.split()[0] for line in lines if line.strip()]
+    ids = [stem(line.split()[0].replace("\\", "/").rpartition("/")[2]) for line in lines if line.strip()]
     for name in ids:
-        if name in (".", "..") or not {"/", "\\", "\0"}.isdisjoint(name):
-            raise DataError(f"{path}: found the image id {shown(name)}; must be the name of a file, without a folder.")
+        if name in ("", ".", "..") or "\0" in name:
+            raise DataError(f"{path}: found the image id {shown(name)}; must be the name of a file.")
     if not ids:
         raise DataError(f"{path}: the split '{split}' is empty; it must list at least one image id.")
     if len(set(ids)) < len(ids):

@@ -1,0 +1,88 @@
+"""What a folder of data looks like, for those who chose another layout."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from vjo_train.data.sources.pictures import is_picture
+
+HEAD = 1 << 16
+"""Bytes of a file that are looked at."""
+
+
+def looks_like(place: Path) -> str:
+    """` It looks like ...: dataset=... dataset.root=... reads it.`, or nothing where nothing is recognised.
+
+    Args:
+        place: a folder or file that was given as `dataset.root`.
+    """
+    for name, (what, find) in _LAYOUTS.items():
+        if found := next(find(place), None):
+            seen = "it" if found == place else found.relative_to(place)
+            return f" It looks like {what} ({seen}): dataset={name} dataset.root={place} reads it."
+    return ""
+
+
+def _voc(place: Path) -> Iterator[Path]:
+    for parent in (place, place / "VOCdevkit"):
+        yield from parent.glob("JPEGImages")
+        yield from parent.glob("VOC*/JPEGImages")
+
+
+def _coco(place: Path) -> Iterator[Path]:
+    files = [place] if place.is_file() else _files(place, ("*.json", "annotations/*.json", "*/_annotations.coco.json"))
+    yield from (path for path in files if path.suffix == ".json" and re.search(rb'"(images|annotations)"', _head(path)))
+
+
+def _yolo(place: Path) -> Iterator[Path]:
+    files = [place] if place.is_file() else _files(place, ("*.yaml", "*.yml"))
+    for path in files:
+        if path.suffix in (".yaml", ".yml") and re.search(rb"^names\s*:", _head(path), re.MULTILINE):
+            yield path
+    yield from _files(place, ("labels/*.txt", "labels/*/*.txt", "*/labels/*.txt"))
+
+
+def _cityscapes(place: Path) -> Iterator[Path]:
+    yield from (path for name in ("leftImg8bit", "gtFine") if (path := place / name).is_dir())
+
+
+def _masks(place: Path) -> Iterator[Path]:
+    if (place / "images").is_dir():
+        yield from (
+            path for name in ("masks", "labels") for path in _files(place, (f"{name}/*.png", f"{name}/*/*.png"))
+        )
+
+
+def _folders(place: Path) -> Iterator[Path]:
+    for pattern in ("*/*/*", "*/*"):
+        owners = {path.parent for path in _files(place, (pattern,)) if is_picture(path.name)}
+        if len(owners) > 1:
+            yield min(owners)
+
+
+_LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path]]]] = {
+    "voc": ("PASCAL VOC", _voc),
+    "cityscapes": ("Cityscapes", _cityscapes),
+    "coco": ("COCO", _coco),
+    "yolo": ("YOLO", _yolo),
+    "masks": ("pictures with a mask each", _masks),
+    "folders": ("a folder of pictures for each class", _folders),
+}
+"""Choice of `dataset` -> what it reads, and what gives it away; the first that fits counts."""
+
+
+def _files(place: Path, patterns: tuple[str, ...], most: int = 10_000) -> Iterator[Path]:
+    """The first files that fit, pattern by pattern."""
+    for pattern in patterns:
+        yield from (path for path in islice(place.glob(pattern), most) if path.is_file())
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD)
+    except OSError:
+        return b""

@@ -1,0 +1,161 @@
+"""The YAML file, and where its pictures and their labels lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vjo_train.data.sources.pictures import is_picture
+from vjo_train.data.sources.sniff import looks_like
+from vjo_train.errors import DataError
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the YAML file says."""
+
+    file: Path
+    base: Path
+    """The folder that its paths are relative to."""
+    names: dict[int, str]
+    """Class number -> name."""
+    splits: dict[str, list[str]]
+    """Split -> folders, lists or pictures."""
+    keypoints: int
+    """Numbers behind the box of each row, for key points."""
+
+
+def find_file(place: Path) -> Path:
+    """The YAML file of a data set: `place` itself, or the one in that folder.
+
+    Raises:
+        DataError: there is none, or several.
+    """
+    if place.is_file():
+        return place
+    if not place.is_dir():
+        raise DataError(f"dataset.root: found no {place}; must be a YAML file, or the folder of data.yaml.")
+    if (place / "data.yaml").is_file():
+        return place / "data.yaml"
+    files = sorted(path for path in place.iterdir() if path.suffix in (".yaml", ".yml") and _has_names(path))
+    if len(files) == 1:
+        return files[0]
+    if files:
+        raise DataError(f"dataset.root: {place} holds {', '.join(path.name for path in files)}; name one of them.")
+    raise DataError(
+        f"dataset.root: {place} holds no data.yaml; it must name the classes and splits.{looks_like(place)}"
+    )
+
+
+def read_layout(file: Path) -> Layout:
+    """Reads the YAML file.
+
+    Raises:
+        DataError: it is no such file, or lacks `names`.
+    """
+    content = _content(file)
+    names = _names(content.get("names"), file)
+    given = {name: content[name] for name in SPLITS if content.get(name)}
+    splits = {name: entries if isinstance(entries, list) else [entries] for name, entries in given.items()}
+    for name, entries in splits.items():
+        if not all(isinstance(entry, str) for entry in entries):
+            raise DataError(f"{file}: {name}: found {entries!r}; must be a folder, a text file, or a list of them.")
+    shape = content.get("kpt_shape")
+    base = file.parent / str(content.get("path") or ".")
+    return Layout(
+        file=file,
+        base=Path(os.path.normpath(base if base.is_dir() else file.parent)),
+        names=names,
+        splits=splits,
+        keypoints=int(shape[0]) * int(shape[1]) if isinstance(shape, list) and len(shape) == 2 else 0,
+    )
+
+
+def pictures(layout: Layout, split: str) -> list[Path]:
+    """The pictures of a split: those of a folder by name, with all below it, those of a list in its order.
+
+    Raises:
+        DataError: there is no such split, a place in it is not there, it is empty, or has a picture twice.
+    """
+    if split not in layout.splits:
+        found = ", ".join(layout.splits) or "none"
+        raise DataError(f"{layout.file}: there is no split '{split}'; found {found}.")
+    found_ones = [path for entry in layout.splits[split] for path in _entry(layout, split, entry)]
+    if not found_ones:
+        raise DataError(f"{layout.file}: {split}: found no picture in {', '.join(layout.splits[split])}.")
+    if len(set(found_ones)) < len(found_ones):
+        twice = next(path for number, path in enumerate(found_ones) if path in found_ones[:number])
+        raise DataError(f"{layout.file}: {split}: found {twice} twice; each picture may be there once.")
+    return found_ones
+
+
+def label_file(picture: Path) -> Path:
+    """The text file of a picture's rows: in `labels/` where the path has `images/` (the last one), else beside it."""
+    folders = list(picture.parts[:-1])
+    if "images" in folders:
+        folders[len(folders) - 1 - folders[::-1].index("images")] = "labels"
+    return Path(*folders, picture.name).with_suffix(".txt")
+
+
+def identity(layout: Layout, picture: Path) -> str:
+    """The id of a picture: its path below the data set's folder, without the extension."""
+    return Path(os.path.relpath(picture.with_suffix(""), layout.base)).as_posix()
+
+
+def _entry(layout: Layout, split: str, entry: str) -> Iterator[Path]:
+    """The pictures of one folder or list; `../train/images`, as some exports have it, is also looked for below."""
+    inside = entry.replace("\\", "/").removeprefix("../")
+    places = [layout.base / entry, layout.file.parent / entry, layout.base / inside]
+    place = next((Path(os.path.normpath(path)) for path in places if path.exists()), None)
+    if place is None:
+        raise DataError(
+            f"{layout.file}: {split}: found no '{entry}' in {layout.base}; must be a folder or a text file."
+        )
+    if place.is_dir():
+        found = (Path(folder, name) for folder, _, names in os.walk(place, followlinks=True) for name in names)
+        yield from sorted(path for path in found if is_picture(path.name) and not path.name.startswith("."))
+    elif is_picture(place.name):
+        yield place
+    else:
+        for line in filter(None, map(str.strip, _text(place).splitlines())):
+            paths = [place.parent / line, layout.base / line]
+            yield Path(os.path.normpath(next((path for path in paths if path.exists()), paths[-1])))
+
+
+def _names(found: Any, file: Path) -> dict[int, str]:
+    numbered = dict(enumerate(found)) if isinstance(found, list) else found
+    if not isinstance(numbered, Mapping) or not numbered or not all(isinstance(key, int) for key in numbered):
+        said = "none" if found is None else repr(found)[:60]
+        raise DataError(f"{file}: found {said} for names; must be a list of class names, or number: name for each.")
+    return {key: str(numbered[key]) for key in sorted(numbered)}
+
+
+def _has_names(file: Path) -> bool:
+    try:
+        return "names" in _content(file)
+    except DataError:
+        return False
+
+
+def _content(file: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(_text(file))
+    except yaml.YAMLError as error:
+        raise DataError(f"{file}: no YAML ({str(error).splitlines()[0]}); must name classes and splits.") from error
+    if not isinstance(content, Mapping):
+        raise DataError(f"{file}: found no keys; must hold names, and train and val.")
+    return content
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: cannot be read ({error}); must be a text file.") from error

@@ -1,0 +1,223 @@
+"""Ultralytics' YOLO layout as a source."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vjo_train.data.decode import orientation, read_size
+from vjo_train.data.index import Index, table
+from vjo_train.data.labels.base import Kind
+from vjo_train.data.labels.boxes import Boxes
+from vjo_train.data.labels.classes import Classes, ShownByObjects
+from vjo_train.data.labels.masks import Masks
+from vjo_train.data.labels.semantic import Semantic
+from vjo_train.data.objects import Objects
+from vjo_train.data.sources.base import Source
+from vjo_train.data.sources.named_classes import unknown_class
+from vjo_train.data.sources.polygons import filled
+from vjo_train.data.sources.yolo.layout import Layout, find_file, identity, label_file, pictures, read_layout
+from vjo_train.data.sources.yolo.rows import Row, as_stored, read_rows
+from vjo_train.errors import DataError
+
+
+class YOLO(Source):
+    """`data.yaml`, pictures, and a text file of rows for each; see `layout` and `rows`.
+
+    A picture is labelled for `classes` and `boxes`, and for `semantic` and `masks` where every object of it has a
+    polygon. The root is the YAML file.
+
+    Args:
+        missing: what a picture without a text file says: `empty`, that nothing is there, as Ultralytics has it;
+            `unlabelled`, nothing.
+    """
+
+    kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks())
+    maps: Mapping[str, torch.dtype] = {"semantic": torch.uint8}
+
+    def __init__(self, *, missing: Literal["empty", "unlabelled"] = "empty") -> None:
+        self.missing_file = missing
+
+    def root(self, folder: Path) -> Path:
+        return find_file(folder)
+
+    def class_names(self, root: Path) -> list[str]:
+        return list(dict.fromkeys(read_layout(root).names.values()))
+
+    def splits(self, root: Path) -> list[str]:
+        return list(read_layout(root).splits)
+
+    def split(self, root: Path, split: str) -> list[str]:
+        layout = read_layout(root)
+        return [identity(layout, picture) for picture in pictures(layout, split)]
+
+    def split_name(self, root: Path, split: str) -> str:
+        return f"{root}: {split}"
+
+    def missing(self, name: str) -> str:
+        return "picture"
+
+    def stamp(self, root: Path) -> str:
+        digest = hashlib.sha256(root.read_bytes())
+        for picture in _all(read_layout(root)):
+            for path in (picture, label_file(picture)):
+                digest.update(f"{path}\0{_state(path)}\n".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+    def read_index(self, root: Path, classes: Sequence[str]) -> Index:
+        layout = read_layout(root)
+        by_id = _by_id(layout, _all(layout))
+        ids = sorted(by_id)
+        if not ids:
+            raise DataError(f"{root}: found no pictures where it says; train, val or test must name folders or lists.")
+        images = [by_id[name][0] for name in ids]
+        faults = {
+            row: f"{layout.file}: found {' and '.join(map(str, by_id[name]))} for one file of labels; must be one."
+            for row, name in enumerate(ids)
+            if len(by_id[name]) > 1
+        }
+        rows, notes = _read(layout, images, faults)
+        _check_classes(layout, images, rows, classes, faults)
+        sizes = [_size(path, row, faults) for row, path in enumerate(images)]
+        there = [label_file(path).exists() for path in images]
+        notes += self._without_file(root, images, there)
+        known = [self.missing_file == "empty" or found for found in there]
+        outlined = any(row.polygon is not None for own in rows for row in own)
+        whole = [
+            outlined and labelled and all(row.polygon is not None for row in own)
+            for labelled, own in zip(known, rows, strict=True)
+        ]
+        numbers = {name: number for number, name in enumerate(classes)}
+        labels = {number: numbers.get(name, 0) for number, name in layout.names.items()}
+        return table(
+            classes=classes,
+            ids=ids,
+            images=[path.absolute().as_posix() for path in images],
+            image_bytes=[_state(path)[0] for path in images],
+            sizes=sizes,
+            objects=[_objects(own, labels, size) for own, size in zip(rows, sizes, strict=True)],
+            labelled={"semantic": whole, "masks": whole, "classes": known, "boxes": known},
+            faults=dict(sorted(faults.items())),
+            notes=[note for note in notes if note[0] not in faults],
+            more={"outlines": np.asarray([_digest(own) for own in rows], np.int64)} if outlined else {},
+        )
+
+    def _without_file(self, root: Path, images: Sequence[Path], there: Sequence[bool]) -> list[tuple[int, str, str]]:
+        """What to say of pictures without a text file; where none has one, they lie somewhere else."""
+        if not any(there):
+            place = label_file(images[0])
+            raise DataError(
+                f"{root}: found no text file for any of its {len(images)} pictures; must be such as {place}."
+            )
+        missing = len(there) - sum(there)
+        said = {"empty": "nothing is there", "unlabelled": "they are not annotated"}[self.missing_file]
+        return (
+            [(-1, "no text file", f"{missing} of {len(there)} pictures have no text file: {said}")] if missing else []
+        )
+
+    def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
+        objects, size = index.objects(row), index.size(row)
+        if kind == "boxes":
+            return objects
+        if kind == "classes":
+            return ShownByObjects(objects, len(index.classes))
+        rows, _ = _of_picture(read_layout(root), index.image(root, row))
+        outlines = [np.zeros((0, 2)) if one.polygon is None else one.polygon * size[::-1] for one in rows]
+        masks = np.stack([filled(points, size) for points in outlines]) if rows else np.zeros((0, *size), np.bool_)
+        if kind == "masks":
+            return torch.from_numpy(masks)
+        semantic = np.zeros(size, np.uint8)
+        for number in np.argsort(-masks.sum(axis=(1, 2)), kind="stable"):  # smaller objects lie on larger ones
+            semantic[masks[number]] = objects.labels[number] + 1
+        return torch.from_numpy(semantic)
+
+
+def _all(layout: Layout) -> list[Path]:
+    """The pictures of all splits, each once; a split that cannot be read says so when it is asked for."""
+    found: dict[Path, None] = {}
+    for split in layout.splits:
+        with suppress(DataError):
+            found |= dict.fromkeys(pictures(layout, split))
+    return list(found)
+
+
+def _by_id(layout: Layout, paths: Iterable[Path]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        found.setdefault(identity(layout, path), []).append(path)
+    return found
+
+
+def _read(
+    layout: Layout, images: Sequence[Path], faults: dict[int, str]
+) -> tuple[list[list[Row]], list[tuple[int, str, str]]]:
+    """The rows of all pictures, and what was changed; broken files go into `faults`."""
+    rows: list[list[Row]] = []
+    notes: list[tuple[int, str, str]] = []
+    for number, path in enumerate(images):
+        try:
+            own, changes = _of_picture(layout, path)
+        except DataError as error:
+            faults.setdefault(number, str(error))
+            own, changes = [], []
+        rows.append(own)
+        notes += [(number, kind, what) for kind, what in changes]
+    return rows, notes
+
+
+def _of_picture(layout: Layout, picture: Path) -> tuple[list[Row], list[tuple[str, str]]]:
+    """The rows of one picture, for its stored pixels, and what was changed."""
+    rows, changes = read_rows(label_file(picture), layout.names, layout.keypoints)
+    turned = orientation(picture) if rows else 1
+    return [as_stored(row, turned) for row in rows], changes
+
+
+def _check_classes(
+    layout: Layout, images: Sequence[Path], rows: Sequence[list[Row]], classes: Sequence[str], faults: dict[int, str]
+) -> None:
+    """Finds fault with pictures that have objects of a class which is none of `classes`."""
+    counts = Counter(layout.names[row.number] for own in rows for row in own)
+    for number, own in enumerate(rows):
+        unknown = [layout.names[row.number] for row in own if layout.names[row.number] not in classes]
+        if unknown:
+            faults.setdefault(number, f"{label_file(images[number])}: {unknown_class(unknown[0], counts, classes)}")
+
+
+def _size(path: Path, row: int, faults: dict[int, str]) -> tuple[int, int]:
+    try:
+        return read_size(path)
+    except DataError as error:
+        faults.setdefault(row, str(error))
+        return 1, 1
+
+
+def _objects(rows: Sequence[Row], labels: Mapping[int, int], size: tuple[int, int]) -> Objects:
+    boxes = np.asarray([row.box for row in rows], np.float64).reshape(-1, 4) * ([size[1], size[0]] * 2)
+    classes = np.asarray([labels[row.number] for row in rows], np.int64)
+    return Objects(boxes.astype(np.float32), classes, np.zeros(len(rows), np.bool_))
+
+
+def _digest(rows: Sequence[Row]) -> int:
+    """Changes with the outlines of a picture's objects."""
+    digest = hashlib.sha256()
+    for row in rows:
+        points: npt.NDArray[np.float64] = np.empty((0, 2)) if row.polygon is None else row.polygon
+        digest.update(np.ascontiguousarray(points).tobytes())
+    return int.from_bytes(digest.digest()[:8], "little", signed=True)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of the last change in ns; (-1, 0) where there is no file."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return -1, 0
+    return stat.st_size, stat.st_mtime_ns

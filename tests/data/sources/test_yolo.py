@@ -1,0 +1,270 @@
+"""Data sets in the layout of YOLO."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image, ImageOps
+
+from tests.conftest import Answer
+from tests.data.test_datamodule import make
+from vjo_train.data.index import Index
+from vjo_train.data.sources.opened import load_index
+from vjo_train.data.sources.yolo.source import YOLO
+from vjo_train.errors import DataError
+
+NAMES = ["cat", "dog"]
+SQUARE = "0 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75"
+"""Half of the width and height of a picture, in its middle."""
+
+
+class Set:
+    """Writes a data set file by file; pictures have 40 x 20 pixels."""
+
+    def __init__(self, root: Path, **content) -> None:
+        self.root = root
+        self.yaml(**content)
+
+    def yaml(self, name: str = "data.yaml", **content) -> None:
+        self.root.mkdir(exist_ok=True)
+        whole = {"names": NAMES, "train": "images/train", "val": "images/val", **content}
+        (self.root / name).write_text(yaml.safe_dump(whole))
+
+    def add(self, name: str, rows: str | None = "0 0.5 0.5 0.5 0.5", extension: str = "jpg") -> Path:
+        picture = self.root / "images" / f"{name}.{extension}"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((20, 40, 3), len(name), np.uint8)).save(picture)
+        if rows is not None:
+            text = self.root / "labels" / f"{name}.txt"
+            text.parent.mkdir(parents=True, exist_ok=True)
+            text.write_text(rows)
+        return picture
+
+    def index(self, classes=NAMES, **keys) -> Index:
+        return YOLO(**keys).read_index(self.root / "data.yaml", classes)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Set:
+    return Set(tmp_path / "set")
+
+
+def test_a_box_is_given_by_its_middle_and_size(written):
+    written.add("train/a", "1 0.5 0.5 0.5 0.5\n0 0.125 0.75 0.25 0.5\n\n")
+    written.add("val/b", "", "PNG")
+    found = written.index()
+    assert found.ids.tolist() == ["images/train/a", "images/val/b"]
+    assert found.sizes.tolist() == [[20, 40], [20, 40]]
+    assert found.objects(0).boxes.tolist() == [[10, 5, 30, 15], [0, 10, 10, 20]]
+    assert found.objects(0).labels.tolist() == [1, 0]
+    assert found.labelled["boxes"].all(), "an empty file says that nothing is there"
+    assert found.labelled["classes"].all()
+    assert not found.labelled["masks"].any()
+    assert not found.labelled["semantic"].any()
+
+
+def test_a_polygon_is_filled_to_the_pixel(written):
+    written.add("train/a", f"1 0 0 1 0 1 1 0 1\n{SQUARE}")
+    written.add("train/boxed", f"{SQUARE}\n0 0.5 0.5 0.5 0.5")
+    written.add("train/empty", "")
+    found, root = written.index(), written.root / "data.yaml"
+    assert found.labelled["masks"].tolist() == found.labelled["semantic"].tolist() == [True, False, True]
+    assert found.objects(0).boxes.tolist() == [[0, 0, 40, 20], [10, 5, 30, 15]]
+    whole = torch.zeros(20, 40, dtype=torch.bool)
+    whole[5:15, 10:30] = True
+    masks, semantic = (YOLO().read(root, found, 0, kind) for kind in ("masks", "semantic"))
+    assert masks[0].all()
+    assert torch.equal(masks[1], whole)
+    assert torch.equal(semantic, torch.where(whole, 1, 2).to(torch.uint8)), "the smaller one lies on top"
+    assert YOLO().read(root, found, 2, "masks").shape == (0, 20, 40)
+    assert not YOLO().read(root, found, 2, "semantic").any()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_rows_are_of_the_picture_as_it_is_shown(written, orientation):
+    """Pillow shows the stored mask as its orientation says; the row is the rectangle that is seen then."""
+    picture, exif = written.add("train/a", ""), Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (40, 20)).save(picture, exif=exif)
+    stored = np.zeros((20, 40), np.uint8)
+    stored[2:8, 4:30] = 255
+    with Image.fromarray(stored) as mask:
+        mask.getexif()[0x0112] = orientation
+        shown = np.asarray(ImageOps.exif_transpose(mask))
+    rows, columns = np.nonzero(shown)
+    height, width = shown.shape
+    x1, y1, x2, y2 = columns.min() / width, rows.min() / height, (columns.max() + 1) / width, (rows.max() + 1) / height
+    (written.root / "labels/train/a.txt").write_text(f"0 {x1} {y1} {x2} {y1} {x2} {y2} {x1} {y2}")
+    found = written.index()
+    np.testing.assert_allclose(found.boxes, [[4, 2, 30, 8]], atol=1e-5)
+    np.testing.assert_array_equal(YOLO().read(written.root / "data.yaml", found, 0, "masks")[0], stored > 0)
+
+
+def test_a_changed_outline_changes_the_fingerprint(written):
+    prints = []
+    for corner in ("0.25 0.25", "0.3 0.3"):  # of the same box
+        written.add("train/a", f"0 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75 {corner}")
+        prints.append(written.index().fingerprint(np.arange(1)))
+    assert prints[0] != prints[1]
+
+
+def test_key_points_are_left_out(tmp_path):
+    written = Set(tmp_path / "set", kpt_shape=[2, 3])
+    written.add("train/a", "0 0.5 0.5 0.5 0.5 0.4 0.4 2 0 0 0")
+    found = written.index()
+    assert found.boxes.tolist() == [[10, 5, 30, 15]]
+    assert not found.labelled["masks"].any()
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("0 0.5 0.5 1.2 0.5", r"a\.txt: line 2: found 1\.2; must be in 0\.\.1"),
+        ("0 -0.5 0.5 0.2 0.5", r"line 2: found -0\.5; must be in 0\.\.1"),
+        ("0 40 20 30 15", r"line 2: found 40; must be in 0\.\.1"),
+        ("0 0.5 0.5 0.2", r"line 2: found 4 columns; must be 5, a class and a box, or 7, 9, 11"),
+        ("0 0.5 0.5 0.2 0.2 0.9", "line 2: found 6 columns"),
+        ("2 0.5 0.5 0.2 0.5", r"line 2: found the class 2; names has the numbers 0\.\.1"),
+        ("0.5 0.5 0.5 0.2 0.5", "line 2: found the class 0.5"),
+        ("cat 0.5 0.5 0.2 0.5", "line 2: found 'cat'; must be a number"),
+        ("0 nan 0.5 0.2 0.5", "line 2: found 'nan'; must be a number"),
+    ],
+)
+def test_mistakes_name_the_file_and_line(written, row, message):
+    written.add("train/a", f"0 0.5 0.5 0.5 0.5\n{row}")
+    written.add("train/b")
+    found = written.index()
+    assert found.faulty.tolist() == [0]
+    with pytest.raises(DataError, match=message):
+        raise DataError(str(found.faults[0]))
+
+
+def test_what_is_dropped_is_said(written, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    written.add("train/a", "0 0.5 0.5 0.5 0.5\n0  0.5 0.5 0.5 0.5\n1 0.5 0.5 0 0.5")
+    written.add("train/b", None)
+    found = load_index(YOLO(), written.root / "data.yaml", NAMES, tmp_path / "cache")
+    assert len(found.boxes) == 1
+    assert "found and mended: duplicate row (1), row without area (1)" in caplog.text
+    assert "1 of 2 pictures have no text file: nothing is there" in caplog.text
+
+
+def test_a_picture_without_a_text_file_may_also_be_unlabelled(written):
+    written.add("train/a", SQUARE)
+    written.add("train/b", None)
+    assert written.index().labelled["boxes"].tolist() == [True, True]
+    found = written.index(missing="unlabelled")
+    assert [found.labelled[kind].tolist() for kind in ("boxes", "classes", "masks")] == [[True, False]] * 3
+    (written.root / "labels/train/a.txt").unlink()
+    with pytest.raises(
+        DataError, match=r"no text file for any of its 2 pictures; must be such as .*labels/train/a\.txt"
+    ):
+        written.index()
+
+
+def test_names_are_a_list_or_numbered(written):
+    written.yaml(names={7: "dog", 3: "cat"})
+    written.add("train/a", "7 0.5 0.5 0.5 0.5")
+    assert YOLO().class_names(written.root / "data.yaml") == ["cat", "dog"]
+    assert written.index().labels.tolist() == [1]
+    assert written.index(["dog", "cat"]).labels.tolist() == [0], "dataset.classes gives the order"
+    assert "found in the files dog (1)" in written.index(["bird"]).faults[0]
+
+
+def test_splits_are_folders_lists_or_several(written):
+    for name in ("train/a", "train/deep/b", "more/c", "other/d"):
+        written.add(name)
+    (written.root / "images/train/notes.md").write_text("no picture")
+    (written.root / "list.txt").write_text("./images/other/d.jpg\nimages/more/c.jpg\n")
+    written.yaml(train=["images/train", "images/more"], val="list.txt", test=None)
+    source, root = YOLO(), written.root / "data.yaml"
+    assert source.splits(root) == ["train", "val"]
+    assert source.split(root, "train") == ["images/train/a", "images/train/deep/b", "images/more/c"]
+    assert source.split(root, "val") == ["images/other/d", "images/more/c"]
+    for changed, message in (
+        ({"train": "nowhere"}, r"data\.yaml: train: found no 'nowhere' in"),
+        ({"train": ["images/more", "images/more"]}, r"c\.jpg twice"),
+        ({"train": 3}, "train: found .*; must be a folder, a text file, or a list"),
+        ({"names": None}, "found none for names"),
+    ):
+        written.yaml(**changed)
+        with pytest.raises(DataError, match=message):
+            source.split(root, "train")
+    written.yaml()
+    with pytest.raises(DataError, match="there is no split 'test'; found train, val"):
+        source.split(root, "test")
+
+
+def test_where_exports_say_that_pictures_lie(written):
+    written.add("train/a")
+    written.yaml(train="../images/train", path=None)
+    assert YOLO().split(written.root / "data.yaml", "train") == ["images/train/a"]
+    written.yaml("elsewhere.yaml", path=str(written.root))
+    (written.root / "elsewhere.yaml").rename(written.root.parent / "elsewhere.yaml")
+    assert YOLO().split(written.root.parent / "elsewhere.yaml", "train") == ["images/train/a"]
+
+
+def test_the_root_is_the_yaml_file_or_its_folder(written):
+    source, file = YOLO(), written.root / "data.yaml"
+    assert source.root(written.root) == source.root(file) == file
+    file.rename(file.with_name("pets.yml"))
+    assert source.root(written.root) == file.with_name("pets.yml")
+    written.yaml("b.yaml")
+    with pytest.raises(DataError, match=r"holds b\.yaml, pets\.yml; name one of them"):
+        source.root(written.root)
+    with pytest.raises(DataError, match=r"found no .*nowhere"):
+        source.root(written.root / "nowhere")
+
+
+def test_two_pictures_with_one_text_file_are_named(written):
+    written.add("train/a")
+    written.add("train/a", extension="png")
+    assert "a.jpg and" in written.index().faults[0]
+
+
+def test_a_changed_label_or_picture_is_noticed(written, tmp_path):
+    written.add("train/a")
+    stamps = {YOLO().stamp(written.root / "data.yaml")}
+    for change in (lambda: written.add("train/a", "1 0.5 0.5 0.5 0.5 "), lambda: written.add("train/b", None)):
+        change()
+        stamps.add(YOLO().stamp(written.root / "data.yaml"))
+    assert len(stamps) == 3
+
+
+@pytest.mark.parametrize("cache", ["none", "ram"])
+def test_batches_hold_what_is_labelled(written, tmp_path, cache):
+    for number in range(6):
+        written.add(f"train/{number}", SQUARE)
+    written.add("val/v", "")
+    needs = {
+        "detection": frozenset({"boxes"}),
+        "instance": frozenset({"boxes", "masks"}),
+        "semantic": frozenset({"semantic"}),
+    }
+    keys = {"source": YOLO(), "classes": NAMES, "test_split": "val", "batch_size": 3, "cache": cache}
+    data = make(written.root, tmp_path / "cache", needs, **keys)
+    data.setup("fit")
+    for _ in range(2):
+        (batch, _) = data.eval_dataloader(data.train_rows)
+        assert batch.originals[0]["masks"].sum() == batch.originals[0]["semantic"].sum() == 200
+    assert len(list(data.train_dataloader())) == 2
+
+
+def test_the_command_sums_it_up(command: Callable[..., Answer], written):
+    for number in range(10):
+        written.add(f"train/{number}", SQUARE)
+    written.add("val/v", "")
+    for place in (written.root, written.root / "data.yaml"):
+        words = ("dataset=yolo", f"dataset.root={place}", "dataset.size=32", "output=seen")
+        assert command("vjo-data", "summary", *words)[0] == 0
+    splits = json.loads(Path("seen/summary.json").read_text())["splits"]
+    assert {name: split["images"] for name, split in splits.items()} == {"train": 9, "val": 1, "test": 1}
+    assert splits["train"]["labelled"] == {"classes": 9, "boxes": 9, "semantic": 9, "masks": 9}
+    assert splits["test"]["without_objects"] == 1
