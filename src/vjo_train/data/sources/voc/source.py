@@ -72,8 +72,8 @@ class VOC(Source):
     def split(self, root: Path, split: str) -> list[str]:
         if split in layout.split_names(root) or layout.list_path(root, split).is_file():
             return layout.read_split(root, split)
-        made = _made(root)
-        return made[split] if split in made else layout.read_split(root, split, list(made))
+        parts = _made(root)
+        return parts[split] if split in parts else layout.read_split(root, split, list(parts))
 
     def split_name(self, root: Path, split: str) -> str:
         path = layout.list_path(root, split)
