@@ -70,10 +70,10 @@ def test_from_training_to_the_exported_file(command: Command) -> None:
     assert all(torch.equal(whole[name], part[name]) for name in whole), "stopping changes nothing"
 
     assert command("vjo-eval", "run=whole", "dataset.split=val")[0] == 0
-    predict = ("vjo-predict", "source='drawn/JPEGImages/2*.jpg'")
-    assert command(*predict, "run=whole", "output=seen")[0] == 0
+    source = "source='drawn/JPEGImages/2*.jpg'"
+    assert command("vjo-predict", source, "run=whole", "output=seen")[0] == 0
     assert command("vjo-export", "run=whole", "decoded=true", "output=net.onnx")[0] == 0
-    assert command(*predict, "model=net.onnx", "output=again")[0] == 0
+    assert command("vjo-predict", *COMMON, source, "model=net.onnx", "output=again")[0] == 0
     names = sorted(path.name for path in Path("seen/brightness").glob("*.png"))
     assert len(names) == 6
     for name in names:

@@ -53,7 +53,7 @@ def test_images_keep_their_own_labels_in_common_words(root: Path, tmp_path: Path
     assert source.class_names(root) == ["car", "bike", "tree"]
     assert source.class_names_of(root, "boxes") == ["car", "bike"]
     assert source.class_names_of(root, "semantic") == ["bike", "tree"]
-    assert source.splits(root) == ["test", "train", "val"]
+    assert source.splits(root) == ["test", "train", "trainval", "val"]
     assert source.split(root, "val") == ["cars/c3", "road/r3"]
     data = DataModule(
         root=str(root), classes=source.class_names(root), split="train", val_split="val", val_fraction=0,
@@ -94,7 +94,7 @@ def test_what_nobody_annotated_must_not_be_learned_as_background(root: Path, tmp
         load_index(mixture(kinds=["boxes"]), root, ["car"], tmp_path / "cache")
     with pytest.raises(ConfigError, match=r"parts\.road\.kinds: found depth; its layout gives classes, boxes"):
         mixture(kinds=["depth"])
-    with pytest.raises(DataError, match="none of cars, road has a split 'dev'; found test, train, val"):
+    with pytest.raises(DataError, match="none of cars, road has a split 'dev'; found test, train, trainval, val"):
         mixture().split(root, "dev")
 
 
