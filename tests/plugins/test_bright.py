@@ -80,7 +80,8 @@ def test_from_training_to_the_exported_file(command: Command) -> None:
         one, other = (np.asarray(Image.open(f"{folder}/brightness/{name}"), int) for folder in ("seen", "again"))
         assert one.shape == (48, 48)
         assert np.abs(one - other).max() <= 1
-    status, out, _ = command("vjo-report", "runs=[whole,part]", "output=compared")
+    assert command(*train, "weighting=softmin", "trainer.max_epochs=1", "hydra.run.dir=soft")[0] == 0
+    status, out, _ = command("vjo-report", "runs=[whole,soft]", "output=compared")
     assert status == 0
     assert "closeness" in out
     assert "closeness" in Path("compared/report.html").read_text()
