@@ -9,10 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from vjo_train.data.sources.coco.stream import listed
+from vjo_train.data.sources.split_names import meant
 from vjo_train.errors import DataError
-
-_ALIKE = ({"val", "valid", "validation"}, {"train", "training"}, {"test", "testing"})
-"""Names of splits that mean the same."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +59,10 @@ def choose(found: Mapping[str, Part], split: str) -> str:
     Raises:
         DataError: there is none, or there are several.
     """
-    if split in found:
-        return split
-    alike = next((names for names in _ALIKE if split in names), {split})
-    meant = [name for name in found if any(re.fullmatch(rf"{re.escape(other)}[-_]?\d*", name) for other in alike)]
-    if len(meant) == 1:
-        return meant[0]
-    what = f"several splits that may be '{split}'" if meant else f"no split '{split}'"
+    likely = meant(split, found)
+    if len(likely) == 1:
+        return likely[0]
+    what = f"several splits that may be '{split}'" if likely else f"no split '{split}'"
     raise DataError(f"dataset.source.annotations: found {what}; the files are of {', '.join(found)}.")
 
 

@@ -21,10 +21,10 @@ from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.pictures import by_stem
+from vjo_train.data.sources.unlisted import made, told
 from vjo_train.data.sources.voc import layout
 from vjo_train.data.sources.voc.annotation import named
 from vjo_train.data.sources.voc.reading import DROPPED, Reading
-from vjo_train.data.sources.voc.unlisted import made, told
 from vjo_train.errors import DataError
 from vjo_train.types import IGNORE
 

@@ -1,0 +1,155 @@
+"""A folder of pictures for each class."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vjo_train.data.decode import read_size
+from vjo_train.data.index import Index, table
+from vjo_train.data.labels.base import Kind
+from vjo_train.data.labels.classes import Classes
+from vjo_train.data.objects import Objects
+from vjo_train.data.sources.base import Source
+from vjo_train.data.sources.pictures import is_picture
+from vjo_train.data.sources.split_names import meant
+from vjo_train.data.sources.unlisted import made
+from vjo_train.errors import DataError
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What lies below a root.
+
+    Attributes:
+        splits: split -> class -> its pictures, below the root; one split without a name where there are none.
+    """
+
+    splits: Mapping[str, Mapping[str, Sequence[str]]]
+
+    @property
+    def classes(self) -> list[str]:
+        return sorted({name for classes in self.splits.values() for name in classes})
+
+    def ids(self, split: str) -> list[str]:
+        return sorted(picture for pictures in self.splits[split].values() for picture in pictures)
+
+
+class Folders(Source):
+    """`<split>/<class>/<picture>` or `<class>/<picture>`, as torchvision's ImageFolder and Keras have it.
+
+    Every picture is labelled for `classes`, and shows the one class that its folder is named after. Pictures may lie
+    deeper in the folder of their class; hidden files and folders are left out. Without folders of splits, the pictures
+    are shared out among train, val and test, 8 : 1 : 1, by a hash of their names. An image's id is its path.
+    """
+
+    kinds: tuple[Kind, ...] = (Classes(),)
+
+    def root(self, folder: Path) -> Path:
+        if not folder.is_dir():
+            raise DataError(f"dataset.root: found no folder {folder}; must hold a folder of pictures for each class.")
+        _look(folder)
+        return folder
+
+    def class_names(self, root: Path) -> list[str]:
+        return _look(root).classes
+
+    def splits(self, root: Path) -> list[str]:
+        found = _look(root)
+        if "" not in found.splits:
+            return list(found.splits)
+        return [name for name in made({}, found.ids("")) if name != "val"]  # a made val gives way to val_fraction
+
+    def has_split(self, root: Path, split: str) -> bool:
+        return len(meant(split, self.splits(root))) == 1
+
+    def split(self, root: Path, split: str) -> list[str]:
+        found = _look(root)
+        parts = made({}, found.ids("")) if "" in found.splits else {name: found.ids(name) for name in found.splits}
+        names = meant(split, parts)
+        if len(names) != 1:
+            raise DataError(f"{root}: there is no split '{split}'; found {', '.join(parts)}.")
+        return parts[names[0]]
+
+    def stamp(self, root: Path) -> str:
+        digest = hashlib.sha256()
+        for picture in _all(_look(root)):
+            stat = (root / picture).stat()
+            digest.update(f"{picture}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+    def read_index(self, root: Path, classes: Sequence[str]) -> Index:
+        found = _look(root)
+        shown = {picture: name for parts in found.splits.values() for name, own in parts.items() for picture in own}
+        ids = _all(found)
+        sizes, faults = [], {}
+        for row, picture in enumerate(ids):
+            try:
+                sizes.append(read_size(root / picture))
+            except DataError as error:
+                sizes.append((1, 1))
+                faults[row] = str(error)
+        numbers = {name: number for number, name in enumerate(classes)}
+        return table(
+            classes=classes,
+            ids=ids,
+            images=ids,
+            image_bytes=[(root / picture).stat().st_size for picture in ids],
+            sizes=sizes,
+            objects=[Objects.none() for _ in ids],
+            labelled={"classes": np.ones(len(ids), np.bool_)},
+            faults=faults,
+            more={"class": np.array([numbers.get(shown[picture], -1) for picture in ids], np.int16)},
+        )
+
+    def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
+        flags = torch.full((len(index.classes),), -1, dtype=torch.int8)
+        if (number := int(index.more["class"][row])) >= 0:
+            flags[number] = 1
+        return flags
+
+
+def _all(found: _Layout) -> list[str]:
+    return sorted(picture for split in found.splits for picture in found.ids(split))
+
+
+def _look(root: Path) -> _Layout:
+    """Finds the pictures.
+
+    Raises:
+        DataError: there are none in folders.
+    """
+    parts = {name: _classes(root, name) for name in _folders(root)}
+    bare = {name for name in parts if any(is_picture(entry) for entry in os.listdir(root / name))}
+    if bare:
+        return _Layout({"": {name: _pictures(root, name) for name in parts if _pictures(root, name)}})
+    splits = {name: classes for name, classes in parts.items() if classes}
+    if not splits:
+        raise DataError(f"{root}: found no folders of pictures; must hold <class>/ or <split>/<class>/ with pictures.")
+    return _Layout(splits)
+
+
+def _classes(root: Path, split: str) -> dict[str, list[str]]:
+    found = {name: _pictures(root, f"{split}/{name}") for name in _folders(root / split)}
+    return {name: pictures for name, pictures in found.items() if pictures}
+
+
+def _folders(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _pictures(root: Path, folder: str) -> list[str]:
+    """The pictures in a folder and below it, as paths below the root."""
+    found: list[str] = []
+    for place, inner, files in os.walk(root / folder):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        below = Path(place).relative_to(root)
+        found += [(below / name).as_posix() for name in files if is_picture(name) and not name.startswith(".")]
+    return sorted(found)

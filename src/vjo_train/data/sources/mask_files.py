@@ -1,0 +1,207 @@
+"""Pictures with a class map each, paired by their names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from annotated_types import Interval
+from torch import Tensor
+
+from vjo_train.data.decode import read_image, read_mask, read_size
+from vjo_train.data.index import Index, table
+from vjo_train.data.labels.base import Kind
+from vjo_train.data.labels.semantic import Semantic
+from vjo_train.data.objects import Objects
+from vjo_train.data.sources.base import Source
+from vjo_train.data.sources.pictures import is_picture, stem
+from vjo_train.data.sources.split_names import meant
+from vjo_train.data.sources.unlisted import made
+from vjo_train.errors import ConfigError, DataError
+from vjo_train.types import IGNORE
+
+SPLIT, STEM = "{split}", "{stem}"
+
+
+class MaskFiles(Source):
+    """Pictures in one folder, or one for each split, and their class maps in another: CamVid, ADE20K, one's own sets.
+
+    A picture is labelled for `semantic` where its map is there. Without `{split}` in `images`, the pictures are shared
+    out among train, val and test, 8 : 1 : 1, by a hash of their names.
+
+    Args:
+        images: folder of the pictures, below the root, such as `images` or `images/{split}`.
+        masks: file of a picture's map, below the root; `{stem}` is the picture's name without extension, with the
+            folders that it lies in below `images`.
+        first: the value of the first class in the maps: 1 where 0 is background, 0 where there is none.
+        ignore: values that count neither way.
+        palette: maps are in colours: class name -> [red, green, blue], or a text file below the root with a line
+            `red green blue name` for each. Colours without a name count neither way. None: maps hold numbers.
+
+    Raises:
+        ConfigError: `masks` lacks `{stem}`, or `{split}` where `images` has it.
+    """
+
+    kinds: tuple[Kind, ...] = (Semantic(),)
+    maps: Mapping[str, torch.dtype] = {"semantic": torch.uint8}
+
+    def __init__(
+        self,
+        *,
+        images: str = "images",
+        masks: str = "masks/{stem}.png",
+        first: Literal[0, 1] = 1,
+        ignore: Sequence[Annotated[int, Interval(ge=0, le=65535)]] = (255,),
+        palette: str | Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
+        if STEM not in masks or (SPLIT in images and SPLIT not in masks):
+            needed = STEM if STEM not in masks else SPLIT
+            raise ConfigError(f"dataset.source.masks: found '{masks}'; must hold {needed}.")
+        self.images, self.masks, self.first, self.ignore = images, masks, first, list(ignore)
+        self.palette = dict(palette) if isinstance(palette, Mapping) else palette
+
+    def root(self, folder: Path) -> Path:
+        if not folder.is_dir():
+            raise DataError(f"dataset.root: found no folder {folder}; must hold {self.images} and the masks.")
+        if not self._pictures(folder):
+            raise DataError(f"{folder / self.images}: found no pictures; dataset.source.images says where they are.")
+        return folder
+
+    def class_names(self, root: Path) -> list[str]:
+        if self.palette is None:
+            raise DataError(f"dataset.classes: {root} names no classes; give them in the order of their values.")
+        return list(self._colours(root))
+
+    def splits(self, root: Path) -> list[str]:
+        found = self._pictures(root)
+        return [name for name in made({}, found[""]) if name != "val"] if "" in found else list(found)
+
+    def has_split(self, root: Path, split: str) -> bool:
+        return len(meant(split, self.splits(root))) == 1
+
+    def split(self, root: Path, split: str) -> list[str]:
+        found = self._pictures(root)
+        parts = made({}, found[""]) if "" in found else {name: sorted(pictures) for name, pictures in found.items()}
+        names = meant(split, parts)
+        if len(names) != 1:
+            raise DataError(f"{root}: there is no split '{split}'; found {', '.join(parts)}.")
+        return parts[names[0]]
+
+    def stamp(self, root: Path) -> str:
+        digest = hashlib.sha256()
+        for picture, mask in self.pairs(root):
+            for path in (picture, mask):
+                state = (stat.st_size, stat.st_mtime_ns) if (stat := _stat(root / path)) else None
+                digest.update(f"{path}\0{state}\n".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+    def read_index(self, root: Path, classes: Sequence[str]) -> Index:
+        pairs = self.pairs(root)
+        sizes, faults = [], {}
+        for row, (picture, _) in enumerate(pairs):
+            try:
+                sizes.append(read_size(root / picture))
+            except DataError as error:
+                sizes.append((1, 1))
+                faults[row] = str(error)
+        there = [(root / mask).is_file() for _, mask in pairs]
+        ids = [picture for picture, _ in pairs]
+        return table(
+            classes=classes,
+            ids=ids,
+            images=ids,
+            image_bytes=[(root / picture).stat().st_size for picture in ids],
+            sizes=sizes,
+            objects=[Objects.none() for _ in ids],
+            labelled={"semantic": there},
+            files={"semantic": [mask if known else "" for (_, mask), known in zip(pairs, there, strict=True)]},
+            faults=faults,
+        )
+
+    def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
+        path, size, classes = index.file(root, row, kind), index.size(row), index.classes.tolist()
+        if self.palette is not None:
+            return self._named(read_image(path, None, size), root, classes)
+        values = read_mask(path, size, 65535, "classes").int()
+        ignored = torch.isin(values, torch.tensor(self.ignore, dtype=torch.int32))
+        wrong = values[~ignored & (values >= len(classes) + self.first)]
+        if len(wrong):
+            highest = len(classes) + self.first - 1
+            raise DataError(f"{path}: found the value {int(wrong.max())}; allowed are 0..{highest} and {self.ignore}.")
+        return torch.where(ignored, IGNORE, values + 1 - self.first).to(torch.uint8)
+
+    def _named(self, colours: Tensor, root: Path, classes: Sequence[str]) -> Tensor:
+        """A colour map [3, H, W] as a semantic map; classes that are not wanted are background."""
+        known = self._colours(root)
+        numbers = {_code(colour): classes.index(name) + 1 if name in classes else 0 for name, colour in known.items()}
+        codes = np.array(sorted(numbers), np.int64)
+        values = np.array([numbers[code] for code in codes.tolist()], np.uint8)
+        red, green, blue = colours.numpy().astype(np.int64)
+        pixels: npt.NDArray[np.int64] = (red << 16) | (green << 8) | blue
+        places = np.minimum(np.searchsorted(codes, pixels), len(codes) - 1)
+        return torch.from_numpy(np.where(codes[places] == pixels, values[places], IGNORE).astype(np.uint8))
+
+    def _colours(self, root: Path) -> dict[str, Sequence[int]]:
+        if not isinstance(self.palette, str):
+            return dict(self.palette or {})
+        path = root / self.palette
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror}); must be a text file of colours.") from error
+        found: dict[str, Sequence[int]] = {}
+        for number, line in enumerate(lines, 1):
+            match = re.fullmatch(r"\s*(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\S.*?)\s*", line)
+            if match is None and line.strip():
+                raise DataError(f"{path}: line {number}: found '{line[:60]}'; must be red, green, blue and a name.")
+            if match is not None:
+                found[match[4]] = [int(match[k]) for k in (1, 2, 3)]
+        return found
+
+    def _pictures(self, root: Path) -> dict[str, list[str]]:
+        """Split, or nothing where there are no folders of splits -> its pictures, below the root."""
+        if SPLIT not in self.images:
+            return {"": found} if (found := _below(root, self.images)) else {}
+        before, _, _ = self.images.partition(SPLIT)
+        names = (
+            sorted(entry.name for entry in os.scandir(root / before) if entry.is_dir())
+            if (root / before).is_dir()
+            else []
+        )
+        parts = {name: _below(root, self.images.replace(SPLIT, name)) for name in names}
+        return {name: pictures for name, pictures in parts.items() if pictures}
+
+    def pairs(self, root: Path) -> list[tuple[str, str]]:
+        """Every picture with the file that its map is, or would be; sorted, below the root."""
+        pairs = []
+        for split, pictures in self._pictures(root).items():
+            folder = self.images.replace(SPLIT, split)
+            for picture in pictures:
+                name = stem(os.path.relpath(picture, folder))
+                pairs.append((picture, self.masks.replace(SPLIT, split).replace(STEM, name)))
+        return sorted(pairs)
+
+
+def _below(root: Path, folder: str) -> list[str]:
+    """The pictures in a folder and below it, as paths below the root."""
+    found = []
+    for place, _, files in os.walk(root / folder):
+        below = Path(os.path.relpath(place, root))
+        found += [(below / name).as_posix() for name in files if is_picture(name) and not name.startswith(".")]
+    return sorted(found)
+
+
+def _code(colour: Sequence[int]) -> int:
+    red, green, blue = colour
+    return (red << 16) | (green << 8) | blue
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    return path.stat() if path.exists() else None

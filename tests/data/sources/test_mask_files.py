@@ -1,0 +1,115 @@
+"""Class maps beside pictures: how they are paired and what their values mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import Answer
+from vjo_train.data.sources.cityscapes import LABEL_IDS, Cityscapes
+from vjo_train.data.sources.mask_files import MaskFiles
+from vjo_train.data.sources.opened import load_index
+from vjo_train.errors import ConfigError, DataError
+
+VALUES = np.array([[0, 1, 2], [2, 255, 1]])
+
+
+def save(path: Path, pixels: Any, kind: Any = np.uint8) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(pixels, kind)).save(path)
+
+
+def picture(path: Path) -> None:
+    save(path, np.zeros((2, 3, 3)))
+
+
+def maps(source: MaskFiles, root: Path, classes: Sequence[str]) -> dict[str, Any]:
+    index = load_index(source, root, classes, root.parent / "cache")
+    known = np.flatnonzero(index.labelled["semantic"]).tolist()
+    return {str(index.ids[row]): source.read(root, index, row, "semantic").tolist() for row in known}
+
+
+def test_maps_are_found_by_name_and_may_be_missing(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    for name in ("a.jpg", "deep/b.png", "c.png"):
+        picture(root / "images" / name)
+    save(root / "masks/a.png", VALUES)
+    save(root / "masks/deep/b.png", VALUES, np.uint16)
+    source = MaskFiles()
+    assert maps(source, root, ["road", "car"]) == {
+        "images/a.jpg": VALUES.tolist(),
+        "images/deep/b.png": VALUES.tolist(),
+    }
+    assert sorted(chain(*(source.split(root, name) for name in ("train", "val", "test")))) == [
+        "images/a.jpg", "images/c.png", "images/deep/b.png"
+    ]  # fmt: skip
+    with pytest.raises(DataError, match=r"masks/a\.png: found the value 2; allowed are 0\.\.1 and \[255\]"):
+        maps(source, root, ["road"])
+    with pytest.raises(DataError, match=r"dataset\.classes: .* names no classes"):
+        source.class_names(root)
+
+
+def test_values_may_begin_at_the_first_class_and_be_ignored(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    picture(root / "images/val/a.jpg")
+    save(root / "annotations/val/a.png", VALUES)
+    keys = {"images": "images/{split}", "masks": "annotations/{split}/{stem}.png"}
+    source = MaskFiles(**keys, first=0, ignore=[255])
+    assert maps(source, root, ["a", "b", "c"]) == {"images/val/a.jpg": [[1, 2, 3], [3, 255, 2]]}
+    assert source.splits(root) == ["val"]
+    assert maps(MaskFiles(**keys, ignore=[0, 255]), root, ["a", "b"])["images/val/a.jpg"] == [[255, 1, 2], [2, 255, 1]]
+    for wrong, missing in (("masks/a.png", "stem"), ("masks/{stem}.png", "split")):
+        with pytest.raises(ConfigError, match=rf"dataset\.source\.masks: found '.*'; must hold \{{{missing}\}}"):
+            MaskFiles(images="images/{split}", masks=wrong)
+
+
+def test_colours_are_named_by_a_palette(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    picture(root / "images/a.png")
+    save(root / "labels/a_L.png", [[[64, 0, 0], [0, 0, 142], [1, 2, 3]], [[0, 0, 142], [64, 0, 0], [64, 0, 0]]])
+    (root / "colours.txt").write_text("64 0 0\t\tBicyclist\n0,0,142,Car\n\n")
+    for palette in ("colours.txt", {"Bicyclist": [64, 0, 0], "Car": [0, 0, 142]}):
+        source = MaskFiles(masks="labels/{stem}_L.png", palette=palette)
+        assert source.class_names(root) == ["Bicyclist", "Car"]
+        assert maps(source, root, ["Bicyclist", "Car"]) == {"images/a.png": [[1, 2, 255], [2, 1, 1]]}
+        assert maps(source, root, ["Car"]) == {"images/a.png": [[0, 1, 255], [1, 0, 0]]}
+    (root / "colours.txt").write_text("64 0 Bicyclist\n")
+    with pytest.raises(DataError, match=r"colours\.txt: line 1: found '64 0 Bicyclist'; must be red, green, blue"):
+        MaskFiles(masks="labels/{stem}_L.png", palette="colours.txt").class_names(root)
+
+
+def test_cityscapes_has_its_nineteen_classes(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    picture(root / "leftImg8bit/train/aachen/aachen_0_1_leftImg8bit.png")
+    save(root / "gtFine/train/aachen/aachen_0_1_gtFine_labelIds.png", [[7, 33, 0], [26, 4, 31]])
+    source = Cityscapes()
+    names = source.class_names(source.root(root))
+    assert (len(names), names[0], names[13], names[18]) == (19, "road", "car", "bicycle")
+    (found,) = maps(source, root, names).values()
+    assert found == [[1, 19, 255], [14, 255, 17]]
+    (found,) = maps(source, root, ["car", "road"]).values()
+    assert found == [[2, 255, 255], [1, 255, 255]]
+    assert source.split(root, "train") == ["leftImg8bit/train/aachen/aachen_0_1_leftImg8bit.png"]
+    assert list(LABEL_IDS) == names
+
+
+@pytest.mark.slow
+def test_a_segmenter_trains_on_it(command: Callable[..., Answer], tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    for split in ("train", "test"):
+        for k in range(5):
+            save(root / "images" / split / f"{k}.jpg", np.full((30, 40, 3), 40 * k))
+            save(root / "masks" / split / f"{k}.png", np.arange(1200).reshape(30, 40) // 600)
+    words = ["dataset=masks", f"dataset.root={root}", "dataset.classes=[road]", "dataset.size=32", "dataset.workers=0"]
+    words += ["dataset.source.images='images/{split}'", "dataset.source.masks='masks/{split}/{stem}.png'", "insight=[]"]
+    words += ["heads=[semantic]", "heads.semantic.width=16", "backbone=resnet10", "neck.channels=16"]
+    words += ["dataset.batch_size=4", "trainer.max_epochs=1", "trainer.progress=false", "hydra.run.dir=run"]
+    assert command("vjo-train", *words)[0] == 0
+    assert json.loads(Path("run/results.json").read_text())["counts"]["test"] == {"images": 5, "semantic": 5}
