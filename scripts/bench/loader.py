@@ -59,10 +59,10 @@ def section(overrides: Sequence[str], folder: Path) -> Section:
             cfg = compose("train", [*fixed, *overrides, f"dataset.cache={cache}"])
         module = _data(cfg, folder)
         steps = -(-IMAGES // module.batch_size)
-        turns = [module.turn(step) for step in range(steps)]
+        turns = [module.batch_plan(step) for step in range(steps)]
         dataset = module.train_dataloader().dataset
         loaders[name] = BatchLoader(dataset, turns, workers=module.workers, pin_memory=False)
-    rows = [[draw.image for draw in turn.draws] for turn in turns]
+    rows = [[draw.image for draw in turn.samples] for turn in turns]
     for name, dataset in (
         (LIMIT, _Limit(module, resize_ours)),
         (TORCHVISION_LIMIT, _Limit(module, resize_torchvision)),

@@ -96,7 +96,7 @@ def step(data: DataModule, steps: int) -> tuple[float, float]:
     """Plans and loads the next batches, wherever in training they are."""
     loader = data.train_dataloader()
     start = now()
-    count = sum(len(loader.dataset[data.turn(data.start_step + number)]) for number in range(steps))
+    count = sum(len(loader.dataset[data.batch_plan(data.start_step + number)]) for number in range(steps))
     spent = (now() - start) / steps
     data.start_step += steps
     return spent, count

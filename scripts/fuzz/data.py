@@ -172,7 +172,7 @@ def serve(root: Path, cache: Path) -> None:
         size=32, batch_size=3, eval_batch_size=4, workers=0, labelled_per_batch=1, cache_dir=str(cache),
         augment=Augment(zoom_out=0.5, crop=0.5, flip=0.5, jitter=0.5), seed=0,
     )  # fmt: skip
-    data.bind(NEEDS, Joint(tasks=tuple(NEEDS)))
+    data.set_tasks(NEEDS, Joint(tasks=tuple(NEEDS)))
     data.setup("fit")
     for batch in (*data.train_dataloader(), *data.test_dataloader()):
         known = [target["boxes"].xyxy for target in (*batch.targets, *batch.originals) if "boxes" in target]

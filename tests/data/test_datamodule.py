@@ -55,7 +55,7 @@ def make(where, files, needs=NEEDS, **changed) -> DataModule:
         "seed": 1,
     }
     data = DataModule(**{**keys, **changed})
-    data.bind(needs, Joint(tasks=tuple(needs)))
+    data.set_tasks(needs, Joint(tasks=tuple(needs)))
     return data
 
 
@@ -237,7 +237,7 @@ def test_targets_agree_with_the_picture(shapes_root, tmp_path):
 
 def test_only_what_the_tasks_that_are_on_need_is_read(shapes_root, tmp_path):
     data = make(shapes_root, tmp_path)
-    data.bind(NEEDS, Alternating(tasks=tuple(NEEDS)))
+    data.set_tasks(NEEDS, Alternating(tasks=tuple(NEEDS)))
     first, second, third = data.train_dataloader()
     assert all(target.labelled == {"classes"} for target in first.targets)
     assert all(target.labelled == {"semantic"} for target in second.targets)
@@ -277,7 +277,7 @@ def test_class_masks_alone_train_semantic_and_not_instance(partly_masked, tmp_pa
 
 def test_in_turns_a_task_draws_only_from_its_own_images(partly_masked, tmp_path):
     data = make(partly_masked, tmp_path / "c", classes=["cat"], val_split=None, batch_size=2)
-    data.bind(NEEDS, Alternating(tasks=tuple(NEEDS)))
+    data.set_tasks(NEEDS, Alternating(tasks=tuple(NEEDS)))
     batches = [*data.train_dataloader(), *data.train_dataloader()]
     drawn = {task: {name for b in batches if b.tasks == (task,) for name in b.ids} for task in NEEDS}
     assert drawn["semantic"] == {"c0", "c1", "c2", "o0"}
@@ -288,9 +288,9 @@ def test_in_turns_a_task_draws_only_from_its_own_images(partly_masked, tmp_path)
 def test_proportional_goes_by_the_images_that_are_trained_on(shapes_root, tmp_path):
     """24 images, of which every second has masks; the data are not read before the plan is asked for."""
     data, schedule = make(shapes_root, tmp_path), Proportional(tasks=tuple(NEEDS), seed=1)
-    data.bind(NEEDS, schedule)
+    data.set_tasks(NEEDS, schedule)
     expected = Proportional(tasks=tuple(NEEDS), seed=1)
-    expected.bind({"classification": 24, "semantic": 12, "instance": 12})
+    expected.set_counts({"classification": 24, "semantic": 12, "instance": 12})
     assert [data.plan.tasks(step) for step in range(40)] == [expected.tasks(step, 0) for step in range(40)]
 
 
@@ -460,7 +460,7 @@ def test_real_pictures(shared, tmp_path, kind, root):
     data = instantiate(config, seed=0, _convert_="all")
     data.prepare_data()
     data.setup()
-    data.bind(NEEDS, Joint(tasks=tuple(NEEDS)))
+    data.set_tasks(NEEDS, Joint(tasks=tuple(NEEDS)))
     for _, batch in zip(range(3), data.train_dataloader(), strict=False):
         assert len(batch) == 16
         for target in batch.targets:
@@ -484,7 +484,7 @@ def test_the_meta_split_never_trains_and_its_batches_depend_on_the_step_alone(sh
 
     def batches(start=0, **changed):
         data = make(shapes_root, tmp_path, **keys, **changed)
-        data.bind(NEEDS, Alternating(tasks=tuple(NEEDS)), meta_tasks=["semantic", "classification"], meta_every=2)
+        data.set_tasks(NEEDS, Alternating(tasks=tuple(NEEDS)), meta_tasks=["semantic", "classification"], meta_every=2)
         data.start_step = start
         loader = data.train_dataloader()
         return [*loader, *loader]
@@ -503,17 +503,17 @@ def test_the_meta_split_never_trains_and_its_batches_depend_on_the_step_alone(sh
 
 def test_a_meta_split_that_is_missing_or_serves_no_task_is_refused(shapes_root, tmp_path):
     with pytest.raises(ConfigError, match=r"dataset\.meta_fraction: found 0, but this weighting learns"):
-        make(shapes_root, tmp_path).bind(NEEDS, Joint(tasks=tuple(NEEDS)), meta_tasks=["semantic"])
+        make(shapes_root, tmp_path).set_tasks(NEEDS, Joint(tasks=tuple(NEEDS)), meta_tasks=["semantic"])
     data = make(shapes_root, tmp_path, meta_fraction=0.99)
     with pytest.raises(ConfigError, match=r"meta_fraction: 0\.99 of 'train' leaves none of 24 images to train on"):
         data.setup()
     for seed in range(1, 20):
         data = make(shapes_root, tmp_path, meta_fraction=0.01, seed=seed)
-        data.bind(NEEDS, Joint(tasks=tuple(NEEDS)), meta_tasks=["semantic"])
+        data.set_tasks(NEEDS, Joint(tasks=tuple(NEEDS)), meta_tasks=["semantic"])
         if not data.index.labelled["semantic"][data.meta_rows].any():
             break
     with pytest.raises(DataError, match=r"meta_fraction: none of the 1 images .* is labelled for semantic"):
-        data.turn(0)
+        data.batch_plan(0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes are not forked")

@@ -34,7 +34,7 @@ def cases(draw):
         "proportional": lambda: Proportional(tasks=tasks, seed=1),
         "rounds": lambda: Alternating(tasks=tasks, rounds={task: 1 + i for i, task in enumerate(tasks)}),
     }[schedule]()
-    made.bind({task: len(images) for task, images in labelled.items()})
+    made.set_counts({task: len(images) for task, images in labelled.items()})
     return {
         "labelled": labelled,
         "schedule": made,
@@ -123,7 +123,7 @@ def test_ranks_share_the_global_batch_and_the_seed_matters():
             num_images=50,
         )
 
-    shares = [plan(1).turn(7, rank, 2).draws for rank in (0, 1)]
+    shares = [plan(1).share(7, rank, 2).samples for rank in (0, 1)]
     together = [draw for pair in zip(*shares, strict=True) for draw in pair]
     assert together == plan(1).batch(7)
     assert plan(1).batch(7) != plan(2).batch(7)
@@ -162,22 +162,22 @@ def test_a_single_task_gets_the_images_that_it_gets_among_the_others(case, whole
     together = Plan(**case)
     everything = together.seen(20)
     for task, images in case["labelled"].items():
-        alone = Plan(**case, served=[task], whole_batches=whole)
+        alone = Plan(**case, trained=[task], keep_unlabelled=whole)
         for step in range(20):
-            turn = alone.turn(step)
+            turn = alone.share(step)
             assert turn.tasks == (task,)
-            of_task = [draw for draw in turn.draws if draw.image in images]
+            of_task = [draw for draw in turn.samples if draw.image in images]
             assert of_task == [draw for draw in together.batch(step) if draw.image in images]
-            assert len(turn.draws) == (case["batch_size"] if whole else len(of_task))
+            assert len(turn.samples) == (case["batch_size"] if whole else len(of_task))
         assert alone.seen(20) == {task: everything[task]}
 
 
 def test_a_single_task_and_its_ranks_need_images_at_every_step():
-    case = {"batch_size": 4, "labelled_per_batch": 1, "seed": 0, "num_images": 8, "whole_batches": False}
+    case = {"batch_size": 4, "labelled_per_batch": 1, "seed": 0, "num_images": 8, "keep_unlabelled": False}
     labelled = {"a": np.arange(8), "b": np.array([3])}
-    plan = Plan(labelled=labelled, schedule=Joint(tasks=("a", "b")), served=["b"], **case)
+    plan = Plan(labelled=labelled, schedule=Joint(tasks=("a", "b")), trained=["b"], **case)
     with pytest.raises(ConfigError, match=r"labelled_per_batch: batch \d holds 1 images for 2 ranks"):
-        [plan.turn(step, 0, 2) for step in range(4)]
-    plan = Plan(labelled=labelled, schedule=Alternating(tasks=("a", "b")), served=["b"], **case)
+        [plan.share(step, 0, 2) for step in range(4)]
+    plan = Plan(labelled=labelled, schedule=Alternating(tasks=("a", "b")), trained=["b"], **case)
     with pytest.raises(ConfigError, match="a single task needs schedule=joint"):
-        plan.turn(0)
+        plan.share(0)

@@ -151,7 +151,7 @@ def test_predictions_are_those_of_an_evaluation(command: Command, run: Path) -> 
 
     module = build.model(cfg, restored=True)
     module.load_state_dict(torch.load(run / "checkpoints" / "last.ckpt")["state_dict"])
-    data.bind({task: module.head(task).needs for task in module.tasks}, schedule=None)
+    data.set_tasks({task: module.head(task).needs for task in module.tasks}, schedule=None)
     found = read(Path("found/detection.json"))
     place = 0
     for batch in data.test_dataloader():

@@ -40,7 +40,7 @@ def test_wrong_rounds_are_refused(rounds: dict[str, int]) -> None:
 
 def proportional(seed: int = 1, **labelled: int) -> Proportional:
     schedule = Proportional(tasks=tuple(labelled), seed=seed)
-    schedule.bind(labelled)
+    schedule.set_counts(labelled)
     return schedule
 
 

@@ -38,7 +38,7 @@ log = logging.getLogger("vjo_train")
 
 
 def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> run.Job:
-    """Everything that a run of `cfg` needs, built and bound to each other; `restored` as in `model`.
+    """Everything that a run of `cfg` needs, built and connected; `restored` as in `model`.
 
     Raises:
         VjoError: a mistake in the config.
@@ -46,11 +46,11 @@ def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> run.Job:
     pl.seed_everything(cfg.seed, verbose=False)
     data = datamodule(cfg)
     module = model(cfg, restored=restored)
-    data.bind(
+    data.set_tasks(
         {task: module.head(task).needs for task in module.tasks},
         _make(cfg.schedule, tasks=tuple(cfg.heads)),
         planned={task: needs(node) for task, node in cfg.heads.items()},
-        whole_batches=any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()),
+        keep_unlabelled=any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()),
         meta_tasks=list(dict.fromkeys(map(head_name, module.weighting.meta_tasks))),
         meta_every=module.weighting.meta_every,
     )

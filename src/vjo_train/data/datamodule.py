@@ -16,9 +16,9 @@ from torch.utils.data import Sampler
 from vjo_train.config import rules
 from vjo_train.data import download as archives
 from vjo_train.data.cache import cache_folder
-from vjo_train.data.loading import BatchLoader, Rows, TurnDataset, workers_at_hand
+from vjo_train.data.loading import BatchDataset, BatchLoader, Rows, workers_at_hand
 from vjo_train.data.picture_cache import Ram
-from vjo_train.data.plan import CountedSchedule, Plan, Turn
+from vjo_train.data.plan import BatchPlan, CountedSchedule, Plan
 from vjo_train.data.planned_splits import EpochSampler, PlannedSplits
 from vjo_train.data.shapes import Shapes
 from vjo_train.data.shared_memory import Slots
@@ -39,7 +39,7 @@ Side: TypeAlias = Annotated[int, Interval(ge=32, le=4096)]
 class DataModule(PlannedSplits):
     """Reads a data set from a source and serves it in batches.
 
-    `prepare_data` writes files (once per machine), `setup` reads the index, `bind` says what to load for which tasks.
+    `prepare_data` writes files (once per machine), `setup` reads the index, `set_tasks` says for which tasks to load.
 
     Args:
         root: the folder of the data set, or one around it, such as the `VOCdevkit` above `VOC2007/`. None: a folder in
@@ -109,7 +109,7 @@ class DataModule(PlannedSplits):
         """Split -> images that were left out."""
         self.needs: dict[str, frozenset[str]] = {}
         self.planned: dict[str, frozenset[str]] = {}
-        self.whole_batches = True
+        self.keep_unlabelled = True
         self.schedule: CountedSchedule | None = None
         self.meta_tasks: tuple[str, ...] = ()
         self.meta_every = 1
@@ -183,13 +183,13 @@ class DataModule(PlannedSplits):
 
     # What is served
 
-    def bind(
+    def set_tasks(
         self,
         needs: Mapping[str, frozenset[str]],
         schedule: CountedSchedule,
         *,
         planned: Mapping[str, frozenset[str]] | None = None,
-        whole_batches: bool = True,
+        keep_unlabelled: bool = True,
         meta_tasks: Sequence[str] = (),
         meta_every: int = 1,
     ) -> None:
@@ -199,7 +199,7 @@ class DataModule(PlannedSplits):
             needs: task -> the kinds of label that make an image labelled for it.
             schedule: which tasks are on at a step.
             planned: the same for all tasks that the batches are made for; None: those of `needs`.
-            whole_batches: see `Plan`.
+            keep_unlabelled: see `Plan`.
             meta_tasks: the tasks that batches of the meta split are labelled for; empty for no such batches.
             meta_every: steps from one of them to the next.
 
@@ -221,7 +221,7 @@ class DataModule(PlannedSplits):
                 )
         self.needs, self.schedule = dict(needs), schedule
         self.planned = dict(needs if planned is None else planned)
-        self.whole_batches = whole_batches
+        self.keep_unlabelled = keep_unlabelled
         self.meta_tasks, self.meta_every = tuple(meta_tasks), meta_every
         self._plan = self._meta_plan = self._ram = None
         self._verdicts = {}  # other tasks may need other files
@@ -259,10 +259,10 @@ class DataModule(PlannedSplits):
         """This process's rank, and the number of ranks."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
-    def _loader(self, sampler: Sampler[Turn], augment: Augment | None, batch_size: int) -> BatchLoader:
+    def _loader(self, sampler: Sampler[BatchPlan], augment: Augment | None, batch_size: int) -> BatchLoader:
         watch = Watch(self.workers)
         self._watches.append(watch)
-        dataset = TurnDataset(
+        dataset = BatchDataset(
             source=self.source,
             root=self.root,
             index=self.index,

@@ -1,4 +1,4 @@
-"""From a turn of the plan to a batch, in worker processes or in this one."""
+"""From the plan of a batch to the batch, in worker processes or in this one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vjo_train.data.index import Index
 from vjo_train.data.letterbox import Picture, blank, letterbox
 from vjo_train.data.picture_cache import PICTURE, Ram
 from vjo_train.data.placement import Placement, Unmoved
-from vjo_train.data.plan import Draw, Turn
+from vjo_train.data.plan import BatchPlan, Sample
 from vjo_train.data.shared_memory import Slots
 from vjo_train.data.sources.base import Source
 from vjo_train.data.transforms import Augment, generator
@@ -38,8 +38,8 @@ LARGEST_LETTER = 4 << 20
 """Bytes of a tensor that is sent as a part of the message; above, in shared memory of its own."""
 
 
-class TurnDataset(Dataset[Any]):
-    """Loads whole batches: `dataset[turn]` is a `Batch`.
+class BatchDataset(Dataset[Any]):
+    """Loads whole batches: `dataset[plan]` is a `Batch`.
 
     A `DataError` is returned instead of raised, because torch prefixes what a worker raises with its traceback;
     `BatchLoader` raises it in the main process.
@@ -77,9 +77,9 @@ class TurnDataset(Dataset[Any]):
         self.needs, self.canvas = needs, canvas
         self.augment, self.seed = augment, seed
 
-    def __getitem__(self, turn: Turn) -> Batch | DataError:
+    def __getitem__(self, plan: BatchPlan) -> Batch | DataError:
         try:
-            batch = self._batch(turn)
+            batch = self._batch(plan)
         except DataError as error:
             return error
         if get_worker_info() is None:
@@ -89,26 +89,26 @@ class TurnDataset(Dataset[Any]):
         assert isinstance(light, Batch)
         return light
 
-    def _batch(self, turn: Turn) -> Batch:
-        kinds = frozenset[str]().union(*(self.needs[task] for task in turn.tasks))
-        images = None if self.slots is None else self.slots.take(len(turn.draws))
+    def _batch(self, plan: BatchPlan) -> Batch:
+        kinds = frozenset[str]().union(*(self.needs[task] for task in plan.tasks))
+        images = None if self.slots is None else self.slots.take(len(plan.samples))
         if images is None:
-            images = blank(len(turn.draws), *self.canvas)
-        samples = [self._load(draw, kinds, pixels) for draw, pixels in zip(turn.draws, images, strict=True)]
+            images = blank(len(plan.samples), *self.canvas)
+        loaded = [self._load(sample, kinds, pixels) for sample, pixels in zip(plan.samples, images, strict=True)]
         return Batch(
             images=images,
-            targets=[target for target, _, _ in samples],
-            ids=[str(self.index.ids[draw.image]) for draw in turn.draws],
-            scales=torch.tensor([scale for _, scale, _ in samples], dtype=torch.float32),
-            tasks=turn.tasks,
-            originals=[original for _, _, original in samples if original is not None],
-            step=turn.step,
-            meta=None if turn.meta is None else self._batch(turn.meta),
+            targets=[target for target, _, _ in loaded],
+            ids=[str(self.index.ids[sample.image]) for sample in plan.samples],
+            scales=torch.tensor([scale for _, scale, _ in loaded], dtype=torch.float32),
+            tasks=plan.tasks,
+            originals=[original for _, _, original in loaded if original is not None],
+            step=plan.step,
+            meta=None if plan.meta is None else self._batch(plan.meta),
         )
 
-    def _load(self, draw: Draw, kinds: frozenset[str], pixels: Tensor) -> tuple[Target, float, Target | None]:
+    def _load(self, sample: Sample, kinds: frozenset[str], pixels: Tensor) -> tuple[Target, float, Target | None]:
         """Lays the picture on `pixels`, its part of the batch."""
-        row, index = draw.image, self.index
+        row, index = sample.image, self.index
         self.watch.note(row)
         raw = {kind: self._raw(row, kind) for kind in sorted(kinds) if index.labelled[kind][row]}
         size, objects = index.size(row), index.objects(row)
@@ -116,7 +116,7 @@ class TurnDataset(Dataset[Any]):
         picture = Picture(self._kept(row, PICTURE, read), size, objects.boxes, reduction(size, self.canvas))
         rng = None
         if self.augment is not None:
-            rng = generator(self.seed, draw.stream, draw.round, str(index.ids[row]))
+            rng = generator(self.seed, sample.stream, sample.round, str(index.ids[row]))
         placement = letterbox(picture, self.canvas, self.augment, rng, pixels)
         original = self._target(raw, Unmoved(size, len(objects))) if self.augment is None else None
         return self._target(raw, placement), placement.scale, original
@@ -174,7 +174,7 @@ class BatchLoader(DataLoader[Any]):
     """Batches in the order of a sampler, the same ones with any number of workers.
 
     Args:
-        dataset: loads a whole batch, such as a turn of the plan.
+        dataset: loads a whole batch, such as the plan of a batch.
         sampler: what to ask it for.
         workers: processes; 0 loads in this one.
         pin_memory: put the batches in memory that a GPU copies from quickly.
@@ -244,7 +244,7 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-class Rows(Sampler[Turn]):
+class Rows(Sampler[BatchPlan]):
     """Images in their order, `batch_size` at a time; rank r of w takes `rows[r::w]`, none twice.
 
     A further rank for which there is none takes one batch without images: all must meet where figures are summed.
@@ -253,14 +253,14 @@ class Rows(Sampler[Turn]):
     def __init__(
         self, rows: npt.NDArray[np.int64], tasks: tuple[str, ...], batch_size: int, rank: int, world: int
     ) -> None:
-        draws = [Draw(int(row), "evaluation", 0) for row in rows[rank::world]]
+        draws = [Sample(int(row), "evaluation", 0) for row in rows[rank::world]]
         self._turns = [
-            Turn(-1, tasks, tuple(draws[start : start + batch_size])) for start in range(0, len(draws), batch_size)
+            BatchPlan(-1, tasks, tuple(draws[start : start + batch_size])) for start in range(0, len(draws), batch_size)
         ]
         if rank and not draws:
-            self._turns = [Turn(-1, tasks, ())]
+            self._turns = [BatchPlan(-1, tasks, ())]
 
-    def __iter__(self) -> Iterator[Turn]:
+    def __iter__(self) -> Iterator[BatchPlan]:
         return iter(self._turns)
 
     def __len__(self) -> int:

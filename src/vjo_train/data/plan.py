@@ -24,12 +24,12 @@ class TaskSchedule(Protocol):
 class CountedSchedule(TaskSchedule, Protocol):
     """A schedule that may go by how many images there are."""
 
-    def bind(self, labelled: Mapping[str, int]) -> None:
+    def set_counts(self, labelled: Mapping[str, int]) -> None:
         """Tells, before the first step, how many images of the training split are labelled for each task."""
         ...
 
 
-class Draw(NamedTuple):
+class Sample(NamedTuple):
     """One image of a batch, and the key of its augmentation."""
 
     image: int
@@ -40,14 +40,14 @@ class Draw(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Turn:
+class BatchPlan:
     """One batch to load."""
 
     step: int
     """The number of the batch since the start of training; -1 in evaluation."""
     tasks: tuple[str, ...]
-    draws: tuple[Draw, ...]
-    meta: Turn | None = None
+    samples: tuple[Sample, ...]
+    meta: BatchPlan | None = None
     """The held-out images that go with it."""
 
 
@@ -69,12 +69,12 @@ class _Stream:
         self.name, self.images, self.seed = name, images, seed
         self._cached: tuple[int, npt.NDArray[np.int64]] = (-1, images)
 
-    def __getitem__(self, position: int) -> Draw:
+    def __getitem__(self, position: int) -> Sample:
         number, place = divmod(position, len(self.images))
         if self._cached[0] != number:
             rng = np.random.default_rng([self.seed, number, *self.name.encode()])
             self._cached = (number, rng.permutation(self.images))
-        return Draw(int(self._cached[1][place]), self.name, number)
+        return Sample(int(self._cached[1][place]), self.name, number)
 
 
 class Plan:
@@ -92,10 +92,10 @@ class Plan:
         labelled_per_batch: at least so many images of a batch are labelled for each task that is on.
         seed: of all shuffling.
         num_images: images of the training split, which gives the length of an epoch.
-        served: the tasks that are trained; None: all of `labelled`. The batches are still those of all tasks: a task
+        trained: the tasks that are trained; None: all of `labelled`. The batches are still those of all tasks: a task
             alone gets the images that it gets among the others.
-        whole_batches: whether images that no served task is labelled for stay in their batch. They change nothing but
-            the statistics of batch norm, and the time it takes.
+        keep_unlabelled: whether images that no trained task is labelled for stay in their batch. They change nothing
+            but the statistics of batch norm, and the time it takes.
 
     Raises:
         DataError: a task has no labelled image.
@@ -111,8 +111,8 @@ class Plan:
         labelled_per_batch: int,
         seed: int,
         num_images: int,
-        served: Sequence[str] | None = None,
-        whole_batches: bool = True,
+        trained: Sequence[str] | None = None,
+        keep_unlabelled: bool = True,
     ) -> None:
         for task, images in labelled.items():
             if not len(images):
@@ -122,7 +122,7 @@ class Plan:
                 )
         self.schedule, self.batch_size, self.labelled_per_batch = schedule, batch_size, labelled_per_batch
         self.steps_per_epoch = max(1, math.ceil(num_images / batch_size))
-        self.served, self.whole_batches = tuple(labelled if served is None else served), whole_batches
+        self.trained, self.keep_unlabelled = tuple(labelled if trained is None else trained), keep_unlabelled
         self._seed = seed
         self._images = {task: np.unique(images) for task, images in labelled.items()}
         highest = max(int(images[-1]) for images in self._images.values())
@@ -132,14 +132,14 @@ class Plan:
         self._turns: dict[tuple[str, ...], int] = {}
         self._used = dict.fromkeys(self._images, 0)
         self._before: list[tuple[int, dict[str, int]]] = []
-        self._seen = (0, dict.fromkeys(self.served, 0))
+        self._seen = (0, dict.fromkeys(self.trained, 0))
         self.tasks_checked(0)
 
     def tasks(self, step: int) -> tuple[str, ...]:
         """The tasks that are on."""
         return self.schedule.tasks(step, step // self.steps_per_epoch)
 
-    def batch(self, step: int) -> list[Draw]:
+    def batch(self, step: int) -> list[Sample]:
         """The GLOBAL batch of `step` (from 0); rank r takes `[r::world]`."""
         while len(self._before) <= step:
             self._advance()
@@ -154,32 +154,32 @@ class Plan:
 
     def seen(self, steps: int) -> dict[str, int]:
         """Served task -> labelled images in the first `steps` batches, where it was on, each as often as it comes."""
-        done, counts = self._seen if self._seen[0] <= steps else (0, dict.fromkeys(self.served, 0))
+        done, counts = self._seen if self._seen[0] <= steps else (0, dict.fromkeys(self.trained, 0))
         for step in range(done, steps):
             images = [draw.image for draw in self.batch(step)]
-            on = [task for task in self.tasks(step) if task in self.served]
+            on = [task for task in self.tasks(step) if task in self.trained]
             counts = counts | {task: counts[task] + int(self._is_labelled[task][images].sum()) for task in on}
         self._seen = (steps, counts)
         return dict(counts)
 
-    def turn(self, step: int, rank: int = 0, world: int = 1) -> Turn:
-        """The share of `rank` in what the served tasks get of the batch of `step`.
+    def share(self, step: int, rank: int = 0, world: int = 1) -> BatchPlan:
+        """The share of `rank` in what the trained tasks get of the batch of `step`.
 
         Raises:
-            ConfigError: no served task is on, or there are fewer images than ranks.
+            ConfigError: no trained task is on, or there are fewer images than ranks.
         """
-        tasks = tuple(task for task in self.tasks(step) if task in self.served)
+        tasks = tuple(task for task in self.tasks(step) if task in self.trained)
         if not tasks:
-            raise ConfigError(f"single: {self.served[0]} is not on at every step; a single task needs schedule=joint.")
-        draws = [draw for draw in self.batch(step) if self.whole_batches or self._serves(draw, tasks)]
+            raise ConfigError(f"single: {self.trained[0]} is not on at every step; a single task needs schedule=joint.")
+        draws = [draw for draw in self.batch(step) if self.keep_unlabelled or self._serves(draw, tasks)]
         if len(draws) < world:
             raise ConfigError(
                 f"dataset.labelled_per_batch: batch {step} holds {len(draws)} images for {world} ranks; must be at "
                 f"least {world}."
             )
-        return Turn(step, tasks, tuple(draws[rank::world]))
+        return BatchPlan(step, tasks, tuple(draws[rank::world]))
 
-    def _serves(self, draw: Draw, tasks: Sequence[str]) -> bool:
+    def _serves(self, draw: Sample, tasks: Sequence[str]) -> bool:
         return any(bool(self._is_labelled[task][draw.image]) for task in tasks)
 
     def tasks_checked(self, step: int) -> tuple[str, ...]:
@@ -211,7 +211,7 @@ class Plan:
             self._pools[tasks] = _Stream("pool/" + "+".join(tasks), images, self._seed)
         return self._pools[tasks]
 
-    def _compose(self, tasks: tuple[str, ...], turn: int, used: dict[str, int]) -> tuple[list[Draw], dict[str, int]]:
+    def _compose(self, tasks: tuple[str, ...], turn: int, used: dict[str, int]) -> tuple[list[Sample], dict[str, int]]:
         """The batch of the `turn`-th step of these tasks, and how far each task's own sequence is used after it.
 
         A place can be given up if each task it serves has more images than it needs. Such a place always exists:
@@ -235,7 +235,7 @@ class Plan:
                 new = self._own[task][used[task]]
                 used[task] += 1
                 for other in tasks:
-                    served = self._is_labelled[other]
-                    counts[other] += int(served[new.image]) - int(served[draws[place].image])
+                    trained = self._is_labelled[other]
+                    counts[other] += int(trained[new.image]) - int(trained[draws[place].image])
                 draws[place] = new
         return draws, used

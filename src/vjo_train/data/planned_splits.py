@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch.utils.data import Sampler
 
-from vjo_train.data.plan import Constant, CountedSchedule, Plan, Turn
+from vjo_train.data.plan import BatchPlan, Constant, CountedSchedule, Plan
 from vjo_train.data.splits import Splits
 from vjo_train.errors import DataError
 
@@ -22,7 +22,7 @@ class PlannedSplits(Splits):
     labelled_per_batch: int
     planned: dict[str, frozenset[str]]
     """Task -> the kinds that make an image labelled, for all tasks that the batches are made for."""
-    whole_batches: bool
+    keep_unlabelled: bool
     schedule: CountedSchedule | None
     meta_tasks: tuple[str, ...]
     meta_every: int
@@ -41,9 +41,9 @@ class PlannedSplits(Splits):
         """
         if self._plan is None:
             if self.schedule is None:
-                raise RuntimeError("DataModule.bind must be called before training data is asked for.")
+                raise RuntimeError("DataModule.set_tasks must be called before training data is asked for.")
             labelled = {task: self.labelled_rows(self.train_rows, needs) for task, needs in self.planned.items()}
-            self.schedule.bind({task: len(rows) for task, rows in labelled.items()})
+            self.schedule.set_counts({task: len(rows) for task, rows in labelled.items()})
             self._plan = Plan(
                 labelled=labelled,
                 schedule=self.schedule,
@@ -51,20 +51,20 @@ class PlannedSplits(Splits):
                 labelled_per_batch=self.labelled_per_batch,
                 seed=self.seed,
                 num_images=len(self.train_rows),
-                served=tuple(self.needs),
-                whole_batches=self.whole_batches,
+                trained=tuple(self.needs),
+                keep_unlabelled=self.keep_unlabelled,
             )
         return self._plan
 
-    def turn(self, step: int, rank: int = 0, world: int = 1) -> Turn:
+    def batch_plan(self, step: int, rank: int = 0, world: int = 1) -> BatchPlan:
         """The share of `rank` in the training batch of `step`, and in the batch of the meta split that goes with it.
 
         The n-th batch of the meta split goes with step n * `meta_every`; it is as large as a training batch.
         """
-        turn = self.plan.turn(step, rank, world)
+        planned = self.plan.share(step, rank, world)
         if not self.meta_tasks or step % self.meta_every:
-            return turn
-        return replace(turn, meta=replace(self.meta_plan.turn(step // self.meta_every, rank, world), step=step))
+            return planned
+        return replace(planned, meta=replace(self.meta_plan.share(step // self.meta_every, rank, world), step=step))
 
     @property
     def meta_plan(self) -> Plan:
@@ -92,19 +92,19 @@ class PlannedSplits(Splits):
         return self._meta_plan
 
 
-class EpochSampler(Sampler[Turn]):
+class EpochSampler(Sampler[BatchPlan]):
     """This rank's turns from `start_step` to the end of its epoch; the next iteration goes on after it."""
 
     def __init__(self, data: PlannedSplits, rank: int, world: int) -> None:
         self._data, self._rank, self._world = data, rank, world
 
-    def __iter__(self) -> Iterator[Turn]:
+    def __iter__(self) -> Iterator[BatchPlan]:
         # A generator, so that nothing moves before the first turn is taken: torch's loader calls iter() twice.
         plan, first = self._data.plan, self._data.start_step
         end = (first // plan.steps_per_epoch + 1) * plan.steps_per_epoch
         self._data.start_step = end
         for step in range(first, end):
-            yield self._data.turn(step, self._rank, self._world)
+            yield self._data.batch_plan(step, self._rank, self._world)
 
     def __len__(self) -> int:
         return self._data.plan.steps_per_epoch

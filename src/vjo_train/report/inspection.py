@@ -17,8 +17,8 @@ from rich.progress import track
 from vjo_train.data import faults
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.letterbox import fit
-from vjo_train.data.loading import TurnDataset
-from vjo_train.data.plan import Draw, Turn
+from vjo_train.data.loading import BatchDataset
+from vjo_train.data.plan import BatchPlan, Sample
 from vjo_train.data.worker_watch import Watch
 from vjo_train.errors import DataError
 from vjo_train.files import write_atomically
@@ -112,7 +112,7 @@ def _quantiles(values: npt.NDArray[Any], shares: dict[str, float]) -> dict[str, 
 def _some(data: DataModule, rows: Rows) -> Batch:
     """`PICTURES` of the images, drawn by the data set's seed, with all that is annotated on them."""
     chosen = np.sort(np.random.default_rng([data.seed, *b"pictures"]).permutation(rows)[:PICTURES])
-    dataset = TurnDataset(
+    dataset = BatchDataset(
         source=data.source,
         root=data.root,
         index=data.index,
@@ -122,7 +122,7 @@ def _some(data: DataModule, rows: Rows) -> Batch:
         seed=data.seed,
         watch=Watch(0),
     )
-    batch = dataset[Turn(-1, ("all",), tuple(Draw(int(row), "evaluation", 0) for row in chosen))]
+    batch = dataset[BatchPlan(-1, ("all",), tuple(Sample(int(row), "evaluation", 0) for row in chosen))]
     if isinstance(batch, DataError):
         raise batch
     return batch

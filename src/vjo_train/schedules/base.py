@@ -16,7 +16,7 @@ class Schedule(ABC):
     def __init__(self, *, tasks: Sequence[str]) -> None:
         self.all_tasks = tuple(tasks)
 
-    def bind(self, labelled: Mapping[str, int]) -> None:  # noqa: B027 (most schedules do not ask)
+    def set_counts(self, labelled: Mapping[str, int]) -> None:  # noqa: B027 (most schedules do not ask)
         """Tells, before the first step, how many images of the training split are labelled for each task."""
 
     @abstractmethod

@@ -31,7 +31,7 @@ class Proportional(Schedule):
         self.seed = seed
         self._bounds: list[int] = []
 
-    def bind(self, labelled: Mapping[str, int]) -> None:
+    def set_counts(self, labelled: Mapping[str, int]) -> None:
         self._bounds = list(accumulate(labelled[task] for task in self.all_tasks))
 
     def tasks(self, step: int, epoch: int) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ def test_images_keep_their_own_labels_in_common_words(root: Path, tmp_path: Path
         cache_dir=str(tmp_path / "cache"), augment=Augment(zoom_out=0, crop=0, flip=0, jitter=0), source=source,
     )  # fmt: skip
     needs = {"classification": {"classes"}, "detection": {"boxes"}, "semantic": {"semantic"}}
-    data.bind({task: frozenset(kinds) for task, kinds in needs.items()}, Joint(tasks=tuple(needs)))
+    data.set_tasks({task: frozenset(kinds) for task, kinds in needs.items()}, Joint(tasks=tuple(needs)))
     data.setup("fit")
     assert data.count(data.train_rows) == {"images": 6, "classification": 6, "detection": 3, "semantic": 3}
     (batch,) = data.test_dataloader()
