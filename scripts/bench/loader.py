@@ -83,7 +83,7 @@ def section(overrides: Sequence[str], folder: Path) -> Section:
         ],
         settings={
             "pictures": f"{len(module.train_rows)} {'of VOC 2007' if shared else 'drawn'}",
-            "canvas": module.size,
+            "canvas": list(module.canvas),
             "batch": module.batch_size,
             "processes": module.workers,
             "overrides": list(overrides),
