@@ -20,7 +20,7 @@ LAYERS = (
     {"drawing"},
     {"runs.average_precision", "runs.records", "runs.unpickling", "inference.compare_outputs"},
     {"config.schema", "config.rules", "config.plugins", "runs"},
-    {"data", "backbones", "sharing", "weighting", "schedules", "metrics", "optim"},
+    {"config.conformity", "data", "backbones", "sharing", "weighting", "schedules", "metrics", "optim"},
     {"inference.sources", "inference.onnx_file"},
     {"heads", "training.losses", "training.step_log", "inference.inputs", "inference.layout"},
     {"training.evaluation"},
@@ -48,6 +48,7 @@ FRIENDS = {
 }
 TORCH_FREE = {
     *("errors", "files", "config.definitions", "config.signatures", "config.values", "config.schema", "config.rules"),
+    "config.conformity",
     *(
         "config.plugins",
         "config.repository",

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vjo_train.cli import help_page
 from vjo_train.config.compose import Composer
-from vjo_train.config.schema import ADDED, GIVEN, check
+from vjo_train.config.conformity import ADDED, GIVEN, check
 from vjo_train.config.signatures import signature
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from vjo_train.config.schema import TrainConfig, TrainerConfig, check
+from vjo_train.config.conformity import check
+from vjo_train.config.schema import TrainConfig, TrainerConfig
 from vjo_train.config.signatures import Node, signature
 from vjo_train.config.values import describe, fits, found
 from vjo_train.errors import ConfigError

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from tests.runs.test_results import RESULTS
 from vjo_train.config.compose import Composer
-from vjo_train.config.schema import check
+from vjo_train.config.conformity import check
 from vjo_train.runs import run_folder
 from vjo_train.runs.renamed import MOVED
 from vjo_train.runs.results import Results

@@ -19,8 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from vjo_train.backbones.base import Backbone
+from vjo_train.config.conformity import CLASSES
 from vjo_train.config.rules import check_norm
-from vjo_train.config.schema import CLASSES
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.voc.source import VOC

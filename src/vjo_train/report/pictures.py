@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from PIL import Image
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
+from vjo_train.data.datamodule import DataModule
 from vjo_train.data.labels.base import Kind
 from vjo_train.report.drawing import draw_batch
 from vjo_train.training.module import MultiTaskModule
@@ -68,6 +70,13 @@ def draw(
     found = {task: [prediction.to("cpu") for prediction in known[:limit]] for task, known in predictions.items()}
     heads = {task: module.head(task) for task in found}
     return draw_batch(batch.to("cpu"), found, heads, kinds, classes, limit=limit)
+
+
+def draw_first(path: Path, module: MultiTaskModule, data: DataModule, batch: Batch) -> None:
+    """Draws the first images of a test batch with what the network says of them and what is true."""
+    with torch.no_grad():
+        found = module.predict(batch.to(module.device))
+    draw(batch, found, module, data.source.kinds, data.classes).save(path)
 
 
 def log_picture(logger: Logger, picture: Image.Image, path: Path, step: int) -> None:

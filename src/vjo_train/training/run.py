@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from pytorch_lightning.loggers import Logger
@@ -31,7 +30,7 @@ from vjo_train.report.environment import describe_device, git_revision, package_
 from vjo_train.report.example_pictures import write_examples
 from vjo_train.report.history import History
 from vjo_train.report.image_weights import ImageWeights
-from vjo_train.report.pictures import ValidationPictures, draw
+from vjo_train.report.pictures import ValidationPictures, draw_first
 from vjo_train.report.profile import Profile
 from vjo_train.report.progress import Progress
 from vjo_train.report.seen import ImagesSeen, images_seen
@@ -188,7 +187,7 @@ def _write(job: Job, results: Results, batch: Batch) -> None:
     kept = job.module.records
     if kept:
         write_atomically(job.output / records.FILE, records.to_bytes(kept))
-    _draw(job, batch)
+    draw_first(job.output / "predictions.png", job.module, job.data, batch)
     write_examples(job.output, job.module, job.data, batch.ids, kept)
     write_results(job.output / run_folder.RESULTS, results)  # after the others: a run that has them is finished
     console = Console()
@@ -276,13 +275,6 @@ def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
 
 def _validated(job: Job) -> bool:
     return job.data.val_split is not None or job.data.val_fraction > 0
-
-
-def _draw(job: Job, batch: Batch) -> None:
-    """`predictions.png`: the first images of the test, with what the network says of them and what is true."""
-    with torch.no_grad():
-        found = job.module.predict(batch.to(job.module.device))
-    draw(batch, found, job.module, job.data.source.kinds, job.data.classes).save(job.output / "predictions.png")
 
 
 def _counts(data: DataModule, trained: bool) -> dict[str, dict[str, int]]:

@@ -14,7 +14,8 @@ from vjo_train.config.checks.class_names import class_names
 from vjo_train.config.checks.config import unchosen_heads
 from vjo_train.config.checks.training import check_training
 from vjo_train.config.compose import Composer, quoted
-from vjo_train.config.schema import TuneConfig, TuneRoot, check
+from vjo_train.config.conformity import check
+from vjo_train.config.schema import TuneConfig, TuneRoot
 from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
 from vjo_train.runs import run_folder

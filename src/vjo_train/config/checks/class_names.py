@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vjo_train.config.checks.config import check_data
 from vjo_train.config.compose import quoted
-from vjo_train.config.schema import check_node
+from vjo_train.config.conformity import check_node
 
 
 def class_names(cfg: DictConfig) -> list[str]:

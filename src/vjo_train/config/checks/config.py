@@ -10,11 +10,8 @@ from omegaconf import DictConfig, open_dict
 
 from vjo_train.config import rules
 from vjo_train.config.compose import Composer
-from vjo_train.config.schema import (
-    DataConfig,
-    TrainConfig,
-    check,
-)
+from vjo_train.config.conformity import check
+from vjo_train.config.schema import DataConfig, TrainConfig
 from vjo_train.config.signatures import nearest
 from vjo_train.config.values import plain as as_plain
 from vjo_train.data.sources.sniff import looks_like
@@ -85,7 +82,7 @@ def check_schema(cfg: DictConfig, root: type[TrainConfig] | type[DataConfig]) ->
     """Checks every key of a composed config; interpolations of `hydra` are resolved.
 
     Raises:
-        ConfigError: see `schema.check`.
+        ConfigError: see `conformity.check`.
     """
     HydraConfig.instance().set_config(cfg)
     plain = cfg.copy()

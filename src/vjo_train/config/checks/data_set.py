@@ -6,9 +6,7 @@ from vjo_train.config.checks.class_names import class_names
 from vjo_train.config.checks.config import check_data, check_schema
 from vjo_train.config.checks.places import check_writable, folder_at
 from vjo_train.config.compose import Composer
-from vjo_train.config.schema import (
-    DataConfig,
-)
+from vjo_train.config.schema import DataConfig
 
 
 def check_data_set(composer: Composer, overrides: list[str]) -> list[str]:

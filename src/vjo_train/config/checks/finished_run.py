@@ -14,12 +14,7 @@ from vjo_train.config import plugins
 from vjo_train.config.checks.config import check_data, check_schema
 from vjo_train.config.checks.places import check_writable, folder_at, is_given
 from vjo_train.config.compose import Composer
-from vjo_train.config.schema import (
-    EvalConfig,
-    ExportConfig,
-    PredictConfig,
-    TrainConfig,
-)
+from vjo_train.config.schema import EvalConfig, ExportConfig, PredictConfig, TrainConfig
 from vjo_train.config.signatures import nearest, signature
 from vjo_train.errors import ConfigError
 from vjo_train.inference import onnx_file

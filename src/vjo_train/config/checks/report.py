@@ -7,10 +7,8 @@ from pathlib import Path
 from omegaconf import DictConfig, open_dict
 
 from vjo_train.config.compose import Composer
-from vjo_train.config.schema import (
-    ReportConfig,
-    check,
-)
+from vjo_train.config.conformity import check
+from vjo_train.config.schema import ReportConfig
 from vjo_train.errors import ConfigError
 from vjo_train.runs import run_folder
 

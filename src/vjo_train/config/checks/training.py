@@ -14,9 +14,7 @@ from vjo_train.config.checks.class_names import class_names
 from vjo_train.config.checks.config import check_run, unchosen_heads
 from vjo_train.config.checks.places import folder_at, is_given
 from vjo_train.config.compose import Composer
-from vjo_train.config.schema import (
-    TrainConfig,
-)
+from vjo_train.config.schema import TrainConfig
 from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
 from vjo_train.runs import run_folder

@@ -18,9 +18,9 @@ from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.classes import Classes
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
+from vjo_train.data.sources.by_split import images_of, offered
 from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.split_names import meant
-from vjo_train.data.sources.unlisted import made
 from vjo_train.errors import DataError
 
 
@@ -38,8 +38,12 @@ class _Layout:
     def classes(self) -> list[str]:
         return sorted({name for classes in self.splits.values() for name in classes})
 
-    def ids(self, split: str) -> list[str]:
-        return sorted(picture for pictures in self.splits[split].values() for picture in pictures)
+    @property
+    def parts(self) -> dict[str, list[str]]:
+        return {
+            split: [picture for pictures in classes.values() for picture in pictures]
+            for split, classes in self.splits.items()
+        }
 
 
 class Folders(Source):
@@ -62,21 +66,13 @@ class Folders(Source):
         return _look(root).classes
 
     def splits(self, root: Path) -> list[str]:
-        found = _look(root)
-        if "" not in found.splits:
-            return list(found.splits)
-        return [name for name in made({}, found.ids("")) if name != "val"]  # a made val gives way to val_fraction
+        return offered(_look(root).parts)
 
     def has_split(self, root: Path, split: str) -> bool:
         return len(meant(split, self.splits(root))) == 1
 
     def split(self, root: Path, split: str) -> list[str]:
-        found = _look(root)
-        parts = made({}, found.ids("")) if "" in found.splits else {name: found.ids(name) for name in found.splits}
-        names = meant(split, parts)
-        if len(names) != 1:
-            raise DataError(f"{root}: there is no split '{split}'; found {', '.join(parts)}.")
-        return parts[names[0]]
+        return images_of(_look(root).parts, split, root)
 
     def stamp(self, root: Path) -> str:
         digest = hashlib.sha256()
@@ -117,7 +113,7 @@ class Folders(Source):
 
 
 def _all(found: _Layout) -> list[str]:
-    return sorted(picture for split in found.splits for picture in found.ids(split))
+    return sorted(picture for pictures in found.parts.values() for picture in pictures)
 
 
 def _look(root: Path) -> _Layout:

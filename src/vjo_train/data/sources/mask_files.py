@@ -21,9 +21,9 @@ from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
+from vjo_train.data.sources.by_split import images_of, offered
 from vjo_train.data.sources.pictures import is_picture, stem
 from vjo_train.data.sources.split_names import meant
-from vjo_train.data.sources.unlisted import made
 from vjo_train.errors import ConfigError, DataError
 from vjo_train.types import IGNORE
 
@@ -80,19 +80,13 @@ class MaskFiles(Source):
         return list(self._colours(root))
 
     def splits(self, root: Path) -> list[str]:
-        found = self._pictures(root)
-        return [name for name in made({}, found[""]) if name != "val"] if "" in found else list(found)
+        return offered(self._pictures(root))
 
     def has_split(self, root: Path, split: str) -> bool:
         return len(meant(split, self.splits(root))) == 1
 
     def split(self, root: Path, split: str) -> list[str]:
-        found = self._pictures(root)
-        parts = made({}, found[""]) if "" in found else {name: sorted(pictures) for name, pictures in found.items()}
-        names = meant(split, parts)
-        if len(names) != 1:
-            raise DataError(f"{root}: there is no split '{split}'; found {', '.join(parts)}.")
-        return parts[names[0]]
+        return images_of(self._pictures(root), split, root)
 
     def stamp(self, root: Path) -> str:
         digest = hashlib.sha256()

@@ -90,8 +90,7 @@ def read(file: Path, known: Mapping[int, str]) -> Annotations:
     for image, fault in rows.broken:
         if image in ids:
             faults.setdefault(ids[image], fault)
-    table = np.asarray(rows.images, np.int64)
-    owner = np.array([ids.get(image, -1) for image in table.tolist()], np.int64)
+    owner = np.array([ids.get(image, -1) for image in rows.images], np.int64)
     order = np.argsort(owner, kind="stable")
     order = order[owner[order] >= 0]  # objects of images that are not listed belong to no split
     return Annotations(

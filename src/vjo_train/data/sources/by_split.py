@@ -1,0 +1,31 @@
+"""Images found in folders of splits, or without any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vjo_train.data.sources.split_names import meant
+from vjo_train.data.sources.unlisted import made
+from vjo_train.errors import DataError
+
+Parts = Mapping[str, Sequence[str]]
+"""Split -> its images; all of them under the empty name where there are no folders of splits."""
+
+
+def offered(parts: Parts) -> list[str]:
+    """The names of the splits; a made `val` is not among them: it gives way to what `dataset.val_fraction` cuts off."""
+    return [name for name in made({}, parts[""]) if name != "val"] if "" in parts else list(parts)
+
+
+def images_of(parts: Parts, split: str, root: Path) -> list[str]:
+    """The images of a split, sorted; without folders of splits they are shared out (see `unlisted`).
+
+    Raises:
+        DataError: there is no such split below `root`.
+    """
+    known = made({}, parts[""]) if "" in parts else {name: sorted(images) for name, images in parts.items()}
+    names = meant(split, known)
+    if len(names) != 1:
+        raise DataError(f"{root}: there is no split '{split}'; found {', '.join(known)}.")
+    return known[names[0]]
