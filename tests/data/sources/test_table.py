@@ -1,0 +1,83 @@
+"""A table of pictures and their classes: columns, values, splits, faults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from vjo_train.data.sources.opened import load_index
+from vjo_train.data.sources.table import Table
+from vjo_train.errors import DataError
+
+
+def write(root: Path, text: str, *pictures: str) -> None:
+    for name in pictures or ("a.jpg", "b.jpg", "c.jpg"):
+        (root / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30)).save(root / "pictures" / name)
+    (root / "labels.csv").write_text(text, encoding="utf-8-sig")
+
+
+def load(root: Path, *classes: str, **keys: Any) -> tuple[Table, dict[str, list[int]], Any]:
+    """The source, picture -> its flags, and the index."""
+    source = Table(images="pictures", **keys)
+    names = list(classes) or source.class_names(source.root(root))
+    index = load_index(source, root, names, root / "cache")
+    flags = {str(name): source.read(root, index, row, "classes").tolist() for row, name in enumerate(index.ids)}
+    return source, flags, index
+
+
+def test_a_column_for_each_class(tmp_path: Path) -> None:
+    write(tmp_path, "image,cat,dog,age,split\nb.jpg,1,0.0,7,train\na.jpg,-1,1.0,8,train\nc.jpg,,,9,valid\n")
+    source, flags, index = load(tmp_path)
+    assert source.class_names(tmp_path) == ["cat", "dog"]
+    assert flags == {"a.jpg": [0, 1], "b.jpg": [1, -1], "c.jpg": [0, 0]}
+    assert index.labelled["classes"].tolist() == [True, True, False], "of c nothing is known"
+    assert source.splits(tmp_path) == ["train", "valid"]
+    assert source.split(tmp_path, "val") == ["c.jpg"]
+    assert index.image(tmp_path, 0).is_file()
+    assert load(tmp_path, "dog", "bird")[1]["b.jpg"] == [-1, 0], "a class without a column is unknown"
+
+
+def test_a_column_of_names(tmp_path: Path) -> None:
+    write(tmp_path, "path\tlabel\na.jpg\tcat|dog\nb.jpg\tdog\nc.jpg\t\n")
+    source, flags, index = load(tmp_path, separator="|")
+    assert flags == {"a.jpg": [1, 1], "b.jpg": [-1, 1], "c.jpg": [0, 0]}
+    assert index.labelled["classes"].tolist() == [True, True, False]
+    shared = [source.split(tmp_path, name) for name in ("train", "val", "test")]
+    assert sorted(name for part in shared for name in part) == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,cat\na.jpg,1\nb.jpg,2\n", r"line 3: found '2' for cat; must be 0, 1, -1 or blank"),
+        ("image,cat\na.jpg,1\na.jpg,0\n", r"line 3: 'a\.jpg' stands in line 2 too"),
+        ("image,cat\nz.jpg,1\nb.jpg,1\n", r"z\.jpg: the file is missing"),
+    ],
+)
+def test_a_wrong_row_is_the_fault_of_its_picture(tmp_path: Path, text: str, message: str) -> None:
+    write(tmp_path, text)
+    _, _, index = load(tmp_path, labels=["cat"])
+    with pytest.raises(DataError, match=message):
+        raise DataError(str(index.faults[0]))
+    assert len(index.faulty) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "message"),
+    [
+        ("what,cat\na.jpg,1\n", {}, "no column of the path; its columns are what, cat; see dataset.source.path"),
+        ("image,cat\na.jpg,1\n", {"labels": ["dog"]}, "no column 'dog'; its columns are image, cat"),
+        ("image,age\na.jpg,30\n", {}, "no column of the label; its columns are image, age"),
+        ("image,cat\n", {}, "found no rows below its first line"),
+    ],
+)
+def test_a_table_that_lacks_something_is_named(tmp_path: Path, text: str, keys: dict[str, Any], message: str) -> None:
+    write(tmp_path, text)
+    with pytest.raises(DataError, match=message):
+        load(tmp_path, **keys)
+    with pytest.raises(DataError, match=r"found no .*other\.csv; must be a CSV"):
+        Table(file="other.csv").root(tmp_path)
