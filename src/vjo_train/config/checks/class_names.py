@@ -22,9 +22,9 @@ def class_names(cfg: DictConfig) -> list[str]:
         VjoError: the data set is not there, or names no classes.
     """
     data = cfg.dataset
-    if "classes" not in data or data._get_node("classes") is None or OmegaConf.is_missing(data, "root"):
+    if any(OmegaConf.is_missing(data, key) for key in ("root", "classes")):
         return []
-    if OmegaConf.is_missing(data, "classes") or data.classes is not None or data.root is None:
+    if "classes" not in data or data.classes is not None or data.get("root") is None:
         return []
     check_data(cfg)
     check_node(data.get("source"), "dataset.source")

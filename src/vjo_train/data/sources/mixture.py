@@ -145,7 +145,8 @@ class Mixture(Source):
         whole = [self._as_part(root, name, index, classes) for name, index in read.items()]
         joined, place = joined_indices(whole)
         more = {f"{name}:{key}": array for name, index in read.items() for key, array in arrays_of(index).items()}
-        return replace(joined, more={**more, "part": place.part, "row": place.row})
+        folders = np.array([[str(part.folder(root)) for part in self._parts]])
+        return replace(joined, more={**more, "part": place.part, "row": place.row, "folders": folders})
 
     def _as_part(self, root: Path, name: str, index: Index, classes: Sequence[str]) -> Index:
         """A part's index in the words of the mixture; objects of other classes are not there."""
@@ -186,13 +187,13 @@ class Mixture(Source):
                     )
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
-        name = list(self.parts)[int(index.more["part"][row])]
-        part, prefix = self.parts[name], f"{name}:"
-        own = index_of({key.removeprefix(prefix): array for key, array in index.more.items() if key.startswith(prefix)})
-        theirs = int(index.more["row"][row])
         if kind == "boxes":
             return index.objects(row)
-        raw = part.source.read(part.folder(root), own, theirs, kind)
+        number, theirs = int(index.more["part"][row]), int(index.more["row"][row])
+        name, part = list(self.parts.items())[number]
+        prefix, folder = f"{name}:", Path(str(index.more["folders"][0, number]))
+        own = index_of({key.removeprefix(prefix): array for key, array in index.more.items() if key.startswith(prefix)})
+        raw = part.source.read(folder, own, theirs, kind)
         names = [(part.classes or {}).get(label, label) for label in own.classes.tolist()]
         renaming = Renaming(names, index.classes.tolist())
         if kind == "classes":
