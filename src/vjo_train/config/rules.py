@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from vjo_train.config.signatures import nearest
@@ -35,6 +36,39 @@ def check_dataset(*, classes: Sequence[str], split: str, val_split: str | None, 
             "dataset.root: is null; give the folder that holds JPEGImages/ or the VOCdevkit above it"
             " (for PASCAL VOC 2007, dataset=voc2007 dataset.download=true fetches it)."
         )
+
+
+def folds(val_fraction: float) -> int:
+    """How many folds of a size there are."""
+    return max(2, round(1 / val_fraction))
+
+
+def check_cuts(*, val_split: str | None, val_fraction: float, fold: int | None, group: str | None) -> None:
+    """Looks at how a part for validation is cut off.
+
+    Args:
+        val_split: `dataset.val_split`.
+        val_fraction: `dataset.val_fraction`.
+        fold: `dataset.fold`.
+        group: `dataset.group`.
+
+    Raises:
+        ConfigError: there are no folds, or not that one; the group is no regular expression with a group.
+    """
+    if fold is not None and val_split is not None:
+        raise ConfigError(f"dataset.fold: found {fold} next to dataset.val_split={val_split}; set val_split=null.")
+    if fold is not None and val_fraction == 0:
+        raise ConfigError(f"dataset.fold: found {fold}, but dataset.val_fraction is 0; 0.2 makes five folds.")
+    if fold is not None and fold >= folds(val_fraction):
+        last = folds(val_fraction) - 1
+        raise ConfigError(f"dataset.fold: found {fold}; dataset.val_fraction={val_fraction:g} makes folds 0..{last}.")
+    if group is not None:
+        try:
+            groups = re.compile(group).groups
+        except re.error as error:
+            raise ConfigError(f"dataset.group: found '{group}', which is no regular expression ({error}).") from error
+        if groups < 1:
+            raise ConfigError(f"dataset.group: found '{group}'; must have a group in brackets, such as '^(p[0-9]+)_'.")
 
 
 def check_validation(*, early_stopping: int | None, monitor: str | None, validated: bool) -> None:

@@ -59,6 +59,10 @@ class DataModule(PlannedSplits):
         augment: random changes of training images.
         download: fetch PASCAL VOC 2007 if it is not there.
         generate: draws the data set if it is not there; None for data that exists.
+        fold: which fold of the size `val_fraction` validates, from 0: with 0.2 there are five, and every image is in one.
+            None: a part that is drawn by `seed`.
+        group: a regular expression that is looked for in images' ids; those for which its first group is the same
+            text, such as a patient, are not separated where a part is cut off.
         meta_fraction: share of `split` that is cut off, drawn by `seed`, for weightings that learn from images which do
             not train the network; it is cut off whether the weighting asks or not, so that others can be compared.
         cache: `ram` keeps decoded pictures of training and validation in memory, and masks that are needed, from the
@@ -93,6 +97,8 @@ class DataModule(PlannedSplits):
         meta_fraction: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
         cache: Literal["none", "ram"] = "none",
         on_bad_image: Literal["error", "skip"] = "error",
+        fold: Annotated[int, Ge(0)] | None = None,
+        group: str | None = None,
         source: Source | None = None,
         seed: int = 0,
     ) -> None:
@@ -101,6 +107,7 @@ class DataModule(PlannedSplits):
         self.root_key, self.split, self.val_split, self.test_split = root, split, val_split, test_split
         self.val_fraction, self.meta_fraction = 0.0 if val_split is not None else val_fraction, meta_fraction
         self.canvas, self.workers = canvas_of(size), workers_at_hand(workers)
+        self.fold, self.group = fold, group
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
         self.labelled_per_batch, self.cache = labelled_per_batch, cache_folder(cache_dir)
         self.augment, self.download, self.generate, self.seed = augment, download, generate, seed
@@ -129,6 +136,7 @@ class DataModule(PlannedSplits):
             root=self.root_key,
             made=self.generate is not None or self.download,
         )
+        rules.check_cuts(val_split=self.val_split, val_fraction=self.val_fraction, fold=self.fold, group=self.group)
         if self.generate is not None and self.classes != self.generate.classes:
             raise ConfigError(
                 f"dataset.classes: found {list(self.classes)}; the drawn classes are {list(self.generate.classes)}."

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
 
-from vjo_train.data import file_checks
+from vjo_train.config import rules
+from vjo_train.data import cuts, file_checks
 from vjo_train.data.index import Index
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.opened import load_index
@@ -33,6 +34,8 @@ class Splits(pl.LightningDataModule):
     val_split: str | None
     val_fraction: float
     meta_fraction: float
+    fold: int | None
+    group: str | None
     test_split: str
     seed: int
     cache: Path
@@ -118,6 +121,8 @@ class Splits(pl.LightningDataModule):
             return rows, val
         if self.val_fraction == 0:
             return rows, rows[:0]
+        if self.fold is not None:
+            return self._cut_fold(rows, self.fold)
         number = round(len(rows) * self.val_fraction)
         return self._cut_off(rows, number, b"validation", f"dataset.val_fraction: {self.val_fraction}")
 
@@ -134,13 +139,25 @@ class Splits(pl.LightningDataModule):
         self, rows: npt.NDArray[np.int64], number: int, stream: bytes, found: str
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """What is left of `rows`, and `number` of them (at least one), drawn by the seed; both in their order."""
-        number = max(1, number)
-        if number >= len(rows):
+        rng = np.random.default_rng([self.seed, *stream])
+        is_cut = cuts.cut(self._groups(rows), max(1, number), rng)
+        if is_cut.all():
             raise ConfigError(f"{found} of '{self.split}' leaves none of {len(rows)} images to train on; must be less.")
-        chosen = np.random.default_rng([self.seed, *stream]).permutation(len(rows))[:number]
-        is_cut = np.zeros(len(rows), np.bool_)
-        is_cut[chosen] = True
         return rows[~is_cut], rows[is_cut]
+
+    def _cut_fold(self, rows: npt.NDArray[np.int64], fold: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """What is left of `rows`, and the images of one fold; the same folds whatever the fold."""
+        groups, count = self._groups(rows), rules.folds(self.val_fraction)
+        if len(np.unique(groups)) < count:
+            raise ConfigError(
+                f"dataset.val_fraction: {self.val_fraction} makes {count} folds of '{self.split}', which has"
+                f" {len(np.unique(groups))} groups of images; there must be at least one for each."
+            )
+        is_cut = cuts.folds(groups, count, np.random.default_rng([self.seed, *b"folds"])) == fold
+        return rows[~is_cut], rows[is_cut]
+
+    def _groups(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return cuts.group_numbers(self.index.ids[rows].tolist(), self.group)
 
     @property
     def train_rows(self) -> npt.NDArray[np.int64]:

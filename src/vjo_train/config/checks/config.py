@@ -102,6 +102,9 @@ def _check_pairs(cfg: DictConfig) -> None:
             root=data.root,
             made=bool(data.get("generate") or data.get("download")),
         )
+        rules.check_cuts(
+            val_split=data.val_split, val_fraction=data.val_fraction, fold=data.get("fold"), group=data.get("group")
+        )
         rules.check_validation(
             early_stopping=trainer.get("early_stopping"),
             monitor=trainer.get("monitor"),
