@@ -59,8 +59,8 @@ class DataModule(PlannedSplits):
         augment: random changes of training images.
         download: fetch PASCAL VOC 2007 if it is not there.
         generate: draws the data set if it is not there; None for data that exists.
-        fold: which fold of the size `val_fraction` validates, from 0: with 0.2 there are five, and every image is in one.
-            None: a part that is drawn by `seed`.
+        fold: which fold of the size `val_fraction` validates, from 0: with 0.2 there are five, and every image is in
+            one. None: a part that is drawn by `seed`.
         group: a regular expression that is looked for in images' ids; those for which its first group is the same
             text, such as a patient, are not separated where a part is cut off.
         meta_fraction: share of `split` that is cut off, drawn by `seed`, for weightings that learn from images which do
