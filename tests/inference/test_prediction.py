@@ -57,7 +57,10 @@ def make_run(folder: Path, *overrides: str) -> Path:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All four tasks."""
     heads = ["heads=[classification,detection,semantic,instance]", "heads.detection.depth=1", "heads.semantic.width=16"]
+    heads += ["heads.detection.levels=[p3,p4,p5]", "heads.semantic.levels=[p4,p5]"]  # each level is traced anew
     small = (
+        "levels=[p4,p5,p6]",
+        "roi_levels=[p4,p5]",
         "proposals=20",
         "eval_proposals=20",
         "hidden=16",
@@ -196,6 +199,8 @@ def test_onnx_gives_the_same_predictions(command: Command, run: Path, onnx: Path
 
 TRAINED = (
     *SMALL,
+    "heads.detection.depth=1",
+    "heads.detection.levels=[p3,p4,p5]",
     "dataset.generate.image_size=64",
     "dataset.size=[48,64]",
     "dataset.generate.train=64",

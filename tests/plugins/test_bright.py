@@ -23,6 +23,7 @@ SMALL = (
     "backbone=resnet10",
     "neck.channels=16",
     "heads.detection.depth=1",
+    "heads.detection.levels=[p3,p4,p5]",
     "lr_schedule=constant",
     "dataset.generate.train=12",
     "dataset.generate.val=4",
