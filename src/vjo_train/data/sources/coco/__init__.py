@@ -1,4 +1,4 @@
-"""COCO's layout: where its files lie, what they hold, and the source that reads them.
+"""COCO's instance JSON as a source: its layouts, its lists, boxes and outlines, and how they are drawn.
 
-May import: types, data.labels, data.index.
+May import: types, files, data.labels, data.index, data.decode.
 """

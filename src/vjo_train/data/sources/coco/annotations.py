@@ -1,140 +1,215 @@
-"""What one JSON file says, as arrays."""
+"""The images and objects of annotation files, gathered into flat arrays."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from math import isfinite
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vjo_train.data.sources.coco.segments import Segments
-from vjo_train.data.sources.coco.stream import items
+from vjo_train.data.sources.coco.document import items, start
+from vjo_train.data.sources.coco.layout import Part
+from vjo_train.data.sources.coco.outlines import FARTHEST, Outlines, known, numbers
+from vjo_train.data.sources.voc.annotation import LONGEST_SIDE
+from vjo_train.data.sources.voc.layout import listing, shown
+from vjo_train.errors import DataError
+
+EDGE = 0.01
+"""How far a box may leave the picture without a word, in pixels: numbers are rounded."""
+_ELSEWHERE = -1
+"""The label of a category that the data set leaves out."""
 
 
-@dataclass
-class Annotations:
-    """The I images of a file in its order, with N objects sorted by image, then in the order of the file."""
+@dataclass(frozen=True)
+class Gathered:
+    """I images, part after part in the order of their files, and N objects in the order of their images."""
 
-    names: list[str]
-    """[I] the image files."""
     sizes: npt.NDArray[np.int32]
-    """[I, 2] height and width; 1 x 1 where they are not told."""
-    annotated: bool
-    """Whether the file has annotations at all: an image without any then shows nothing."""
-    faults: dict[int, str]
-    """Image -> what is wrong with it or its objects."""
-    owner: npt.NDArray[np.int64]
-    """[N] the image."""
+    """[I, 2] height and width."""
+    counts: npt.NDArray[np.int64]
+    """[I] objects."""
     boxes: npt.NDArray[np.float32]
-    """[N, 4] xyxy as the file has them."""
-    categories: npt.NDArray[np.int64]
-    """[N] category ids."""
+    """[N, 4]."""
+    labels: npt.NDArray[np.int16]
+    """[N]."""
     crowd: npt.NDArray[np.bool_]
     """[N]."""
+    annotated: npt.NDArray[np.bool_]
+    """[I]: its objects are known."""
     outlined: npt.NDArray[np.bool_]
-    """[N]: the object has an outline."""
-    outlines: Segments
-    order: npt.NDArray[np.int64]
-    """[N]: the objects' places in `outlines`."""
+    """[I]: the pixels of its objects are known, but perhaps of crowds."""
+    outlines: dict[str, npt.NDArray[Any]]
+    """See `Outlines.arrays`."""
+    faults: dict[int, str]
+    """Image -> what is wrong with it."""
+    notes: list[tuple[int, str, str]]
+    """Image, kind of change, and what was changed."""
 
 
-@dataclass
-class _Rows:
-    """Objects as they come; numbers side by side instead of Python objects."""
-
-    images: array[int] = field(default_factory=lambda: array("q"))
-    boxes: array[float] = field(default_factory=lambda: array("f"))
-    categories: array[int] = field(default_factory=lambda: array("q"))
-    crowd: array[int] = field(default_factory=lambda: array("b"))
-    outlined: array[int] = field(default_factory=lambda: array("b"))
-    outlines: Segments = field(default_factory=Segments)
-    broken: list[tuple[int, str]] = field(default_factory=list)
-
-
-def read(file: Path, known: Mapping[int, str]) -> Annotations:
-    """Reads a file, whose items may come in any order.
-
-    Args:
-        file: the JSON.
-        known: its categories.
+def categories(part: Part) -> dict[Any, str]:
+    """The names of the categories of a file by their ids, in the order of the ids.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: one has no id or name, or an id is there twice.
     """
-    names: list[str] = []
-    ids: dict[int, int] = {}
-    sizes: list[tuple[int, int]] = []
-    faults: dict[int, str] = {}
-    rows, annotated = _Rows(), False
-    for key, item in items(file, {"images", "annotations"}):
-        if item is None:
-            annotated |= key == "annotations"
-        elif key == "images":
-            number = len(names)
-            name, size, fault = _image(item, file)
-            names.append(name)
-            sizes.append(size)
-            if fault:
-                faults[number] = fault
-            if item.get("id") in ids:
-                faults[number] = f"{file}: found the image id {item.get('id')} twice; must be one image's."
-            else:
-                ids[item.get("id", -1)] = number
-        else:
-            _add(rows, item, known, file)
-    for image, fault in rows.broken:
-        if image in ids:
-            faults.setdefault(ids[image], fault)
-    owner = np.array([ids.get(image, -1) for image in rows.images], np.int64)
-    order = np.argsort(owner, kind="stable")
-    order = order[owner[order] >= 0]  # objects of images that are not listed belong to no split
-    return Annotations(
-        names=names,
-        sizes=np.asarray(sizes, np.int32).reshape(-1, 2),
-        annotated=annotated,
-        faults=faults,
-        owner=owner[order],
-        boxes=np.asarray(rows.boxes, np.float32).reshape(-1, 4)[order],
-        categories=np.asarray(rows.categories, np.int64)[order],
-        crowd=np.asarray(rows.crowd, np.bool_)[order],
-        outlined=np.asarray(rows.outlined, np.bool_)[order],
-        outlines=rows.outlines,
-        order=order,
-    )
+    names: dict[Any, str] = {}
+    for number, category in enumerate(items(part.file, "categories")):
+        key, name = category.get("id"), category.get("name")
+        if type(key) is not int or not isinstance(name, str) or not name.strip():
+            raise DataError(f"{part.file}: categories[{number}] is {shown(str(category))}; must have an id and a name.")
+        if key in names:
+            raise DataError(f"{part.file}: the category id {key} is there twice; each may name one category.")
+        names[key] = name.strip()
+    return dict(sorted(names.items()))
 
 
-def _image(item: Any, file: Path) -> tuple[str, tuple[int, int], str]:
-    """File name, (height, width), and what is wrong."""
-    if not isinstance(item, dict):
-        return "", (1, 1), f"{file}: found the image {str(item)[:80]}; must be an object."
-    name, height, width = str(item.get("file_name", "")), item.get("height"), item.get("width")
-    if not name:
-        return "", (1, 1), f"{file}: the image {item.get('id')} has no file_name."
-    if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
-        return name, (1, 1), f"{file}: {name}: found the size {width} x {height}; both must be whole numbers above 0."
-    return name, (height, width), ""
+class Gathering:
+    """Reads one part after the other.
 
+    Args:
+        labels: class name -> label; objects of other categories are left out.
+    """
 
-def _add(rows: _Rows, item: Any, known: Mapping[int, str], file: Path) -> None:
-    if not isinstance(item, dict) or not isinstance(image := item.get("image_id"), int):
-        return  # of no image
-    box, category = item.get("bbox"), item.get("category_id")
-    where = f"{file}: annotation {item.get('id')}"
-    if not isinstance(category, int) or category not in known:
-        allowed = f"{min(known)}..{max(known)}" if known else "none"
-        rows.broken.append((image, f"{where}: found the category_id {category}; the file's categories are {allowed}."))
-        return
-    if not (isinstance(box, list) and len(box) == 4 and all(isinstance(v, int | float) and isfinite(v) for v in box)):
-        rows.broken.append((image, f"{where}: found the bbox {str(box)[:80]}; must be [x, y, width, height]."))
-        return
-    x, y, width, height = box
-    rows.images.append(image)
-    rows.boxes.extend((x, y, x + width, y + height))
-    rows.categories.append(category)
-    rows.crowd.append(bool(item.get("iscrowd", 0)))
-    rows.outlined.append(rows.outlines.add(item.get("segmentation")))
+    def __init__(self, labels: Mapping[str, int]) -> None:
+        self._classes = labels
+        self._where: list[tuple[Part, str]] = []
+        self._sizes, self._annotated, self._drawn = array("i"), bytearray(), bytearray()
+        self._owners, self._labels, self._boxes, self._crowd = array("i"), array("h"), array("d"), bytearray()
+        self._outlines = Outlines()
+        self.faults: dict[int, str] = {}
+        self._notes: list[tuple[int, str, str]] = []
+
+    def read(self, part: Part) -> None:
+        """Adds the images and objects of a part.
+
+        Raises:
+            DataError: its file is broken, or has objects of images that it does not list.
+        """
+        first = len(self._where)
+        rows = self._read_images(part)
+        there = start(part.file, "annotations") is not None
+        drawn = self._read_objects(part, rows) if there else False
+        self._annotated += bytes([there]) * (len(self._where) - first)
+        self._drawn += bytes([drawn]) * (len(self._where) - first)
+
+    def _fault(self, row: int, what: str) -> None:
+        part, name = self._where[row]
+        self.faults.setdefault(row, f"{part.file}: image {shown(name)}: {what}.")
+
+    def _read_images(self, part: Part) -> dict[Any, int]:
+        """Image id -> row."""
+        rows: dict[Any, int] = {}
+        for image in items(part.file, "images"):
+            row, key = len(self._where), image.get("id")
+            name = str(image["file_name"]).replace("\\", "/")
+            self._where.append((part, name))
+            sides: list[Any] = [image.get(side) for side in ("height", "width")]
+            sound = all(type(side) is int and 1 <= side <= LONGEST_SIDE for side in sides)
+            self._sizes.extend(sides if sound else (1, 1))
+            if not sound:
+                what = f"found the width {sides[1]} and the height {sides[0]}"
+                self._fault(row, f"{what}; both must be whole numbers in 1..{LONGEST_SIDE}")
+            if name.startswith("/") or ".." in name.split("/"):
+                self._fault(row, "found a path out of the folder of pictures; must lie below it")
+            if not isinstance(key, int | str):
+                self._fault(row, f"found the id {str(key)[:20]}; must be a whole number or a text")
+            elif rows.setdefault(key, row) != row:
+                self._fault(row, f"found the id {key}, which an image before it has; each must have its own")
+        return rows
+
+    def _read_objects(self, part: Part, rows: Mapping[Any, int]) -> bool:
+        """Whether the file says anything of the pixels of objects."""
+        names = categories(part)
+        labels = {key: self._classes.get(name, _ELSEWHERE) for key, name in names.items()}
+        drawn, strangers = False, 0
+        stranger: dict[str, Any] = {}
+        for found in items(part.file, "annotations"):
+            try:
+                row, label = rows.get(found.get("image_id")), labels.get(found.get("category_id"))
+            except TypeError:  # a list cannot be an id
+                row = label = None
+            drawn = drawn or bool(found.get("segmentation"))
+            if row is None:
+                strangers, stranger = strangers + 1, stranger or found
+            elif label is None:
+                what = f"annotation {found.get('id')} has the unknown category id {found.get('category_id')}"
+                self._fault(row, f"{what}; allowed are {listing(list(map(str, names)))}")
+            elif label != _ELSEWHERE:
+                self._add(row, label, found)
+        if strangers:
+            raise DataError(
+                f"{part.file}: annotation {stranger.get('id')} is of the image id {stranger.get('image_id')!r:.40},"
+                f" which 'images' does not list; so are {strangers} annotations in all."
+            )
+        return drawn
+
+    def _add(self, row: int, label: int, found: dict[str, Any]) -> None:
+        box, crowd = found.get("bbox"), found.get("iscrowd", 0)
+        try:
+            sides = numbers(box)
+        except ValueError:
+            sides = array("d")
+        if len(sides) != 4:
+            what = f"annotation {found.get('id')} has the bbox {str(box)[:60]}"
+            return self._fault(row, f"{what}; must be [x, y, width, height]")
+        if crowd not in (0, 1):
+            return self._fault(row, f"annotation {found.get('id')} has iscrowd {str(crowd)[:20]}; must be 0 or 1")
+        size = self._sizes[2 * row], self._sizes[2 * row + 1]
+        try:
+            self._outlines.add(found.get("segmentation"), size)
+        except ValueError as error:
+            self._fault(row, f"annotation {found.get('id')} has {error}")
+        self._owners.append(row)
+        self._labels.append(label)
+        self._boxes.extend(sides)
+        self._crowd.append(bool(crowd))
+        return None
+
+    def finish(self) -> Gathered:
+        """All that has been read."""
+        sizes = np.frombuffer(self._sizes, np.int32).reshape(-1, 2)
+        owners, crowd = np.array(self._owners, np.int64), np.frombuffer(bytes(self._crowd), np.bool_)
+        outlines = self._outlines.arrays()
+        for number in self._outlines.far:
+            self._fault(
+                int(owners[number]), f"a polygon leaves it by more than {FARTHEST:g} pixels; must be in its pixels"
+            )
+        boxes, kept = self._clipped(sizes, owners)
+        order = np.flatnonzero(kept)[np.argsort(owners[kept], kind="stable")]
+        owners, crowd = owners[order], crowd[order]
+        outlines |= {name: outlines[name][order] for name in ("rings", "spans")}
+        outlined = np.frombuffer(bytes(self._drawn), np.bool_).copy()
+        outlined[owners[~known(outlines) & ~crowd]] = False
+        return Gathered(
+            sizes=sizes,
+            counts=np.bincount(owners, minlength=len(sizes)),
+            boxes=boxes[order],
+            labels=np.array(self._labels, np.int16)[order],
+            crowd=crowd,
+            annotated=np.frombuffer(bytes(self._annotated), np.bool_),
+            outlined=outlined,
+            outlines=outlines,
+            faults=self.faults,
+            notes=self._notes,
+        )
+
+    def _clipped(
+        self, sizes: npt.NDArray[np.int32], owners: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """[N, 4] xyxy in their pictures, and which of them are sound and have an area."""
+        table = np.array(self._boxes, np.float64).reshape(-1, 4)
+        corners = np.concatenate([table[:, :2], table[:, :2] + table[:, 2:]], axis=1)
+        sides = sizes[owners][:, [1, 0, 1, 0]].astype(np.float64)
+        beyond = np.maximum(-corners, corners - sides)
+        for number in np.flatnonzero(~np.isfinite(corners).all(axis=1)):
+            self._fault(int(owners[number]), f"found the bbox {table[number].tolist()}; must be finite numbers")
+        clipped = np.minimum(np.maximum(corners, 0), sides).astype(np.float32)
+        empty = ~((clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1]))
+        faulty = np.isin(owners, list(self.faults))
+        for kind, these in (("clipped box", (beyond > EDGE).any(axis=1) & ~empty), ("dropped box", empty)):
+            for number in np.flatnonzero(these & ~faulty):
+                self._notes.append((int(owners[number]), kind, f"found the bbox {table[number].tolist()}"))
+        return clipped, ~(empty | faulty)

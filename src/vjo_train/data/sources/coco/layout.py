@@ -1,127 +1,204 @@
-"""Which JSON file annotates which pictures."""
+"""Where the annotation files of a data set lie, what splits they make, and where their pictures are.
+
+Found without a key: `annotations/instances_<split>.json` (COCO, CVAT), `<split>/_annotations.coco.json` (Roboflow),
+other instance JSON in `annotations/`, and JSON beside a folder of pictures.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from vjo_train.data.sources.coco.stream import listed
+from vjo_train.data.sources.coco.document import items, start
+from vjo_train.data.sources.sniff import looks_like
 from vjo_train.data.sources.split_names import meant
+from vjo_train.data.sources.voc.layout import listing, nearest, shown
 from vjo_train.errors import DataError
+
+FOLDER = "annotations"
+PREFIX = "instances_"
+IN_SPLITS = ("_annotations.coco.json", "annotations.json", "labels.json")
+"""Names of an annotation file in the folder of its split."""
+OTHER_TASKS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")
+"""How COCO's names of files begin that hold no instances."""
+LOOKED_UP = 100
+"""Pictures of a split that are looked for to tell their folder."""
+ALLOWED = f"{FOLDER}/{PREFIX}<split>.json, <split>/_annotations.coco.json, or a JSON file beside a folder of pictures"
 
 
 @dataclass(frozen=True)
 class Part:
-    """The pictures that one JSON file annotates."""
+    """A split.
+
+    Attributes:
+        split: its name.
+        file: its annotations.
+        folder: of its pictures, below the root; empty for the root.
+        names: of its pictures below `folder`, in the order of the file.
+    """
 
     split: str
     file: Path
-    images: Path
-    """The folder that the names of its images are below."""
+    folder: str
+    names: tuple[str, ...]
+
+    def picture(self, name: str) -> str:
+        """Where a picture lies below the root."""
+        return str(PurePosixPath(self.folder, name))
 
 
-def parts(root: Path, annotations: Mapping[str, str] | None, images: Mapping[str, str] | None) -> dict[str, Part]:
-    """Split -> its files: those of `annotations`, or what is found below the root.
+def find_root(folder: Path) -> Path:
+    """`folder`, or the one folder in it that holds a data set.
 
-    Found are `annotations/instances_*.json`, else any other JSON with images in `annotations/` or the root, and
-    `_annotations.coco.json` beside its pictures. A split is called as its file is (`train2017`), or as its folder.
+    Raises:
+        DataError: there is none, or several.
+    """
+    if not folder.is_dir():
+        raise DataError(f"dataset.root: found no folder {folder}; it must hold {ALLOWED}.")
+    if annotation_files(folder):
+        return folder
+    inner = [sub for sub in sorted(folder.iterdir()) if sub.is_dir() and annotation_files(sub)]
+    if len(inner) == 1:
+        return inner[0]
+    if inner:
+        names = listing([sub.name for sub in inner])
+        raise DataError(f"dataset.root: {folder} holds several data sets ({names}); name one, such as {inner[0]}.")
+    raise DataError(f"dataset.root: {folder} holds no COCO annotations; it must hold {ALLOWED}." + looks_like(folder))
+
+
+def annotation_files(root: Path) -> dict[str, Path]:
+    """Split -> its annotation file, by the first kind of layout that is there."""
+    for folder in (root / FOLDER, root):
+        if found := {file.stem.removeprefix(PREFIX): file for file in sorted(folder.glob(f"{PREFIX}*.json"))}:
+            return found
+    for name in IN_SPLITS:
+        if found := {file.parent.name: file for file in sorted(root.glob(f"*/{name}")) if _is_coco(file)}:
+            found.pop(FOLDER, None)
+        if found:
+            return found
+    for folder in (root / FOLDER, root):
+        files = [file for file in sorted(folder.glob("*.json")) if not file.name.startswith(OTHER_TASKS)]
+        if found := {_plain(file.stem): file for file in files if _is_coco(file)}:
+            return found
+    return {}
+
+
+def parts(root: Path, annotations: Mapping[str, str], images: Mapping[str, str]) -> list[Part]:
+    """The splits of a data set.
 
     Args:
         root: of the data set.
-        annotations: split -> JSON file, below the root; None: found.
-        images: split -> folder of its pictures, below the root; those of other splits are found.
+        annotations: split -> its file below the root, in the place of those that are found.
+        images: split -> the folder of its pictures below the root, in the place of the one that is found.
 
     Raises:
-        DataError: a file is not there, or none is found, or the pictures of one are not.
+        DataError: a key names what is not there, or a file is no instance JSON.
     """
-    if annotations is not None:
-        files = {split: root / file for split, file in annotations.items()}
-    else:
-        files = {_split_of(path): path for path in _found(root)}
+    files = {split: root / path for split, path in annotations.items()} or annotation_files(root)
     if not files:
-        raise DataError(
-            f"{root}: found no COCO annotations; must hold annotations/instances_<split>.json, <split>/"
-            "_annotations.coco.json or another JSON file with images and annotations."
-        )
-    known = images or {}
-    return {
-        split: Part(split, file, root / known[split] if split in known else _pictures(root, split, file))
-        for split, file in files.items()
-    }
+        raise DataError(f"{root}: holds no COCO annotations; it must hold {ALLOWED}.")
+    for split, folder in images.items():
+        if split not in files:
+            raise DataError(
+                f"dataset.source.images: found the split '{split}'{nearest(split, list(files))};"
+                f" annotated are {listing(list(files))}."
+            )
+        if not (root / folder).resolve().is_relative_to(root.resolve()):
+            raise DataError(f"dataset.source.images: found {folder} for '{split}'; must lie below {root}.")
+    found = []
+    for split, file in files.items():
+        names = _names(file, *_stamp(file))
+        folder = images[split] if split in images else _folder(root, split, file, names)
+        found.append(Part(split, file, folder, names))
+    return found
 
 
-def choose(found: Mapping[str, Part], split: str) -> str:
-    """The name among `found` that a user means by `split`: itself, `train2017` for `train`, `valid` for `val`.
+def named(found: list[Part], split: str) -> Part:
+    """The part that `split` means: `train` may stand for `train2017`, `val` for `valid`.
 
     Raises:
         DataError: there is none, or there are several.
     """
-    likely = meant(split, found)
-    if len(likely) == 1:
-        return likely[0]
-    what = f"several splits that may be '{split}'" if likely else f"no split '{split}'"
-    raise DataError(f"dataset.source.annotations: found {what}; the files are of {', '.join(found)}.")
+    names = [part.split for part in found]
+    likely = meant(split, names)
+    if len(likely) != 1:
+        what = f"several splits that may be '{split}'" if likely else f"no split '{split}'{nearest(split, names)}"
+        raise DataError(f"dataset.split: found {what}; the annotation files are of {listing(names)}.")
+    return found[names.index(likely[0])]
 
 
-def _found(root: Path) -> list[Path]:
-    own = [*root.glob("*.json"), *root.glob("annotations/*.json"), *root.glob("*/_annotations.coco.json")]
-    instances = [path for path in own if path.stem.startswith("instances")]
-    return sorted(instances or [path for path in own if _has_images(path)])
-
-
-def _has_images(path: Path) -> bool:
-    try:
-        return bool(image_names(path, path.stat().st_mtime_ns))
-    except DataError:
-        return False
-
-
-def _split_of(path: Path) -> str:
-    if path.name == "_annotations.coco.json":
-        return path.parent.name
-    return re.sub(r"^instances_", "", path.stem)
-
-
-def _pictures(root: Path, split: str, file: Path) -> Path:
-    """The first likely folder that holds the first pictures of a file."""
-    names = image_names(file, file.stat().st_mtime_ns)[:20]
-    bare = re.sub(r"[-_]?\d+$", "", split)
-    own = [root / part / name for name in (split, bare) for part in (".", "images")]
-    likely = [file.parent, *own, root / "images", root]
-    for folder in likely:
-        if any((folder / name).is_file() for name in names):
-            return folder
-    tried = ", ".join(dict.fromkeys(str(folder) for folder in likely))
-    raise DataError(
-        f"{file}: found none of its pictures, such as {names[0] if names else '(it lists none)'}, in {tried}; give"
-        f" their folder by dataset.source.images={{{split}: DIR}}."
-    )
-
-
-@lru_cache(8)
-def categories(file: Path, changed: int) -> dict[int, str]:
-    """Category id -> name, by id.
-
-    Args:
-        file: the JSON.
-        changed: the time of its last change, since what is read is kept.
+def ids(found: list[Part]) -> list[list[str]]:
+    """The ids of the images of every part: file names without ending; where any is there twice, below their splits.
 
     Raises:
-        DataError: a category without id and name.
+        DataError: a file lists a picture twice.
     """
-    found: dict[int, str] = {}
-    for item in listed(file, "categories"):
-        if not isinstance(item, dict) or not isinstance(item.get("id"), int) or not item.get("name"):
-            raise DataError(f"{file}: found the category {str(item)[:80]}; must have an id and a name.")
-        found[item["id"]] = str(item["name"])
-    return dict(sorted(found.items()))
+    plain = [[str(PurePosixPath(name).with_suffix("")) for name in part.names] for part in found]
+    if _differ(plain):
+        return plain
+    below = [[f"{part.split}/{name}" for name in names] for part, names in zip(found, plain, strict=True)]
+    if _differ(below):
+        return below
+    for part in found:
+        name, count = Counter(part.names).most_common(1)[0]
+        if count > 1:
+            raise DataError(f"{part.file}: lists the picture {shown(name)} {count} times; each may be listed once.")
+    return [[f"{part.split}/{name}" for name in part.names] for part in found]
 
 
-@lru_cache(8)
-def image_names(file: Path, changed: int) -> tuple[str, ...]:
-    """The names of all images, in the order of the file; `changed` as above."""
-    found = (item.get("file_name") for item in listed(file, "images") if isinstance(item, dict))
-    return tuple(str(name) if name else "" for name in found)
+def files_below(folder: Path) -> Iterator[tuple[str, int, int]]:
+    """Every file below a folder: its path from there, its size in bytes, the time of its last change in ns."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            try:
+                stat = path.stat()
+            except OSError:  # a link to nowhere: what reads it says so
+                continue
+            yield path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns
+
+
+def _folder(root: Path, split: str, file: Path, names: tuple[str, ...]) -> str:
+    """Of the usual folders, the one with most of the first pictures; the first of them where none has any."""
+    beside = [] if file.parent in (root, root / FOLDER) else [file.parent]
+    inner = [folder / name for folder in (*beside, root) for name in ("images", "data")]
+    usual = [*beside, root / split, root / "images" / split, root / split / "images", *inner, root]
+    counts = [sum((folder / name).is_file() for name in names[:LOOKED_UP]) for folder in usual]
+    best = usual[counts.index(max(counts))].relative_to(root).as_posix()
+    return "" if best == "." else best
+
+
+@lru_cache(maxsize=16)
+def _names(file: Path, size: int, changed: int) -> tuple[str, ...]:
+    """The names of the pictures of a file, which are asked for several times in a run."""
+    names = []
+    for number, image in enumerate(items(file, "images")):
+        name = image.get("file_name")
+        if not isinstance(name, str) or not name.strip("/. "):
+            raise DataError(f"{file}: images[{number}] has no file_name; must name its picture.")
+        names.append(name.replace("\\", "/"))
+    return tuple(names)
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        stat = file.stat()
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}); must be COCO's instance JSON.") from error
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _is_coco(file: Path) -> bool:
+    return start(file, "images") is not None and start(file, "categories") is not None
+
+
+def _plain(stem: str) -> str:
+    return stem.split(".")[0].strip("_").removeprefix(PREFIX)
+
+
+def _differ(lists: list[list[str]]) -> bool:
+    return len({name for names in lists for name in names}) == sum(map(len, lists))

@@ -1,115 +1,108 @@
-"""COCO's layout as a source."""
+"""COCO's instance JSON as a source."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
-import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from vjo_train.data.index import Index
-from vjo_train.data.joined_index import joined_indices
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.boxes import Boxes
 from vjo_train.data.labels.classes import Classes, ShownByObjects
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
-from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.coco import layout
-from vjo_train.data.sources.coco.annotations import read
-from vjo_train.data.sources.coco.segments import Arrays, outlines
+from vjo_train.data.sources.coco.annotations import Gathered, Gathering, categories
+from vjo_train.data.sources.coco.outlines import masks
+from vjo_train.data.sources.coco.painting import painted
+from vjo_train.data.sources.split_names import meant
+from vjo_train.data.sources.voc.layout import listing, nearest
 from vjo_train.errors import DataError
-from vjo_train.types import IGNORE
-
-log = logging.getLogger("vjo_train")
 
 
 class COCO(Source):
-    """Instances in COCO's JSON, with the pictures where they lie; `layout.parts` says which files are found.
+    """Boxes, polygons and run lengths of instance JSON; see `layout` for where it lies.
 
-    Every image of a file with annotations is labelled for `classes` and `boxes`, also where it has none; for `masks`
-    and `semantic` where each of its objects has an outline. Crowds are difficult objects: ignored in losses and
-    metrics, 255 in the semantic map. Where outlines overlap there, the smaller object lies on top. Boxes are cut to
-    their picture; what has no area then is left out.
+    Every image of a file with annotations is labelled for `classes` and `boxes`, and, if all its objects but crowds
+    have an outline, for `masks` and `semantic`. Crowds are difficult. Objects of categories that are no class are left
+    out.
 
     Args:
-        annotations: split -> JSON file, below the root; None: found.
-        images: split -> folder of its pictures, below the root; None: found.
+        annotations: split -> its JSON file below the root, in the place of those that are found.
+        images: split -> the folder of its pictures below the root, in the place of the one that is found.
     """
 
     kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks())
+    maps: Mapping[str, torch.dtype] = {"semantic": torch.uint8}
 
     def __init__(
         self, *, annotations: Mapping[str, str] | None = None, images: Mapping[str, str] | None = None
     ) -> None:
-        self.annotations = None if annotations is None else dict(annotations)
-        self.images = None if images is None else dict(images)
+        self.annotations, self.images = dict(annotations or {}), dict(images or {})
 
     def root(self, folder: Path) -> Path:
-        if not folder.is_dir():
-            raise DataError(f"dataset.root: found no folder {folder}; must hold COCO's annotations and pictures.")
-        self._parts(folder)
-        return folder
-
-    def _parts(self, root: Path) -> dict[str, layout.Part]:
-        return layout.parts(root, self.annotations, self.images)
+        return folder if self.annotations and folder.is_dir() else layout.find_root(folder)
 
     def class_names(self, root: Path) -> list[str]:
-        found: dict[int, str] = {}
-        for part in self._parts(root).values():
-            found |= layout.categories(part.file, _changed(part.file))
-        if not found:
-            raise DataError(f"{root}: found no categories in its JSON files; set dataset.classes.")
-        return list(dict.fromkeys(name for _, name in sorted(found.items())))
+        """Those of all categories in the order of their ids; of further files, those that are new."""
+        names = dict.fromkeys(name for part in self._parts(root) for name in categories(part).values())
+        if not names:
+            raise DataError(f"{root}: found no categories; dataset.classes must be given.")
+        return list(names)
 
     def splits(self, root: Path) -> list[str]:
-        return list(self._parts(root))
-
-    def split(self, root: Path, split: str) -> list[str]:
-        found = self._parts(root)
-        name = layout.choose(found, split)
-        ids = _ids(found)[name]
-        if not ids:
-            raise DataError(f"{found[name].file}: lists no images.")
-        if twice := [image for image, count in Counter(ids).items() if count > 1]:
-            raise DataError(f"{found[name].file}: lists the image {twice[0]} twice.")
-        return ids
+        return [part.split for part in self._parts(root)]
 
     def has_split(self, root: Path, split: str) -> bool:
-        with suppress(DataError):
-            return bool(layout.choose(self._parts(root), split))
-        return False
+        return len(meant(split, self.splits(root))) == 1
+
+    def split(self, root: Path, split: str) -> list[str]:
+        parts = self._parts(root)
+        part = layout.named(parts, split)
+        if not part.names:
+            raise DataError(f"{part.file}: the split '{split}' is empty; it must list at least one image.")
+        if not any((root / part.picture(name)).is_file() for name in part.names):
+            raise DataError(
+                f"{part.file}: found none of its {len(part.names)} pictures, such as {part.picture(part.names[0])};"
+                f" dataset.source.images={{{part.split}: FOLDER}} says where they are."
+            )
+        return layout.ids(parts)[parts.index(part)]
 
     def split_name(self, root: Path, split: str) -> str:
-        found = self._parts(root)
-        return str(found[layout.choose(found, split)].file)
+        return str(layout.named(self._parts(root), split).file)
 
     def stamp(self, root: Path) -> str:
         digest = hashlib.sha256()
-        for name, part in self._parts(root).items():
-            digest.update(f"{name} {part.file} {_changed(part.file)} {part.images}\n".encode(errors="replace"))
-            digest.update("\n".join(f"{file} {size}" for file, size in sorted(_pictures(part).items())).encode())
+        for part in self._parts(root):
+            stat = part.file.stat()
+            digest.update(f"{part.split}\0{part.file}\0{stat.st_size}\0{stat.st_mtime_ns}\0{part.folder}\n".encode())
+        for folder in sorted({part.folder for part in self._parts(root)}):
+            for line in sorted(layout.files_below(root / folder)):
+                digest.update(f"{line}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
-        found = self._parts(root)
-        ids = _ids(found)
-        files = [_File.read(part, ids[name], classes) for name, part in found.items()]
-        joined, origin = joined_indices([file.index for file in files])
-        arrays = {f"{k}:{name}": array for k, file in enumerate(files) for name, array in file.outlines.items()}
-        first = [file.index.offsets[:-1] for file in files]
-        starts = [first[part][row] for part, row in zip(origin.part.tolist(), origin.row.tolist(), strict=True)]
-        return replace(joined, more={**arrays, "file": origin.part, "first": np.asarray(starts, np.int64)})
+        parts = self._parts(root)
+        names = {name for part in parts for name in categories(part).values()}
+        for name in classes:
+            if name not in names:
+                allowed = f"{nearest(name, sorted(names))}; allowed are {listing(sorted(names))}"
+                raise DataError(f"dataset.classes: found '{name}', which no category of {root} is called{allowed}.")
+        gathering = Gathering({name: label for label, name in enumerate(classes)})
+        for part in parts:
+            gathering.read(part)
+        ids = [name for names in layout.ids(parts) for name in names]
+        images = [part.picture(name) for part in parts for name in part.names]
+        return _index(classes, ids, images, _bytes(root, parts), gathering.finish())
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
         objects = index.objects(row)
@@ -117,101 +110,70 @@ class COCO(Source):
             return objects
         if kind == "classes":
             return ShownByObjects(objects, len(index.classes))
-        prefix, first = f"{int(index.more['file'][row])}:", int(index.more["first"][row])
-        arrays = {key.removeprefix(prefix): array for key, array in index.more.items() if key.startswith(prefix)}
-        masks = outlines(arrays, range(first, first + len(objects)), index.size(row))
-        return torch.from_numpy(masks if kind == "masks" else _painted(masks, objects))
+        drawn = masks(index.more, slice(int(index.offsets[row]), int(index.offsets[row + 1])), index.size(row))
+        return torch.from_numpy(drawn if kind == "masks" else painted(drawn, objects))
+
+    def _parts(self, root: Path) -> list[layout.Part]:
+        return layout.parts(root, self.annotations, self.images)
 
 
-def _painted(masks: npt.NDArray[np.bool_], objects: Objects) -> npt.NDArray[np.uint8]:
-    """A semantic map [H, W]: smaller objects on top of larger ones, crowds below all as ignored."""
-    painted = np.zeros(masks.shape[1:], np.uint8)
-    painted[masks[objects.difficult].any(axis=0)] = IGNORE
-    areas = masks.sum(axis=(1, 2))
-    for number in np.argsort(-areas, kind="stable").tolist():
-        if not objects.difficult[number]:
-            painted[masks[number]] = objects.labels[number] + 1
-    return painted
+def _bytes(root: Path, parts: Sequence[layout.Part]) -> list[int]:
+    """The size of every picture's file, -1 where it is missing."""
+    listed = {
+        folder: {name: size for name, size, _ in layout.files_below(root / folder)}
+        for folder in {part.folder for part in parts}
+    }
+    return [listed[part.folder].get(name, -1) for part in parts for name in part.names]
 
 
-@dataclass(frozen=True)
-class _File:
-    """One JSON file as an index, and the outlines of its objects."""
-
-    index: Index
-    outlines: Arrays
-
-    @classmethod
-    def read(cls, part: layout.Part, ids: Sequence[str], classes: Sequence[str]) -> _File:
-        names = layout.categories(part.file, _changed(part.file))
-        known = read(part.file, names)
-        labels = {category: classes.index(name) for category, name in names.items() if name in classes}
-        label = np.array([labels.get(category, -1) for category in known.categories.tolist()], np.int64)
-        limits = known.sizes[known.owner][:, [1, 0, 1, 0]]
-        boxes = np.clip(known.boxes, 0, limits).astype(np.float32)
-        whole: npt.NDArray[np.bool_] = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
-        kept = (label >= 0) & whole
-        _tell(part.file, boxes, known.boxes, label >= 0, whole)
-        owner, images = known.owner[kept], np.arange(len(known.names))
-        counts = np.bincount(owner, minlength=len(images))
-        bare = np.bincount(owner[~known.outlined[kept] & ~known.crowd[kept]], minlength=len(images)) > 0
-        drawn = known.annotated & ~bare & bool(known.outlined.any())
-        bytes_ = _pictures(part)
-        every = np.full(len(images), known.annotated)
-        index = Index(
-            classes=np.asarray(list(classes), np.str_),
-            ids=np.asarray(ids, np.str_),
-            images=np.asarray([str(part.images / name) for name in known.names], np.str_),
-            image_bytes=np.asarray([bytes_.get(name, -1) for name in known.names], np.int64),
-            sizes=known.sizes,
-            offsets=np.append(0, np.cumsum(counts)).astype(np.int64),
-            boxes=boxes[kept],
-            labels=label[kept].astype(np.int16),
-            difficult=known.crowd[kept],
-            labelled={"classes": every, "boxes": every, "semantic": drawn, "masks": drawn},
-            files={},
-            faulty=np.asarray(list(known.faults), np.int64),
-            faults=np.asarray(list(known.faults.values()), np.str_),
-            noted=np.empty(0, np.int64),
-            notes=np.empty((0, 2), np.str_),
-            more={},
-        )
-        return cls(index, known.outlines.arrays(known.order[kept]))
+def _index(
+    classes: Sequence[str], ids: Sequence[str], images: Sequence[str], image_bytes: Sequence[int], found: Gathered
+) -> Index:
+    """The images sorted by their ids, and the objects in their order."""
+    names = np.asarray(ids, np.str_)
+    order = np.argsort(names, kind="stable")
+    counts = found.counts[order]
+    starts = (np.cumsum(found.counts) - found.counts)[order]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    objects = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
+    more = found.outlines | {name: found.outlines[name][objects] for name in ("rings", "spans")}
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    faults = {int(places[row]): what for row, what in found.faults.items()}
+    outlined = found.outlined[order]
+    return Index(
+        classes=np.asarray(list(classes), np.str_),
+        ids=names[order],
+        images=np.asarray(images, np.str_)[order],
+        image_bytes=np.asarray(image_bytes, np.int64)[order],
+        sizes=found.sizes[order],
+        offsets=offsets,
+        boxes=found.boxes[objects],
+        labels=found.labels[objects],
+        difficult=found.crowd[objects],
+        labelled={
+            "classes": found.annotated[order],
+            "boxes": found.annotated[order],
+            "semantic": outlined,
+            "masks": outlined,
+        },
+        files={},
+        faulty=np.asarray(list(faults), np.int64),
+        faults=np.asarray(list(faults.values()), np.str_),
+        noted=np.asarray([places[row] for row, _, _ in found.notes], np.int64),
+        notes=np.asarray([note for _, *note in found.notes], np.str_).reshape(-1, 2),
+        more=more | {"outline_digests": _digests(more, offsets)},
+    )
 
 
-def _tell(
-    file: Path,
-    boxes: npt.NDArray[np.float32],
-    before: npt.NDArray[np.float32],
-    wanted: npt.NDArray[np.bool_],
-    whole: npt.NDArray[np.bool_],
-) -> None:
-    """Says what was changed."""
-    cut = int(((np.abs(boxes - before) > 1).any(axis=1) & wanted & whole).sum())  # rounding is not worth a word
-    gone = int((wanted & ~whole).sum())
-    if cut or gone:
-        log.info("%s: %d boxes were cut to their picture, %d without area were left out.", file, cut, gone)
-
-
-def _ids(parts: Mapping[str, layout.Part]) -> dict[str, list[str]]:
-    """Split -> the ids of its images: their names without extension, after the split's where two splits share one."""
-    names = {name: layout.image_names(part.file, _changed(part.file)) for name, part in parts.items()}
-    plain = {name: [str(PurePosixPath(file).with_suffix("")) for file in files] for name, files in names.items()}
-    seen = Counter(image for images in plain.values() for image in set(images))
-    shared = any(count > 1 for count in seen.values())
-    return {name: [f"{name}/{image}" if shared else image for image in images] for name, images in plain.items()}
-
-
-def _pictures(part: layout.Part) -> dict[str, int]:
-    """Name of a picture -> the size of its file in bytes."""
-    found: dict[str, int] = {}
-    for folder, _, files in os.walk(part.images):
-        with os.scandir(folder) as entries:
-            sizes = {entry.name: entry.stat().st_size for entry in entries if entry.name in set(files)}
-        inner = Path(folder).relative_to(part.images)
-        found |= {str(inner / name): size for name, size in sizes.items()}
-    return found
-
-
-def _changed(file: Path) -> int:
-    return file.stat().st_mtime_ns
+def _digests(more: Mapping[str, npt.NDArray[Any]], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
+    """[I]: of the outlines of every image, so that they count in the fingerprint of a split."""
+    digests = np.zeros(len(offsets) - 1, np.uint32)
+    corners, runs = more["corners"].data, more["runs"].data
+    spans = np.concatenate([more["ring_ends"][more["rings"]], more["spans"]], axis=1)
+    for image, (first, last) in enumerate(pairwise(offsets.tolist())):
+        digest = 0
+        for start, end, runs_start, runs_end in spans[first:last].tolist():
+            digest = crc32(runs[runs_start:runs_end], crc32(corners[start:end], digest))
+        digests[image] = digest
+    return digests
