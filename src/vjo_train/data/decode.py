@@ -175,6 +175,24 @@ def read_mask(path: Path, size: tuple[int, int], highest: int, meaning: str) -> 
     Raises:
         DataError: the file is missing, damaged, of another size or kind, or holds an index above `highest`.
     """
+    indices = _indices(path, size)
+    many = highest >= IGNORE and indices.dtype == np.int32
+    border = (indices == 65_535) if many else (indices == IGNORE) | (indices == 65_535)
+    wrong = indices[(indices > highest) & ~border]
+    if wrong.size:
+        last = 65_535 if many else IGNORE
+        raise DataError(f"{path}: found the index {wrong.max()}; allowed are 0..{highest} ({meaning}) and {last}.")
+    indices[border] = 0 if many else IGNORE
+    return torch.from_numpy(indices.astype(np.int16 if many else np.uint8))
+
+
+def read_values(path: Path, size: tuple[int, int]) -> Tensor:
+    """A palette or grey PNG of 8 or 16 bits -> its values as int32 [H, W], as they are; raises as `read_mask`."""
+    return torch.from_numpy(_indices(path, size).astype(np.int32))
+
+
+def _indices(path: Path, size: tuple[int, int]) -> npt.NDArray[np.integer[Any]]:
+    """uint8 of a picture of 8 bits, int32 of one of 16."""
     with _opened(path) as image:
         if (image.height, image.width) == size:  # a mask of another size is not worth the memory
             _decode(image, path)
@@ -188,14 +206,7 @@ def read_mask(path: Path, size: tuple[int, int], highest: int, meaning: str) -> 
         indices: npt.NDArray[np.integer[Any]] = np.array(
             image, dtype=np.int32 if image.mode.startswith("I") else np.uint8
         )
-    many = highest >= IGNORE and indices.dtype == np.int32
-    border = (indices == 65_535) if many else (indices == IGNORE) | (indices == 65_535)
-    wrong = indices[(indices > highest) & ~border]
-    if wrong.size:
-        last = 65_535 if many else IGNORE
-        raise DataError(f"{path}: found the index {wrong.max()}; allowed are 0..{highest} ({meaning}) and {last}.")
-    indices[border] = 0 if many else IGNORE
-    return torch.from_numpy(indices.astype(np.int16 if many else np.uint8))
+    return indices
 
 
 def _opened(path: Path) -> Image.Image:

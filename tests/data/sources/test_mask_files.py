@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Answer
-from vjo_train.data.sources.cityscapes import LABEL_IDS, Cityscapes
 from vjo_train.data.sources.mask_files import MaskFiles
 from vjo_train.data.sources.opened import load_index
 from vjo_train.errors import ConfigError, DataError
@@ -83,21 +82,6 @@ def test_colours_are_named_by_a_palette(tmp_path: Path) -> None:
     (root / "colours.txt").write_text("64 0 Bicyclist\n")
     with pytest.raises(DataError, match=r"colours\.txt: line 1: found '64 0 Bicyclist'; must be red, green, blue"):
         MaskFiles(masks="labels/{stem}_L.png", palette="colours.txt").class_names(root)
-
-
-def test_cityscapes_has_its_nineteen_classes(tmp_path: Path) -> None:
-    root = tmp_path / "set"
-    picture(root / "leftImg8bit/train/aachen/aachen_0_1_leftImg8bit.png")
-    save(root / "gtFine/train/aachen/aachen_0_1_gtFine_labelIds.png", [[7, 33, 0], [26, 4, 31]])
-    source = Cityscapes()
-    names = source.class_names(source.root(root))
-    assert (len(names), names[0], names[13], names[18]) == (19, "road", "car", "bicycle")
-    (found,) = maps(source, root, names).values()
-    assert found == [[1, 19, 255], [14, 255, 17]]
-    (found,) = maps(source, root, ["car", "road"]).values()
-    assert found == [[2, 255, 255], [1, 255, 255]]
-    assert source.split(root, "train") == ["leftImg8bit/train/aachen/aachen_0_1_leftImg8bit.png"]
-    assert list(LABEL_IDS) == names
 
 
 @pytest.mark.slow

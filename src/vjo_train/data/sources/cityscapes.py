@@ -1,16 +1,29 @@
-"""Cityscapes: street scenes with the class of every pixel."""
+"""Cityscapes: street scenes with the class of every pixel, and the pixels of every person and vehicle."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
-from vjo_train.data.decode import read_mask
+from vjo_train.data.decode import read_mask, read_values
 from vjo_train.data.index import Index
+from vjo_train.data.labels.base import Kind
+from vjo_train.data.labels.boxes import Boxes
+from vjo_train.data.labels.classes import Classes, ShownByObjects
+from vjo_train.data.labels.masks import Masks
+from vjo_train.data.labels.semantic import Semantic
+from vjo_train.data.objects import Objects
 from vjo_train.data.sources.mask_files import MaskFiles
+from vjo_train.errors import DataError
 from vjo_train.types import IGNORE
 
 LABEL_IDS = {
@@ -19,15 +32,39 @@ LABEL_IDS = {
     "bus": 28, "train": 31, "motorcycle": 32, "bicycle": 33,
 }  # fmt: skip
 """The 19 classes that are trained on, in their usual order -> their values in the `labelIds` maps."""
+WITH_INSTANCES = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
 
-_PICTURE, _MAP = "_leftImg8bit.png", "_gtFine_labelIds.png"
+_PICTURE, _MAP, _INSTANCES = "_leftImg8bit.png", "_gtFine_labelIds.png", "_gtFine_instanceIds.png"
+_LEAST = 1000
+"""The least value of a single object: 1000 x its label id + its number. Below, a value is the label id of a region."""
+
+
+@dataclass(frozen=True)
+class _Instances:
+    """What an `instanceIds` map shows."""
+
+    objects: Objects
+    """In the order of their values; regions of several objects that were not told apart are difficult."""
+    values: npt.NDArray[np.int32]
+    """[N] in the map."""
+    labelled: bool
+    """Some pixel is of a class that is trained on; the maps of the test split have none."""
+
+    @classmethod
+    def none(cls) -> _Instances:
+        return cls(Objects.none(), np.empty(0, np.int32), False)
 
 
 class Cityscapes(MaskFiles):
-    """`leftImg8bit/<split>/<city>/*_leftImg8bit.png` with `gtFine/<split>/<city>/*_gtFine_labelIds.png`.
+    """`leftImg8bit/<split>/<city>/*_leftImg8bit.png` with `*_gtFine_labelIds.png` and `*_gtFine_instanceIds.png`.
 
-    There is no background: pixels of other classes count neither way. The maps of the test split hold no labels.
+    There is no background: pixels of other classes count neither way. Pictures are labelled for `classes`, `boxes` and
+    `masks` of the 8 classes `WITH_INSTANCES` where their `instanceIds` are there. The maps of the test split hold no
+    labels: its pictures are not labelled.
     """
+
+    kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks())
+    maps: Mapping[str, torch.dtype] = {"semantic": torch.uint8, "masks": torch.int16}
 
     def __init__(self) -> None:
         super().__init__(images="leftImg8bit/{split}", masks="gtFine/{split}/{stem}" + _MAP)
@@ -35,12 +72,109 @@ class Cityscapes(MaskFiles):
     def class_names(self, root: Path) -> list[str]:
         return list(LABEL_IDS)
 
+    def class_names_of(self, root: Path, kind: str) -> list[str]:
+        return list(LABEL_IDS if kind == "semantic" else WITH_INSTANCES)
+
     def pairs(self, root: Path) -> list[tuple[str, str]]:
         return [(picture, mask.replace(f"_leftImg8bit{_MAP}", _MAP)) for picture, mask in super().pairs(root)]
 
+    def stamp(self, root: Path) -> str:
+        digest = hashlib.sha256(super().stamp(root).encode())
+        for _, mask in self.pairs(root):
+            path = root / _instances_of(mask)
+            state = (stat.st_size, stat.st_mtime_ns) if path.exists() and (stat := path.stat()) else None
+            digest.update(f"{state}\n".encode())
+        return digest.hexdigest()
+
+    def read_index(self, root: Path, classes: Sequence[str]) -> Index:
+        for name in classes:
+            if name not in LABEL_IDS:
+                raise DataError(f"dataset.classes: found '{name}'; allowed are {', '.join(LABEL_IDS)}.")
+        index = super().read_index(root, classes)
+        paths = [_instances_of(mask) for _, mask in self.pairs(root)]
+        there = np.array([(root / path).is_file() for path in paths], np.bool_)
+        faults = dict(zip(index.faulty.tolist(), index.faults.tolist(), strict=True))
+
+        def found(row: int) -> _Instances:
+            if not there[row] or row in faults:
+                return _Instances.none()
+            try:
+                return _instances(read_values(root / paths[row], index.size(row)).numpy(), classes)
+            except DataError as error:
+                faults[row] = str(error)
+                return _Instances.none()
+
+        with ThreadPoolExecutor(os.cpu_count()) as threads:  # decoding lets other threads run
+            instances = list(threads.map(found, range(len(index))))
+        return _with_instances(index, instances, np.where(there, paths, ""), dict(sorted(faults.items())))
+
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
-        values = read_mask(index.file(root, row, kind), index.size(row), 255, "Cityscapes' label ids")
-        return _trained(index.classes.tolist())[values.long()]
+        objects = index.objects(row)
+        if kind == "boxes":
+            return objects
+        if kind == "classes":
+            annotated = np.isin(index.classes, WITH_INSTANCES)
+            return ShownByObjects(objects, len(index.classes), annotated)
+        if kind == "masks":
+            values = index.more["values"][index.offsets[row] : index.offsets[row + 1]]
+            numbers = np.zeros(1 << 16, np.int16)
+            numbers[values] = np.where(objects.difficult, 0, np.arange(1, len(values) + 1))
+            return torch.from_numpy(numbers[read_values(index.file(root, row, kind), index.size(row)).numpy()])
+        labels = read_mask(index.file(root, row, kind), index.size(row), 255, "Cityscapes' label ids")
+        return _trained(index.classes.tolist())[labels.long()]
+
+
+def _instances_of(mask: str) -> str:
+    return mask.removesuffix(_MAP) + _INSTANCES
+
+
+def _instances(values: npt.NDArray[np.int32], classes: Sequence[str]) -> _Instances:
+    """The objects of `classes` in an `instanceIds` map [H, W], with the boxes of their pixels."""
+    present = np.flatnonzero(np.bincount(values.ravel(), minlength=1 << 16))
+    label_ids = np.where(present < _LEAST, present, present // _LEAST)
+    numbers = {LABEL_IDS[name]: number for number, name in enumerate(classes) if name in WITH_INSTANCES}
+    wanted = np.isin(label_ids, list(numbers))
+    places = np.zeros(1 << 16, np.int32)
+    places[present[wanted]] = np.arange(1, wanted.sum() + 1)
+    rows, columns = np.nonzero(places[values])
+    owners = places[values[rows, columns]]
+    order = np.argsort(owners, kind="stable")
+    starts = np.searchsorted(owners[order], np.arange(1, wanted.sum() + 1))
+    rows, columns = rows[order], columns[order]
+    boxes = np.empty((len(starts), 4), np.float32)
+    if len(starts):
+        low = [np.minimum.reduceat(values, starts) for values in (columns, rows)]
+        high = [np.maximum.reduceat(values, starts) + 1 for values in (columns, rows)]
+        boxes[:] = np.stack([*low, *high], axis=1)
+    labels = np.array([numbers[label_id] for label_id in label_ids[wanted].tolist()], np.int64)
+    objects = Objects(boxes, labels, present[wanted] < _LEAST)
+    return _Instances(
+        objects, present[wanted].astype(np.int32), bool(np.isin(label_ids, list(LABEL_IDS.values())).any())
+    )
+
+
+def _with_instances(
+    index: Index, instances: Sequence[_Instances], paths: npt.NDArray[np.str_], faults: Mapping[int, str]
+) -> Index:
+    """The index of the class maps with the objects that they show."""
+    there = np.array([one.labelled for one in instances], np.bool_)
+    empty = (paths != "") & ~there
+    objects = [one.objects for one in instances]
+    return replace(
+        index,
+        offsets=np.cumsum([0, *map(len, objects)], dtype=np.int64),
+        boxes=np.concatenate([one.boxes for one in objects]),
+        labels=np.concatenate([one.labels for one in objects]).astype(np.int16),
+        difficult=np.concatenate([one.difficult for one in objects]),
+        labelled={
+            **{kind: there for kind in ("classes", "boxes", "masks")},
+            "semantic": index.labelled["semantic"] & ~empty,
+        },
+        files={**index.files, "masks": paths},
+        faulty=np.asarray(list(faults), np.int64),
+        faults=np.asarray(list(faults.values()), np.str_),
+        more={"values": np.concatenate([one.values for one in instances])},
+    )
 
 
 def _trained(classes: Sequence[str]) -> torch.Tensor:
