@@ -69,6 +69,15 @@ def test_values_may_begin_at_the_first_class_and_be_ignored(tmp_path: Path) -> N
             MaskFiles(images="images/{split}", masks=wrong)
 
 
+def test_maps_of_16_bits_keep_their_values(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    picture(root / "images/a.jpg")
+    save(root / "masks/a.png", np.where(VALUES == 255, 65535, VALUES), np.uint16)
+    assert maps(MaskFiles(ignore=[65535]), root, ["a", "b"]) == {"images/a.jpg": VALUES.tolist()}
+    with pytest.raises(DataError, match=r"found the value 65535; allowed are 0\.\.2 and \[255\]"):
+        maps(MaskFiles(), root, ["a", "b"])
+
+
 def test_colours_are_named_by_a_palette(tmp_path: Path) -> None:
     root = tmp_path / "set"
     picture(root / "images/a.png")

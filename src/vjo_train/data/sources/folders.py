@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from vjo_train.data.decode import read_size
 from vjo_train.data.index import Index, table
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.classes import Classes
@@ -20,6 +19,7 @@ from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.by_split import images_of, offered
 from vjo_train.data.sources.pictures import is_picture
+from vjo_train.data.sources.sizes import measured
 from vjo_train.data.sources.split_names import meant
 from vjo_train.errors import DataError
 
@@ -85,13 +85,8 @@ class Folders(Source):
         found = _look(root)
         shown = {picture: name for parts in found.splits.values() for name, own in parts.items() for picture in own}
         ids = _all(found)
-        sizes, faults = [], {}
-        for row, picture in enumerate(ids):
-            try:
-                sizes.append(read_size(root / picture))
-            except DataError as error:
-                sizes.append((1, 1))
-                faults[row] = str(error)
+        faults: dict[int, str] = {}
+        sizes = [measured(root / picture, row, faults) for row, picture in enumerate(ids)]
         numbers = {name: number for number, name in enumerate(classes)}
         return table(
             classes=classes,

@@ -15,7 +15,7 @@ import torch
 from annotated_types import Interval
 from torch import Tensor
 
-from vjo_train.data.decode import read_image, read_mask, read_size
+from vjo_train.data.decode import read_image, read_values
 from vjo_train.data.index import Index, table
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.semantic import Semantic
@@ -23,6 +23,7 @@ from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.by_split import images_of, offered
 from vjo_train.data.sources.pictures import is_picture, stem
+from vjo_train.data.sources.sizes import measured
 from vjo_train.data.sources.split_names import meant
 from vjo_train.errors import ConfigError, DataError
 from vjo_train.types import IGNORE
@@ -98,13 +99,8 @@ class MaskFiles(Source):
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         pairs = self.pairs(root)
-        sizes, faults = [], {}
-        for row, (picture, _) in enumerate(pairs):
-            try:
-                sizes.append(read_size(root / picture))
-            except DataError as error:
-                sizes.append((1, 1))
-                faults[row] = str(error)
+        faults: dict[int, str] = {}
+        sizes = [measured(root / picture, row, faults) for row, (picture, _) in enumerate(pairs)]
         there = [(root / mask).is_file() for _, mask in pairs]
         ids = [picture for picture, _ in pairs]
         return table(
@@ -123,7 +119,7 @@ class MaskFiles(Source):
         path, size, classes = index.file(root, row, kind), index.size(row), index.classes.tolist()
         if self.palette is not None:
             return self._named(read_image(path, None, size), root, classes)
-        values = read_mask(path, size, 65535, "classes").int()
+        values = read_values(path, size)
         ignored = torch.isin(values, torch.tensor(self.ignore, dtype=torch.int32))
         wrong = values[~ignored & (values >= len(classes) + self.first)]
         if len(wrong):

@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vjo_train.data.decode import read_size
 from vjo_train.data.index import Index, table
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.classes import Classes
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.by_split import images_of, offered
+from vjo_train.data.sources.sizes import measured
 from vjo_train.data.sources.split_names import meant
 from vjo_train.errors import DataError
 
@@ -126,12 +126,8 @@ class Table(Source):
         sheet = self._sheet(root)
         order = np.argsort(np.asarray(sheet.pictures, np.str_), kind="stable")
         ids = [sheet.pictures[number] for number in order.tolist()]
-        sizes, faults = [], {}
-        for row, (number, picture) in enumerate(zip(order.tolist(), ids, strict=True)):
-            size, fault = _size(root / self.images / picture)
-            sizes.append(size)
-            if found := sheet.faults.get(number, fault):
-                faults[row] = found
+        faults = {row: sheet.faults[number] for row, number in enumerate(order.tolist()) if number in sheet.faults}
+        sizes = [measured(root / self.images / picture, row, faults) for row, picture in enumerate(ids)]
         chosen = [sheet.classes.index(name) if name in sheet.classes else -1 for name in classes]
         flags = np.where(np.array(chosen) >= 0, sheet.flags[order][:, chosen], np.int8(0))
         paths = [root / self.images / picture for picture in ids]
@@ -149,13 +145,6 @@ class Table(Source):
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
         return torch.from_numpy(index.more["flags"][row].copy())
-
-
-def _size(path: Path) -> tuple[tuple[int, int], str]:
-    try:
-        return read_size(path), ""
-    except DataError as error:
-        return (1, 1), str(error)
 
 
 @lru_cache(8)

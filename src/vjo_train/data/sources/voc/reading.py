@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vjo_train.data.decode import read_size
 from vjo_train.data.index import Index, table
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.named_classes import unknown_class
+from vjo_train.data.sources.sizes import measured
 from vjo_train.data.sources.voc import layout
 from vjo_train.data.sources.voc.annotation import Annotation, difficult, read, strict
 from vjo_train.data.sources.voc.layout import shown
@@ -113,10 +113,7 @@ class Reading:
 
     def measure(self, row: int) -> None:
         """Takes the size of an image from its picture."""
-        try:
-            self.sizes[row] = read_size(self.root / self.images[row])
-        except DataError as error:
-            self.faults.setdefault(row, str(error))
+        self.sizes[row] = measured(self.root / self.images[row], row, self.faults)
 
     def index(self, classes: Sequence[str], sizes: Mapping[str, int], masks: Mapping[str, Sequence[str]]) -> Index:
         """All of it.

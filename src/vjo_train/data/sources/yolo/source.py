@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vjo_train.data.decode import orientation, read_size
+from vjo_train.data.decode import orientation
 from vjo_train.data.index import Index, table
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.boxes import Boxes
@@ -24,6 +24,7 @@ from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.named_classes import unknown_class
 from vjo_train.data.sources.polygons import filled
+from vjo_train.data.sources.sizes import measured
 from vjo_train.data.sources.yolo.layout import Layout, find_file, identity, label_file, pictures, read_layout
 from vjo_train.data.sources.yolo.rows import Row, as_stored, read_rows
 from vjo_train.errors import DataError
@@ -86,7 +87,7 @@ class YOLO(Source):
         }
         rows, notes = _read(layout, images, faults)
         _check_classes(layout, images, rows, classes, faults)
-        sizes = [_size(path, row, faults) for row, path in enumerate(images)]
+        sizes = [measured(path, row, faults) for row, path in enumerate(images)]
         there = [label_file(path).exists() for path in images]
         notes += self._without_file(root, images, there)
         known = [self.missing_file == "empty" or found for found in there]
@@ -189,14 +190,6 @@ def _check_classes(
         unknown = [layout.names[row.number] for row in own if layout.names[row.number] not in classes]
         if unknown:
             faults.setdefault(number, f"{label_file(images[number])}: {unknown_class(unknown[0], counts, classes)}")
-
-
-def _size(path: Path, row: int, faults: dict[int, str]) -> tuple[int, int]:
-    try:
-        return read_size(path)
-    except DataError as error:
-        faults.setdefault(row, str(error))
-        return 1, 1
 
 
 def _objects(rows: Sequence[Row], labels: Mapping[int, int], size: tuple[int, int]) -> Objects:
