@@ -27,8 +27,8 @@ GIVEN = {
 """Group -> the arguments that `build.py` supplies: no keys."""
 CLASSES = "classes"
 """The key of a head that names its classes, which `build.py` takes instead of the head."""
-ADDED: dict[str, Signature] = {"heads": {CLASSES: Argument(Annotated[Sequence[str], Len(1)] | None, required=False)}}
-"""Group -> keys of its nodes that are no arguments of the constructor."""
+NAMED: Signature = {CLASSES: Argument(Annotated[Sequence[str], Len(1)] | None, required=False)}
+"""The key of the heads that are told a number of classes, which is no argument of their constructors."""
 LISTED = ("heads", "insight")
 """The groups of which several choices can be made; each is a node of its own in the group's."""
 
@@ -107,5 +107,6 @@ def _check_target(node: Mapping[str, Any], path: str) -> None:
         return
     group, _, rest = path.partition(".")
     part = rest.count(".") == 0 and (group in LISTED) == bool(rest)
-    given, added = (GIVEN.get(group, set()), ADDED.get(group, {})) if part else (set(), {})
+    given = GIVEN.get(group, set()) if part else set()
+    added = NAMED if "num_classes" in arguments and "num_classes" in given else {}
     _check_keys(node, {name: arguments[name] for name in arguments if name not in given} | added, path)

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from vjo_train.drawing.captions import Box, draw_boxes, with_caption
-from vjo_train.drawing.overlays import overlay_masks, overlay_semantic, overlay_values
+from vjo_train.drawing.overlays import overlay_colours, overlay_masks, overlay_semantic, overlay_values
 from vjo_train.drawing.palette import Colour
 
 
@@ -61,6 +61,10 @@ class Sheet:
     def values(self, values: Tensor, low: float, high: float) -> None:
         """A map of figures [H, W] as colours from `low` (dark) to `high` (bright); what is not finite stays clear."""
         self._picture = overlay_values(self._picture, self._cut(values), low, high)
+
+    def colours(self, colours: Tensor) -> None:
+        """A map of colours [3, H, W] in 0..255; what is not finite stays clear."""
+        self._picture = overlay_colours(self._picture, self._cut(colours))
 
     def masks(self, masks: Tensor, labels: Sequence[int]) -> None:
         """Pixels of objects [N, H, W] bool, in the colours of their classes."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -35,9 +36,12 @@ class TaskFiles:
         self._take_row({})
 
     def png(self, values: npt.NDArray[np.uint8 | np.uint16], palette: npt.NDArray[np.uint8] | None = None) -> None:
-        """`<task>/<image>.png`: bytes, as a palette picture where there is a `palette` [256, 3], or 16-bit grey."""
+        """`<task>/<image>.png`: grey [H, W] or RGB [H, W, 3] of 8 or 16 bits, or bytes with a `palette` [256, 3]."""
         path = self._path(".png")
         path.parent.mkdir(parents=True, exist_ok=True)
+        if values.ndim == 3:  # of 16 bits, Pillow writes grey alone
+            path.write_bytes(cv2.imencode(".png", values[..., ::-1])[1].tobytes())
+            return
         if palette is None:
             picture = Image.fromarray(values)
         else:
