@@ -45,6 +45,14 @@ def check(cfg: DictConfig, root: type[TrainConfig | DataConfig | ReportConfig | 
     _check_keys(plain(cfg), signature(f"{root.__module__}.{root.__name__}"), "")
 
 
+def takes_classes(head: DictConfig) -> bool:
+    """Whether a head is told a number of classes, and so may have class names of its own."""
+    target = str(head["_target_"])
+    inside = target.split(".")[0] == PACKAGE
+    arguments = signature(target) if inside else outside_signature(target)
+    return arguments is not None and "num_classes" in arguments
+
+
 def check_node(node: DictConfig | None, path: str) -> None:
     """Checks one node that names its class, and what is below it.
 
