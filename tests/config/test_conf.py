@@ -12,6 +12,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vjo_train.cli import help_page
+from vjo_train.config.checks.class_names import class_names
 from vjo_train.config.compose import Composer
 from vjo_train.config.conformity import GIVEN, NAMED, check
 from vjo_train.config.signatures import signature
@@ -57,7 +58,9 @@ def with_file(file: Path) -> DictConfig:
         source = "{_target_: vjo_train.data.sources.voc.source.VOC}"
         part = f"{{_target_: vjo_train.data.sources.mixture.Part, root: ., source: {source}}}"
         overrides += [f"dataset.classes={CLASSES}", f"dataset.source.parts={{a: {part}}}"]
-    return compose(*overrides, "backbone.weights=null")
+    overrides.append("backbone.weights=null")
+    cfg = compose(*overrides)
+    return compose(*overrides, *class_names(cfg)) if cfg.dataset.get("generate") else cfg
 
 
 @pytest.mark.parametrize("file", FILES, ids=name)
