@@ -59,4 +59,5 @@ class CategoryAccuracy(RowMetric):
             truth=rows[:, 1].astype(np.int32),
             found=rows[:, 2:].astype(np.int32),
             probability=probability[order].astype(np.float32),
+            classes=np.array([self.num_classes]),
         )

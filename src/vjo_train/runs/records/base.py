@@ -36,6 +36,13 @@ class Records(ABC):
     def quality(self) -> Doubles:
         """[I]: how well each image was answered; NaN where it has nothing to be right or wrong about."""
 
+    def confusion(self) -> Doubles | None:
+        """[K, K]: how much of what is truly of each class (rows) was taken for each class (columns).
+
+        Of C + 1 classes, the first is the background. None where answers are not one class each.
+        """
+        return None
+
     @abstractmethod
     def contents(self) -> Doubles:
         """[I]: how much there is to be right about in each image."""

@@ -18,6 +18,7 @@ class Choices(Records):
         truth: [I] in 0..C-1.
         found: [I, T]: the T likeliest classes, best first.
         probability: [I] of the true class.
+        classes: [1]: C.
     """
 
     kind: ClassVar[str] = "choices"
@@ -25,6 +26,7 @@ class Choices(Records):
     truth: Integers
     found: Integers
     probability: Floats
+    classes: Integers
 
     def resampled(self, draws: Integers) -> Figures:
         """`top1`, `top5` where there are so many classes, and `balanced_accuracy`."""
@@ -46,3 +48,9 @@ class Choices(Records):
     def contents(self) -> Doubles:
         """1: every image has one class."""
         return np.ones(len(self.truth))
+
+    def confusion(self) -> Doubles:
+        """In images."""
+        size = int(self.classes[0])
+        cells = self.truth.astype(np.int64) * size + self.found[:, 0]
+        return np.bincount(cells, minlength=size * size).astype(np.float64).reshape(size, size)

@@ -60,3 +60,10 @@ class Pixels(Records):
     def contents(self) -> Doubles:
         """Kinds of pixels."""
         return np.bincount(self.image, minlength=int(self.shape[0])).astype(np.float64)
+
+    def confusion(self) -> Doubles:
+        """In pixels."""
+        size = int(self.shape[1])
+        cells = self.truth.astype(np.int64) * size + self.found
+        counts = np.bincount(cells, weights=self.count, minlength=size * size)
+        return counts.astype(np.float64).reshape(size, size)
