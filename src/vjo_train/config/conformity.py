@@ -23,13 +23,14 @@ GIVEN = {
     "weighting": {"tasks", "channels"},
     "schedule": {"tasks"},
     "insight": {"output"},
+    "merge": {"heads"},
 }
 """Group -> the arguments that `build.py` supplies: no keys."""
 CLASSES = "classes"
 """The key of a head that names its classes, which `build.py` takes instead of the head."""
 NAMED: Signature = {CLASSES: Argument(Annotated[Sequence[str], Len(1)] | None, required=False)}
 """The key of the heads that are told a number of classes, which is no argument of their constructors."""
-LISTED = ("heads", "insight")
+LISTED = ("heads", "insight", "merge")
 """The groups of which several choices can be made; each is a node of its own in the group's."""
 
 

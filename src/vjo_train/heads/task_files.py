@@ -31,6 +31,10 @@ class TaskFiles:
         """One entry of the list in `<task>.json`."""
         self._take_row({"image_id": self.image_id, **content})
 
+    def name_of(self, extension: str) -> str:
+        """The name of the image's own file with this extension, without its folder."""
+        return self._path(extension).name
+
     def nothing(self) -> None:
         """Says that the task has a JSON file, of which this image has no row."""
         self._take_row({})
