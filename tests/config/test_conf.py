@@ -51,7 +51,9 @@ def compose(*overrides: str) -> DictConfig:
 def with_file(file: Path) -> DictConfig:
     """The default config with one choice, with what the choice leaves to the user, and without the network."""
     group, choice = file.parent.name, file.stem
-    overrides = [f"{group}=[{choice}]" if group == "heads" else f"{group}={choice}"]
+    overrides = [f"{group}=[{choice}]" if group in ("heads", "merge") else f"{group}={choice}"]
+    if group == "merge":
+        overrides.append("heads=[semantic,instance]")
     if group == "dataset" and OmegaConf.is_missing(OmegaConf.load(file), "root"):
         overrides += ["dataset.root=.", f"dataset.classes={CLASSES}"]
     if file.stem == "mixture":
