@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vjo_train.drawing.captions import PAPER, Box, draw_boxes, with_caption
+from vjo_train.drawing.captions import PAPER, Box, draw_boxes, draw_points, with_caption
 from vjo_train.drawing.overlays import overlay_colours, overlay_masks, overlay_semantic, overlay_values
 from vjo_train.drawing.palette import Colour
 
@@ -28,9 +28,9 @@ class _Frames:
 class Sheet:
     """Collects what is to be seen on a picture.
 
-    From the back: classes, masks, frames with tags, then the caption below. Each map of figures or colours has a copy
-    of the picture to itself, to the right: two of them could not be told apart. Where one task finds boxes and another
-    boxes with masks, the frames of the second are left out: two frames around each object could not be read.
+    From the back: classes, masks, frames with tags, points, then the caption below. Each map of figures or colours has
+    a copy of the picture to itself, to the right: two of them could not be told apart. Where one task finds boxes and
+    another boxes with masks or points, the frames of the second are left out: two frames could not be read.
 
     Args:
         image: uint8 [3, H, W].
@@ -57,6 +57,7 @@ class Sheet:
         self._factor = shown[0] / width, shown[1] / height
         self._masks: list[tuple[Tensor, list[int]]] = []
         self._frames: list[_Frames] = []
+        self._points: list[tuple[Tensor, Tensor, list[int], list[tuple[int, int]]]] = []
         self._chips: list[tuple[str, Colour]] = []
 
     def classes(self, indices: Tensor) -> None:
@@ -81,6 +82,14 @@ class Sheet:
         scaled = [(x1 * across, y1 * down, x2 * across, y2 * down) for x1, y1, x2, y2 in boxes.tolist()]
         self._frames.append(_Frames(scaled, list(labels), list(tags), masked))
 
+    def points(
+        self, points: Tensor, shown: Tensor, labels: Sequence[int], edges: Sequence[tuple[int, int]] = ()
+    ) -> None:
+        """Points [N, K, 2] (x, y) of objects where `shown` [N, K], with lines between the pairs `edges` of them."""
+        across, down = self._factor
+        scaled = points.float() * torch.tensor([across, down])
+        self._points.append((scaled, shown, list(labels), list(edges)))
+
     def chips(self, chips: Sequence[tuple[str, Colour]]) -> None:
         """Words in the caption, each with a coloured square."""
         self._chips += chips
@@ -92,6 +101,8 @@ class Sheet:
             picture = overlay_masks(picture, masks, labels)
         for frames in [some for some in self._frames if not some.masked] or self._frames:
             draw_boxes(picture, frames.boxes, frames.labels, frames.tags)
+        for points in self._points:
+            draw_points(picture, *points)
         return with_caption(_side_by_side([picture, *self._beside]), caption, self._chips)
 
     def _cut(self, maps: Tensor) -> Tensor:
