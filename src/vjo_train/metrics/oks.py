@@ -102,6 +102,7 @@ class OKSAP(DetectionMetric):
             print_function=_log.debug,
         )
         evaluation.params.kpt_oks_sigmas = self.sigmas
+        evaluation.params.catIds, evaluation.params.imgIds = list(range(self.num_classes)), list(range(len(images)))
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, COCO_LARGEST]], ["all"]
         evaluation.evaluate()
         evaluation.accumulate()

@@ -26,11 +26,10 @@ def cells(points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         [M, K] int64: the cell, row by row; and [M, K] bool: the point is known and inside.
     """
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-3)
-    places = ((points[..., :2] - boxes[:, None, :2]) / sides[:, None] * SIDE).floor()
+    low, high, given = boxes[:, None, :2], boxes[:, None, 2:], points[..., :2]
+    inside = ((given >= low) & (given <= high)).all(-1) & (points[..., 2] > 0)
     # A point on the right or lower edge belongs to the last cell.
-    places = torch.where(places == SIDE, SIDE - 1, places)
-    inside = ((places >= 0) & (places < SIDE)).all(-1) & (points[..., 2] > 0)
-    columns, rows = places.clamp(0, SIDE - 1).long().unbind(-1)
+    columns, rows = ((given - low) / sides[:, None] * SIDE).floor().clamp(0, SIDE - 1).long().unbind(-1)
     return rows * SIDE + columns, inside
 
 
