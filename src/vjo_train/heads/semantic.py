@@ -124,6 +124,7 @@ class SemanticFPN(SemanticHead):
 
     Args:
         channels: of every level of the pyramid.
+        strides: of every level, pixels of the canvas per cell; None: as usual (`c5`, `p5`: 32).
         num_classes: C.
         levels: the features it reads; logits have the stride of the finest.
         width: channels of the branch.
@@ -139,21 +140,22 @@ class SemanticFPN(SemanticHead):
         *,
         channels: Mapping[str, int],
         num_classes: int,
+        strides: Mapping[str, int] | None = None,
         levels: Sequence[str] = ("p3", "p4", "p5"),
         width: Annotated[int, Ge(8)] = 128,
         dice: Annotated[float, Ge(0)] = 0.0,
         background: bool = True,
     ) -> None:
         inputs = common_channels("heads.semantic.levels", levels, channels)
-        strides = [stride(level) for level in levels]
-        super().__init__(num_classes, min(strides), dice, background)
+        steps = [stride(level, strides) for level in levels]
+        super().__init__(num_classes, min(steps), dice, background)
         self.levels = tuple(levels)
-        self.branches = nn.ModuleList(_branch(inputs, width, size // min(strides)) for size in strides)
+        self.finest = levels[steps.index(min(steps))]
+        self.branches = nn.ModuleList(_branch(inputs, width, step // min(steps)) for step in steps)
         self.logits = nn.Conv2d(width, num_classes + background, 1)
 
     def forward(self, features: Features) -> Tensor:
-        finest = min(self.levels, key=stride)
-        height, width = features[finest].shape[2:]
+        height, width = features[self.finest].shape[2:]
         # A level's last cells may reach beyond the finest one's: these are cut, so that all grids begin together.
         maps = [
             branch(features[level])[..., :height, :width]
@@ -167,12 +169,13 @@ class DeepLabV3(SemanticHead):
     """Atrous spatial pyramid pooling (Chen, Papandreou, Schroff, Adam 2017) on one level, and a 3x3 convolution.
 
     A 1x1 convolution, 3x3 convolutions of several dilations and the mean over the canvas are joined by a 1x1
-    convolution. Deviations: the backbone is not dilated, so `c5` has stride 32 where the paper has 16 or 8, and the
-    default dilations are the paper's for stride 16, halved; group norm instead of batch norm, so that an image's
-    loss does not depend on the others and one labelled image in a batch is enough.
+    convolution. The paper's network is `backbone.output_stride` 16 with dilations 6, 12, 18, or 8 with 12, 24, 36; the
+    default ones are for a `c5` of stride 32, that of a backbone that is not dilated. Deviation: group norm instead of
+    batch norm, so that an image's loss does not depend on the others and one labelled image in a batch is enough.
 
     Args:
         channels: of every level of the pyramid.
+        strides: of every level, pixels of the canvas per cell; None: as usual (`c5`, `p5`: 32).
         num_classes: C.
         level: the feature it reads; logits have its stride.
         rates: dilations of the 3x3 convolutions, in cells.
@@ -190,6 +193,7 @@ class DeepLabV3(SemanticHead):
         *,
         channels: Mapping[str, int],
         num_classes: int,
+        strides: Mapping[str, int] | None = None,
         level: str = "c5",
         rates: Annotated[Sequence[Annotated[int, Ge(1)]], Len(1)] = (3, 6, 9),
         width: Annotated[int, Ge(8)] = 256,
@@ -198,7 +202,7 @@ class DeepLabV3(SemanticHead):
         background: bool = True,
     ) -> None:
         check_levels("heads.semantic.level", [level], channels)
-        super().__init__(num_classes, stride(level), dice, background)
+        super().__init__(num_classes, stride(level, strides), dice, background)
         self.levels = (level,)
         inputs = channels[level]
         self.branches = nn.ModuleList(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
+from vjo_train.backbones.base import MEAN, STD
 from vjo_train.errors import CheckpointError, NumericsError, not_finite
 from vjo_train.heads.base import Head
 from vjo_train.heads.parts import head_name, joint_parameters, loss_name, own_parameters
@@ -21,9 +22,6 @@ from vjo_train.training.gradient_checks import GradientChecks, all_finite
 from vjo_train.training.losses import StepLosses, check_finite, step_losses
 from vjo_train.types import Batch, SharedFeatures
 from vjo_train.weighting.base import ImageLosses, TaskLosses, Weighting
-
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 
 
 class MultiTaskModule(GradientChecks):
