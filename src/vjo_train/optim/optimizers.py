@@ -23,7 +23,7 @@ def parameter_groups(
     lr: float,
     weight_decay: float,
     backbone_lr_factor: float,
-    depths: Mapping[str, tuple[int, float]] | None = None,
+    depth_rates: Mapping[str, float] | None = None,
     own_rates: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
     """A group for each learning rate, decayed or not; frozen parameters are left out.
@@ -37,11 +37,10 @@ def parameter_groups(
         lr: learning rate.
         weight_decay: of the decayed groups.
         backbone_lr_factor: on the rate of names that hold `backbone.`.
-        depths: name of a parameter of the backbone -> the layers that follow it there, and the factor on its rate that
-            is due to them.
+        depth_rates: name of a parameter of the backbone -> the factor on its rate that is due to its depth.
         own_rates: name of a module -> the factor on the rate of the parameters that it holds itself.
     """
-    own_rates, depths = own_rates or {}, depths or {}
+    own_rates, depth_rates = own_rates or {}, depth_rates or {}
     groups: dict[tuple[str, float, bool], list[nn.Parameter]] = {}
     for name, parameter in named_parameters:
         if not parameter.requires_grad:
@@ -50,9 +49,8 @@ def parameter_groups(
         decayed = parameter.ndim > 1 and not name.endswith(PLAIN) and not name.startswith("weighting.")
         if holder in own_rates:
             key = (f"x{own_rates[holder]:g}", own_rates[holder], False)
-        elif name in depths:
-            above, factor = depths[name]
-            key = (f"backbone-{above}", backbone_lr_factor * factor, decayed)
+        elif name in depth_rates:
+            key = (f"backbone x{depth_rates[name]:g}", backbone_lr_factor * depth_rates[name], decayed)
         elif "backbone." in name:
             key = ("backbone", backbone_lr_factor, decayed)
         else:
@@ -69,8 +67,8 @@ def parameter_groups(
     ]
 
 
-def layer_depths(module: nn.Module, layer_decay: float) -> dict[str, tuple[int, float]]:
-    """The layers that follow each parameter in its backbone, by its name, and the factor on its rate.
+def depth_rates(module: nn.Module, layer_decay: float) -> dict[str, float]:
+    """The factor on the rate of each parameter of a backbone's layers, by its name.
 
     With L layers, the one at place i from the image, counted from 0, has the factor layer_decay ** (L - i); what
     follows all layers has 1 (BEiT: Bao, Dong, Piao, Wei 2022; ViTDet: Li, Mao, Girshick, He 2022).
@@ -78,17 +76,15 @@ def layer_depths(module: nn.Module, layer_decay: float) -> dict[str, tuple[int, 
     Raises:
         ConfigError: no part of `module` knows its layers.
     """
-    above: dict[int, int] = {}
+    found: dict[int, float] = {}
     for part in module.modules():
         layers = part.parameters_by_depth() if isinstance(part, Layered) else []
-        above |= {id(p): len(layers) - place for place, layer in enumerate(layers) for p in layer}
-    if not above:
+        found |= {id(p): layer_decay ** (len(layers) - place) for place, layer in enumerate(layers) for p in layer}
+    if not found:
         raise ConfigError(
             f"optimizer.layer_decay: found {layer_decay}, but the backbone does not know its layers; use 1."
         )
-    return {
-        name: (above[id(p)], layer_decay ** above[id(p)]) for name, p in module.named_parameters() if id(p) in above
-    }
+    return {name: found[id(p)] for name, p in module.named_parameters() if id(p) in found}
 
 
 def own_rates(module: nn.Module) -> dict[str, float]:
@@ -103,7 +99,7 @@ class Optimizer(ABC):
         lr: learning rate.
         weight_decay: of weights only (see `parameter_groups`).
         backbone_lr_factor: the backbone's learning rate relative to `lr`.
-        layer_decay: on the rate of a layer of the backbone for each layer that follows it (`layer_depths`); 1 is off.
+        layer_decay: on the rate of a layer of the backbone for each layer that follows it (`depth_rates`); 1 is off.
     """
 
     def __init__(
@@ -128,7 +124,7 @@ class Optimizer(ABC):
             lr=self.lr,
             weight_decay=self.weight_decay,
             backbone_lr_factor=self.backbone_lr_factor,
-            depths=layer_depths(module, self.layer_decay) if self.layer_decay < 1 else None,
+            depth_rates=depth_rates(module, self.layer_decay) if self.layer_decay < 1 else None,
             own_rates=own_rates(module),
         )
         return self.of_groups(groups)

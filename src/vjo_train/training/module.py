@@ -279,6 +279,12 @@ class MultiTaskModule(GradientChecks):
                 f"The checkpoint was saved with another optimizer: {len(saved)} groups of parameters with the settings"
                 f" {', '.join(saved[0])}; here {len(own)} with {', '.join(own[0])}."
             )
+        for one, other in zip(*([group["name"] for group in some] for some in groups), strict=True):
+            if one != other:
+                raise CheckpointError(
+                    f"The checkpoint was saved with other learning rates: it has the group of parameters '{one}' in the"
+                    f" place of '{other}'; is optimizer.layer_decay another, or a key lr_factor?"
+                )
 
     def configure_optimizers(self) -> Any:
         """The optimizer, and the learning-rate schedule by step."""
