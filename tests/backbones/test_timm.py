@@ -98,6 +98,7 @@ def test_a_wrong_name_is_answered_with_the_nearest() -> None:
         ("vit_tiny_patch16_224", "strides.*use backbone=vit"),
         ("test_coatnet", "does not take pictures of any size"),
         ("test_maxvit", "does not take pictures of any size"),
+        ("halonet26t", "does not take pictures of any size"),
     ],
 )
 def test_a_network_that_does_not_give_the_pyramid_is_refused(name: str, said: str) -> None:

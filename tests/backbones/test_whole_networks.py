@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from tests.config.test_conf import compose
 from tests.tiny import batch
 from tests.training.test_module import fit, state
 from vjo_train.config import build
 from vjo_train.errors import CheckpointError
+from vjo_train.inference import onnx_file
 from vjo_train.inference.export import export
 from vjo_train.training.module import MultiTaskModule
 from vjo_train.types import Batch
@@ -57,8 +59,10 @@ def test_a_step_moves_every_parameter_of_the_backbone_that_a_head_reads(kind: st
 def test_export_gives_the_same_figures(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     module = network(kind).eval()
-    export(module, module.tasks, tmp_path / "network.onnx", CANVAS, {}, 1e-3, decoded=True)
-    assert (tmp_path / "network.onnx").is_file()
+    backbone, file = module.sharing.backbone, tmp_path / "network.onnx"
+    said = onnx_file.metadata(OmegaConf.create({"dataset": {"classes": []}}), backbone.channels, backbone.strides)
+    export(module, module.tasks, file, CANVAS, said, 1e-3, decoded=True)
+    assert onnx_file.load_pyramid(file) == (backbone.channels, backbone.strides)
 
 
 @pytest.mark.parametrize("kind", ["timm", "vit"])

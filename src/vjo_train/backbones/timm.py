@@ -94,9 +94,9 @@ class TimmBackbone(FeatureNet):
         try:
             found = {level: tuple(x.shape[1:]) for level, x in self(torch.zeros(1, 3, *TRIED)).items()}
         except (AssertionError, RuntimeError, ValueError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise ConfigError(
-                f"backbone.name: {name} does not take pictures of any size ({str(error).splitlines()[0]}); choose"
-                " another network."
+                f"backbone.name: {name} does not take pictures of any size ({reason}); choose another network."
             ) from error
         self.train()
         wanted = {level: (width, *_cells(level)) for level, width in self.channels.items()}
