@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torchvision.models.segmentation import deeplabv3_resnet50
+from torchvision.ops import roi_align
 
 from tests.config.test_conf import compose
+from vjo_train.backbones.neck import FPN
 from vjo_train.backbones.torchvision import TorchvisionBackbone
 from vjo_train.config import build
 from vjo_train.errors import ConfigError
+from vjo_train.heads.detection.faster_rcnn import FasterRCNN
+from vjo_train.heads.semantic import DeepLabV3, SemanticFPN
 from vjo_train.sharing.hierarchical import Hierarchical
 from vjo_train.sharing.mtan import MTAN
+from vjo_train.types import Frames
 
 
 def backbone(stride: int, **options: Any) -> TorchvisionBackbone:
@@ -49,36 +56,48 @@ def test_networks_without_dilation_are_refused(name: str) -> None:
         TorchvisionBackbone(name=name, output_stride=16)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("stride", [8, 16])
-@pytest.mark.parametrize(
-    "heads",
-    [
-        ["semantic_deeplab", "classification"],
-        ["detection", "semantic"],
-        ["detection_retinanet"],
-        ["detection_faster_rcnn"],
-        ["instance"],
-    ],
-)
-def test_heads_that_read_the_backbone_know_its_strides(stride: int, heads: list[str]) -> None:
-    """Decoded boxes and maps of an untrained network spread over the whole canvas, and not beyond."""
-    cfg = compose("backbone=resnet50", f"backbone.output_stride={stride}", f"heads=[{','.join(heads)}]")
-    for head in cfg.heads.values():
-        for key in ("levels", "roi_levels"):
-            if key in head:
-                head[key] = ["c5"]
-    module = build.model(cfg).eval()
-    for task in module.tasks:
-        head = module.head(task)
-        if task == "semantic":
-            assert head.stride == stride
-        elif task == "detection" and heads[0] == "detection":
-            with torch.no_grad():
-                points = module(torch.zeros(1, 3, 64, 96))["detection"].locations.points
-            assert points.amax(0).tolist() == [96 - stride / 2, 64 - stride / 2]
-        elif task != "classification":
-            strides = head.proposal_strides + head.roi_strides if hasattr(head, "roi_strides") else head.strides
-            assert set(strides) == {stride}
+@pytest.mark.parametrize("kind", ["detection", "detection_retinanet", "detection_faster_rcnn", "instance"])
+def test_heads_are_built_for_the_strides_of_the_backbone(kind: str) -> None:
+    """The cells of c5 at stride 8 have their centres where eight pixels of the canvas have theirs."""
+    cfg = compose("backbone=resnet50", "backbone.output_stride=8", f"heads=[{kind}]")
+    (task,) = cfg.heads
+    for key in {"levels", "roi_levels"} & set(cfg.heads[task]):
+        cfg.heads[task][key] = ["c5"]
+    with torch.device("meta"):
+        assert build.model(cfg).tasks == (task,)
+    channels, strides = {"c5": 16}, {"c5": 8}
+    outputs = build.heads(cfg, channels, strides, [task])[task].eval()({"c5": torch.zeros(1, 16, 3, 5)})
+    x, y = torch.meshgrid(8 * torch.arange(5) + 4.0, 8 * torch.arange(3) + 4.0, indexing="xy")
+    wanted = {tuple(point) for point in torch.stack([x, y], dim=-1).reshape(-1, 2).tolist()}
+    assert {tuple(point) for point in centres(kind, outputs).tolist()} == wanted
+
+
+def centres(kind: str, outputs: Any) -> Tensor:
+    """[N, 2], x and y: where the cells of a head's outputs lie on the canvas."""
+    if kind == "detection":
+        points: Tensor = outputs.locations.points
+        return points
+    anchors = outputs.anchors if kind == "detection_retinanet" else outputs.proposals.anchors[0]
+    return (anchors[:, :2] + anchors[:, 2:]) / 2
+
+
+def test_regions_are_pooled_at_the_strides_of_the_backbone() -> None:
+    feature = torch.randn(1, 16, 8, 12)
+    head = FasterRCNN(
+        channels={"c5": 16}, strides={"c5": 8}, num_classes=2, levels=["c5"], roi_levels=["c5"], hidden=16
+    )
+    boxes = torch.tensor([[4.0, 8, 60, 40], [0, 0, 96, 64]])
+    found = head.pool([feature], boxes, torch.zeros(2, dtype=torch.int64), 7)
+    expected = roi_align(feature, [boxes], 7, 1 / 8, sampling_ratio=2, aligned=True)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("made", [DeepLabV3, partial(SemanticFPN, levels=["c5"])])
+def test_maps_fill_the_canvas_at_the_strides_of_the_backbone(made: Any) -> None:
+    head = made(channels={"c5": 16}, strides={"c5": 8}, num_classes=2, width=16).eval()
+    frames = Frames((24, 40), torch.tensor([[24, 40]]), torch.tensor([[24, 40]]), torch.ones(1))
+    decoded = head.decoded(head({"c5": torch.randn(1, 16, 3, 5)}), frames)
+    assert decoded["map"].shape == (1, 24, 40)
 
 
 def test_heads_that_read_the_neck_are_refused() -> None:
@@ -90,17 +109,12 @@ def test_heads_that_read_the_neck_are_refused() -> None:
         build.model(cfg)
 
 
-@pytest.mark.parametrize("way", [MTAN, Hierarchical])
+@pytest.mark.parametrize("way", [MTAN, partial(Hierarchical, stages={"a": "c3", "b": "c5"})])
 @torch.no_grad()
 def test_ways_of_sharing_that_climb_the_levels_keep_their_sizes(way: Any) -> None:
     levels = {"a": ("c5",), "b": ("c4", "c5")}
     network = backbone(8)
-    sharing = way(backbone=network, neck=torch.nn.Module(), levels=levels) if way is MTAN else None
-    if sharing is None:
-        neck = torch.nn.Module()
-        neck.channels = {}  # type: ignore[assignment]
-        stages = {"a": "c3", "b": "c5"}
-        sharing = way(backbone=network, neck=neck, levels=levels, stages=stages)
+    sharing = way(backbone=network, neck=FPN(in_channels=network.channels, channels=8), levels=levels)
     features = sharing.eval()(torch.zeros(1, 3, 64, 96), ("a", "b")).tasks
     for task, names in levels.items():
         for level in names:
