@@ -126,3 +126,8 @@ def test_weights_of_another_network_are_refused(file: str, said: str, tmp_path: 
         save(timm.create_model(file), path)
     with pytest.raises(CheckpointError, match=said):
         TimmBackbone(name="test_convnext", weights=str(path))
+
+
+def test_a_network_without_weights_says_so() -> None:
+    with pytest.raises(ConfigError, match=r"backbone.weights=imagenet: the weights of nf_resnet26 could not be had"):
+        TimmBackbone(name="nf_resnet26", weights="imagenet")

@@ -58,9 +58,8 @@ class TimmBackbone(FeatureNet):
             raise ConfigError(
                 f"backbone.frozen_stages: found {frozen_stages}; {name} is no row of stages: must be 0, or 4 for all."
             )
-        self.freeze(
-            [part for stage in stages[:frozen_stages] for part in stage] if stages else [network][:frozen_stages]
-        )
+        parts = [part for stage in stages[:frozen_stages] for part in stage]
+        self.freeze([network] if frozen_stages == 4 else parts)
 
     def forward(self, images: Tensor) -> Features:
         """[B, 3, S, S] -> {"c2": [B, C2, S/4, S/4], .., "c5": [B, C5, S/32, S/32]}."""

@@ -45,7 +45,7 @@ class ViT(FeatureNet):
         super().__init__(pyramid.channels)
         self.network, self.pyramid = network, pyramid
         self.recentred = Recentred(name)
-        self.patch = int(network.patch_embed.patch_size[0])
+        self.patch = int(network.feature_info[-1]["reduction"])
         if frozen_stages == 4:
             self.freeze([network])
         elif frozen_stages > 0:
@@ -57,9 +57,9 @@ class ViT(FeatureNet):
         """[B, 3, S, S] -> {"c2": [B, C2, S/4, S/4], .., "c5": [B, C5, S/32, S/32]}, whole cells of 16 pixels."""
         height, width = images.shape[2:]
         rows, columns = -(-height // STRIDE), -(-width // STRIDE)
-        images = self.recentred(images)
         if (height, width) != (rows * STRIDE, columns * STRIDE):
             images = F.pad(images, (0, columns * STRIDE - width, 0, rows * STRIDE - height))
+        images = self.recentred(images)
         if self.patch != STRIDE:
             size = (rows * self.patch, columns * self.patch)
             images = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
