@@ -54,7 +54,7 @@ TORCH_FREE = {
         "config.repository",
         "config.compose",
         "runs.average_precision",
-        "runs.records",
+        *(f"runs.records.{name}" for name in ("base", "scores", "matches", "pixels", "averages", "choices", "file")),
         "runs.run_folder",
     ),
     *("runs.reservation", "inference.compare_outputs", "inference.onnx_file", "comparison.plan", "comparison.choosing"),

@@ -193,6 +193,8 @@ class Detections(Movable):
     """[N] int64 in 0..C-1."""
     masks: Tensor | None = None
     """[N, H, W] bool."""
+    points: Tensor | None = None
+    """[N, K, 3] float32: x, y, and a probability."""
 
 
 @dataclass

@@ -81,6 +81,15 @@ def centres(kind: str, outputs: Any) -> Tensor:
     return (anchors[:, :2] + anchors[:, 2:]) / 2
 
 
+@pytest.mark.parametrize("kind", ["semantic_deeplab", "depth", "normals"])
+def test_pixel_heads_are_built_for_the_strides_of_the_backbone(kind: str) -> None:
+    cfg = compose(f"heads=[{kind}]")
+    (task,) = cfg.heads
+    if "levels" in cfg.heads[task]:
+        cfg.heads[task].levels = ["c5"]
+    assert build.heads(cfg, {"c5": 16}, {"c5": 8}, [task])[task].stride == 8
+
+
 def test_regions_are_pooled_at_the_strides_of_the_backbone() -> None:
     feature = torch.randn(1, 16, 8, 12)
     head = FasterRCNN(

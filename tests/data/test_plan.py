@@ -134,7 +134,7 @@ def test_what_cannot_be_planned():
     rest = {"schedule": Joint(tasks=("a", "semantic")), "batch_size": 4, "seed": 0, "num_images": 9}
     with pytest.raises(DataError, match=r"heads\.semantic: none of the 9 training images is labelled for it"):
         Plan(labelled=labelled, labelled_per_batch=1, **rest)
-    labelled["semantic"] = np.arange(4)
+    labelled["semantic"] = np.arange(6, 12)
     Plan(labelled=labelled, labelled_per_batch=2, **rest)
     with pytest.raises(
         ConfigError, match=r"dataset\.labelled_per_batch: found 3 for 2 tasks .* is 4; must be at most 2"
@@ -181,3 +181,42 @@ def test_a_single_task_and_its_ranks_need_images_at_every_step():
     plan = Plan(labelled=labelled, schedule=Alternating(tasks=("a", "b")), trained=["b"], **case)
     with pytest.raises(ConfigError, match="a single task needs schedule=joint"):
         plan.share(0)
+
+
+def make_plan(labelled, batch_size, labelled_per_batch=1):
+    return Plan(
+        labelled=labelled,
+        schedule=Joint(tasks=tuple(labelled)),
+        batch_size=batch_size,
+        labelled_per_batch=labelled_per_batch,
+        seed=0,
+        num_images=12,
+    )
+
+
+def test_one_image_serves_all_tasks_that_it_is_labelled_for():
+    """Tasks whose images are the same, or hold those of another task, ask for no place of their own."""
+    every, some = np.arange(9), np.array([2, 5])
+    plan = make_plan({"classification": every, "detection": every, "semantic": some}, batch_size=1)
+    assert {plan.batch(step)[0].image for step in range(8)} == {2, 5}
+    alike = make_plan({"classification": every, "detection": every}, batch_size=1)
+    assert sorted(alike.batch(step)[0].image for step in range(9)) == list(range(9))
+    with pytest.raises(ConfigError, match=r"dataset\.batch_size: found 1 for 2 tasks that differ .* at least 2"):
+        make_plan({"detection": np.array([1, 2]), "semantic": some}, batch_size=1)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_every_task_gets_its_images_wherever_the_batch_can_hold_them(data):
+    sets = data.draw(st.lists(st.sets(st.integers(0, 11), min_size=1), min_size=1, max_size=5))
+    labelled = {f"task{k}": np.array(sorted(images)) for k, images in enumerate(sets)}
+    batch, need = data.draw(st.integers(1, 8)), data.draw(st.integers(1, 3))
+    try:
+        plan = make_plan(labelled, batch_size=batch, labelled_per_batch=need)
+    except ConfigError:
+        return
+    for step in range(12):
+        images = [draw.image for draw in plan.batch(step)]
+        assert len(images) == batch
+        for own in labelled.values():
+            assert np.isin(images, own).sum() >= need

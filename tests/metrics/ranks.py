@@ -3,6 +3,9 @@
 import torch
 
 from vjo_train.metrics import COCODetectionAP, SegmentationIoU, VOCClassificationAP, VOCDetectionAP, VOCMaskAPs
+from vjo_train.metrics.binary import BinaryPixels
+from vjo_train.metrics.choices import CategoryAccuracy
+from vjo_train.metrics.image_means import ImageMeans
 from vjo_train.metrics.voc import APSetting
 
 RANKS, BATCH, CLASSES = 2, 4, 3
@@ -48,6 +51,7 @@ def evaluate(images, rank=None):
     ]
     semantic = SegmentationIoU(CLASSES)
     classification = VOCClassificationAP(CLASSES)
+    means, category, binary = ImageMeans(["a"]), CategoryAccuracy(CLASSES), BinaryPixels()
     for start in range(0, images, BATCH):
         mine = [image(number) for number in range(start, min(start + BATCH, images))][share]
         if not mine:
@@ -56,9 +60,13 @@ def evaluate(images, rank=None):
         for metric in detection:
             metric.update(list(preds), list(targets))
         classification.update(torch.stack(scores), torch.stack(labels))
+        for score in scores:
+            means.update({"a": score.mean()})
+            category.update(score.double().softmax(0), int(score.sum() * 4) % CLASSES)
+            binary.update(score[None], (score[None] > 0.3).to(torch.uint8))
         for pred, target in zip(preds, targets, strict=True):
             semantic.update(semantic_map(pred), semantic_map(target))
-    return [metric.compute() for metric in [*detection, classification, semantic]]
+    return [metric.compute() for metric in [*detection, classification, semantic, means, category, binary]]
 
 
 def semantic_map(item):

@@ -7,7 +7,7 @@ from tests import tiny
 from vjo_train.data.sources.voc.source import VOC
 from vjo_train.drawing.overlays import overlay_masks, overlay_semantic
 from vjo_train.drawing.palette import class_colour, voc_palette
-from vjo_train.drawing.sheet import Sheet
+from vjo_train.drawing.sheet import GAP, Sheet
 from vjo_train.report.drawing import draw_batch, draw_prediction, draw_target, grid
 from vjo_train.types import Batch, Boxes, Detections, Target
 
@@ -164,7 +164,9 @@ def test_what_cannot_be_drawn_is_refused():
 def test_figures_go_from_dark_to_bright_and_unknown_ones_stay_clear():
     sheet = Sheet(torch.full((3, 1, 4), 90, dtype=torch.uint8))
     sheet.values(torch.tensor([[0.0, 1.0, 2.0, float("nan")]]), 0.0, 2.0)
-    row = np.asarray(sheet.finished(""))[0, :4].astype(int)
+    drawn = np.asarray(sheet.finished(""))[0].astype(int)
+    assert (drawn[:4] == 90).all(), "the picture itself stays as it is"
+    row = drawn[4 + GAP :][:4]
     luma = row @ np.array([0.299, 0.587, 0.114])
     assert luma[0] < luma[1] < luma[2]
     assert row[3].tolist() == [90, 90, 90]

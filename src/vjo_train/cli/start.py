@@ -6,7 +6,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,6 +35,7 @@ def parse_flags() -> argparse.Namespace:
     flags = sys.argv[1:]
     for word in args.overrides:
         flags.remove(word)
+    args.overrides = without_nulls(args.overrides)
     sys.argv[1:] = [*flags, *args.overrides]
     kinds = {"-m": args.multirun, "--run": args.run, "--cfg": args.cfg, "--info": args.info}
     if len(asked := [flag for flag, given in kinds.items() if given]) > 1:
@@ -43,6 +44,22 @@ def parse_flags() -> argparse.Namespace:
         if folder is not None:
             plugins.make_importable(Path(folder))
     return args
+
+
+NONE = {"experiment": [], "compare": [], "logger": ["~logger"], "insight": ["insight=[]"], "merge": []}
+"""Group that a run can do without -> the overrides that leave it out, in Hydra's own words."""
+
+
+def without_nulls(overrides: Sequence[str]) -> list[str]:
+    """The same settings where `GROUP=null` undoes what was chosen of the group before, as people expect of Hydra."""
+    kept: list[str] = []
+    for word in overrides:
+        group, _, value = word.partition("=")
+        if value == "null" and group in NONE:
+            kept = [*(other for other in kept if other.partition("=")[0] != group), *NONE[group]]
+        else:
+            kept.append(word)
+    return kept
 
 
 def asks_for_a_run(args: argparse.Namespace) -> bool:

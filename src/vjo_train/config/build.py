@@ -28,6 +28,7 @@ from vjo_train.data.sources.voc.source import VOC
 from vjo_train.errors import ConfigError, VjoError
 from vjo_train.heads.base import Head
 from vjo_train.heads.label_space import LabelSpace
+from vjo_train.heads.merged import Merged
 from vjo_train.heads.parts import head_name, own_parameters
 from vjo_train.runs import run_folder
 from vjo_train.training import checkpoints, run
@@ -152,7 +153,7 @@ def model_on(cfg: DictConfig, pyramid: Pyramid) -> MultiTaskModule:
             f"weighting.at: found features, where the gradients of different tasks never meet under "
             f"{type(sharing).__name__}; use parameters or last_shared."
         )
-    return MultiTaskModule(
+    module = MultiTaskModule(
         sharing=sharing,
         heads=branches,
         weighting=weights,
@@ -161,6 +162,8 @@ def model_on(cfg: DictConfig, pyramid: Pyramid) -> MultiTaskModule:
         seed=cfg.seed,
         channels_last=cfg.trainer.channels_last,
     )
+    module.merged = merged(cfg, branches)
+    return module
 
 
 def heads(
@@ -204,6 +207,22 @@ def _check_neck(pyramid: Pyramid, levels: Mapping[str, Sequence[str]]) -> None:
                     f" dilated one has {', '.join(map(str, strides.values()))}. Let the head read the backbone, such as"
                     " c5, or use backbone.output_stride=32."
                 )
+
+
+def merged(cfg: DictConfig, branches: Mapping[str, Head]) -> dict[str, Merged]:
+    """What `cfg.merge` makes of the heads; what takes one of `cfg.heads` that is not built is left out.
+
+    Raises:
+        ConfigError: a head that is not there, or of another kind.
+    """
+    made: dict[str, Merged] = {}
+    for name, node in (cfg.get("merge") or {}).items():
+        if name in cfg.heads:
+            raise ConfigError(f"merge.{name}: a head has this name; rename one of them.")
+        needed = [value for value in node.values() if value in cfg.heads]
+        if all(task in branches for task in needed):
+            made[str(name)] = _make(node, heads=dict(branches))
+    return made
 
 
 def start_columns(module: MultiTaskModule, cfg: DictConfig) -> None:

@@ -160,8 +160,7 @@ class Composer:
             if name not in choices:
                 shown = "null" if name is None else name
                 hint = nearest(str(name), choices) or "."
-                none = f" For no {group}, leave it out." if name is None else ""
-                raise ConfigError(f"{group}={shown}: no such choice{hint} Choices: {', '.join(choices)}.{none}")
+                raise ConfigError(f"{group}={shown}: no such choice{hint} Choices: {', '.join(choices)}.")
 
     def _unknown_key(self, error: OmegaConfBaseException) -> str:
         """What to say of a key that the config does not have."""

@@ -23,13 +23,14 @@ GIVEN = {
     "weighting": {"tasks", "channels"},
     "schedule": {"tasks"},
     "insight": {"output"},
+    "merge": {"heads"},
 }
 """Group -> the arguments that `build.py` supplies: no keys."""
 CLASSES = "classes"
 """The key of a head that names its classes, which `build.py` takes instead of the head."""
-ADDED: dict[str, Signature] = {"heads": {CLASSES: Argument(Annotated[Sequence[str], Len(1)] | None, required=False)}}
-"""Group -> keys of its nodes that are no arguments of the constructor."""
-LISTED = ("heads", "insight")
+NAMED: Signature = {CLASSES: Argument(Annotated[Sequence[str], Len(1)] | None, required=False)}
+"""The key of the heads that are told a number of classes, which is no argument of their constructors."""
+LISTED = ("heads", "insight", "merge")
 """The groups of which several choices can be made; each is a node of its own in the group's."""
 
 
@@ -43,6 +44,14 @@ def check(cfg: DictConfig, root: type[TrainConfig | DataConfig | ReportConfig | 
         ConfigError: an unknown or missing key, a wrong type, a value out of range, an unknown choice or target.
     """
     _check_keys(plain(cfg), signature(f"{root.__module__}.{root.__name__}"), "")
+
+
+def takes_classes(head: DictConfig) -> bool:
+    """Whether a head is told a number of classes, and so may have class names of its own."""
+    target = str(head["_target_"])
+    inside = target.split(".")[0] == PACKAGE
+    arguments = signature(target) if inside else outside_signature(target)
+    return arguments is not None and "num_classes" in arguments
 
 
 def check_node(node: DictConfig | None, path: str) -> None:
@@ -107,5 +116,6 @@ def _check_target(node: Mapping[str, Any], path: str) -> None:
         return
     group, _, rest = path.partition(".")
     part = rest.count(".") == 0 and (group in LISTED) == bool(rest)
-    given, added = (GIVEN.get(group, set()), ADDED.get(group, {})) if part else (set(), {})
+    given = GIVEN.get(group, set()) if part else set()
+    added = NAMED if "num_classes" in arguments and "num_classes" in given else {}
     _check_keys(node, {name: arguments[name] for name in arguments if name not in given} | added, path)

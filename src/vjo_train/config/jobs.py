@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from vjo_train.config import build
 from vjo_train.config.signatures import signature
 from vjo_train.errors import ConfigError
+from vjo_train.heads.merged import possible
 from vjo_train.inference import export as onnx
 from vjo_train.inference import onnx_file, prediction
 from vjo_train.inference.inputs import Files
@@ -64,11 +65,13 @@ def predict(cfg: DictConfig) -> int:
         # The heads alone: what else the run had may name tasks that are not in the file.
         channels, strides = onnx_file.load_pyramid(Path(cfg.model))
         heads = build.heads(cfg, channels, strides, tasks)
+        merged = build.merged(cfg, heads)
         network = prediction.by_onnx(heads, Path(cfg.model), accelerator)
     else:
         checkpoint = run_folder.checkpoint(Path(cfg.run), cfg.checkpoint)
         module = build.model(cfg, restored=True)
         heads = {task: module.head(task) for task in tasks}
+        merged = possible(module.merged, tasks)
         network = prediction.by_checkpoint(module, tasks, checkpoint, accelerator, cfg.trainer.precision)
     files = Files(
         [source.path for source in sources],
@@ -78,14 +81,14 @@ def predict(cfg: DictConfig) -> int:
     writer = PredictionFiles(
         layout,
         sources,
-        heads,
+        {**heads, **merged},
         cfg.dataset.classes,
         information={"source": cfg.source, "model": cfg.model or str(checkpoint)},
         threshold=cfg.threshold if cfg.pictures else None,
     )
     batch_size = cfg.batch_size or cfg.dataset.eval_batch_size or cfg.dataset.batch_size
     loader = files.loader(batch_size, cfg.dataset.workers)
-    return prediction.predict(network, loader, writer, progress=cfg.trainer.progress)
+    return prediction.predict(prediction.merging(network, merged), loader, writer, progress=cfg.trainer.progress)
 
 
 def export(cfg: DictConfig) -> None:

@@ -101,6 +101,7 @@ class TrainConfig:
     reference: Mapping[str, Annotated[float, Gt(0)]] | None = None
     compare: Node | None = None
     insight: Mapping[str, Node] = field(default_factory=dict)
+    merge: Mapping[str, Node] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
@@ -189,6 +190,20 @@ def read_mask(path: Path, size: tuple[int, int], highest: int, meaning: str) -> 
 def read_values(path: Path, size: tuple[int, int]) -> Tensor:
     """A palette or grey PNG of 8 or 16 bits -> its values as int32 [H, W], as they are; raises as `read_mask`."""
     return torch.from_numpy(_indices(path, size).astype(np.int32))
+
+
+def read_vectors(path: Path, size: tuple[int, int]) -> Tensor:
+    """An RGB PNG of 8 or 16 bits -> float32 [3, H, W] in -1..1, none to full; raises as `read_mask`."""
+    with _opened(path) as image:
+        check_size(path, (image.height, image.width), size)
+        _decode(image, path)
+    # Pillow keeps 8 bits of a colour.
+    values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if values is None or values.ndim != 3 or values.shape[2] < 3 or values.dtype not in (np.uint8, np.uint16):
+        raise DataError(f"{path}: must be an RGB picture of 8 or 16 bits a colour.")
+    most = 255 if values.dtype == np.uint8 else 65535
+    colours = np.ascontiguousarray(values[..., 2::-1].transpose(2, 0, 1))
+    return torch.from_numpy(colours.astype(np.float32)) * (2 / most) - 1
 
 
 def _indices(path: Path, size: tuple[int, int]) -> npt.NDArray[np.integer[Any]]:

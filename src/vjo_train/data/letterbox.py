@@ -89,7 +89,8 @@ def letterbox(
     scale = fit((bottom - top, right - left), canvas)
     across, down = Axis.of(left, right, width, scale), Axis.of(top, bottom, height, scale)
 
-    placement = OnCanvas(canvas, across, down, mirrored=mirrored, scale=scale, exact=augment is None)
+    zoom = scale / fit((height, width), canvas)
+    placement = OnCanvas(canvas, across, down, mirrored=mirrored, scale=scale, zoom=zoom, exact=augment is None)
     chosen: npt.NDArray[np.bool_] = np.ones(len(boxes), np.bool_)
     if augment is not None:
         moved = placement.clipped(boxes)

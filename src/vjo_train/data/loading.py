@@ -151,7 +151,7 @@ class Travelling:
         array = self._tensor.numpy()
         if array.dtype == np.bool_:
             return _unpacked, (np.packbits(array), array.shape)
-        return torch.from_numpy, (np.ascontiguousarray(array),)
+        return torch.from_numpy, (np.ascontiguousarray(array).reshape(array.shape),)  # a single number stays one
 
 
 def _unpacked(bits: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> Tensor:

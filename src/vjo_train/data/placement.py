@@ -22,12 +22,14 @@ class Placement(ABC):
         objects: [M] int64: which of the picture's N objects are left, by their places in `Objects`.
         mirrored: left and right have changed places.
         scale: new pixels per pixel of the file.
+        zoom: how much larger the picture is than where all of it just fits on the canvas.
     """
 
     size: tuple[int, int]
     objects: npt.NDArray[np.int64]
     mirrored: bool
     scale: float
+    zoom: float
 
     @abstractmethod
     def boxes(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -51,7 +53,8 @@ class Unmoved(Placement):
     """
 
     def __init__(self, size: tuple[int, int], count: int) -> None:
-        self.size, self.objects, self.mirrored, self.scale = size, np.arange(count), False, 1.0
+        self.size, self.objects, self.mirrored = size, np.arange(count), False
+        self.scale = self.zoom = 1.0
 
     def boxes(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return boxes.copy()
@@ -105,12 +108,15 @@ class OnCanvas(Placement):
         down: of the rows.
         mirrored: left and right change places.
         scale: canvas pixels per pixel of the file.
+        zoom: see `Placement`.
         exact: points move by `scale` alone, sides being rounded; else by what their axis has been resized to.
     """
 
-    def __init__(self, canvas: Canvas, across: Axis, down: Axis, *, mirrored: bool, scale: float, exact: bool) -> None:
+    def __init__(
+        self, canvas: Canvas, across: Axis, down: Axis, *, mirrored: bool, scale: float, zoom: float, exact: bool
+    ) -> None:
         self.canvas, self.across, self.down = canvas, across, down
-        self.mirrored, self.scale, self.exact = mirrored, scale, exact
+        self.mirrored, self.scale, self.zoom, self.exact = mirrored, scale, zoom, exact
         self.size = down.size, across.size
         self.objects = np.empty(0, np.int64)
 

@@ -129,6 +129,7 @@ class Plan:
         self._is_labelled = {task: np.isin(np.arange(highest + 1), images) for task, images in self._images.items()}
         self._own = {task: _Stream(f"own/{task}", images, seed) for task, images in self._images.items()}
         self._pools: dict[tuple[str, ...], _Stream] = {}
+        self._scarcest: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._turns: dict[tuple[str, ...], int] = {}
         self._used = dict.fromkeys(self._images, 0)
         self._before: list[tuple[int, dict[str, int]]] = []
@@ -189,10 +190,17 @@ class Plan:
             ConfigError: it cannot.
         """
         tasks = self.tasks(step)
-        if self.labelled_per_batch * len(tasks) > self.batch_size:
+        number = len(self._scarce(tasks))
+        most = self.batch_size // number
+        if most == 0:
             raise ConfigError(
-                f"dataset.labelled_per_batch: found {self.labelled_per_batch} for {len(tasks)} tasks at once, but "
-                f"dataset.batch_size is {self.batch_size}; must be at most {self.batch_size // len(tasks)}."
+                f"dataset.batch_size: found {self.batch_size} for {number} tasks that differ in their labelled images; "
+                f"must be at least {number}."
+            )
+        if self.labelled_per_batch > most:
+            raise ConfigError(
+                f"dataset.labelled_per_batch: found {self.labelled_per_batch} for {number} tasks that differ in their "
+                f"labelled images, but dataset.batch_size is {self.batch_size}; must be at most {most}."
             )
         return tasks
 
@@ -211,30 +219,46 @@ class Plan:
             self._pools[tasks] = _Stream("pool/" + "+".join(tasks), images, self._seed)
         return self._pools[tasks]
 
+    def _scarce(self, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the tasks whose images do not hold all those of another one and more; of equal ones the first.
+
+        Where they have their images in a batch, so have the others.
+        """
+        if tasks not in self._scarcest:
+            chosen: list[str] = []
+            for task in tasks:
+                own = self._is_labelled[task]
+                inside = [other for other in tasks if not (self._is_labelled[other] & ~own).any()]
+                smaller = any(len(self._images[other]) < len(self._images[task]) for other in inside)
+                if not smaller and not any(other in chosen for other in inside):
+                    chosen.append(task)
+            self._scarcest[tasks] = tuple(chosen)
+        return self._scarcest[tasks]
+
     def _compose(self, tasks: tuple[str, ...], turn: int, used: dict[str, int]) -> tuple[list[Sample], dict[str, int]]:
         """The batch of the `turn`-th step of these tasks, and how far each task's own sequence is used after it.
 
-        A place can be given up if each task it serves has more images than it needs. Such a place always exists:
-        the places that cannot be given up serve tasks with `labelled_per_batch` images or fewer, and with one task
-        still short they number less than `labelled_per_batch * len(tasks) <= batch_size`.
+        A place can be given up if each scarce task it serves has more images than it needs. Such a place always
+        exists: the places that cannot be given up serve scarce tasks with `labelled_per_batch` images or fewer, and
+        with one of them still short they number less than `labelled_per_batch * len(scarce) <= batch_size`.
         """
-        pool = self._pool(tasks)
+        pool, scarce = self._pool(tasks), self._scarce(tasks)
         draws = [pool[position] for position in range(turn * self.batch_size, (turn + 1) * self.batch_size)]
         need = self.labelled_per_batch
-        counts = {task: sum(bool(self._is_labelled[task][draw.image]) for draw in draws) for task in tasks}
+        counts = {task: sum(bool(self._is_labelled[task][draw.image]) for draw in draws) for task in scarce}
         if min(counts.values()) >= need:
             return draws, used
         used = dict(used)
-        for task in tasks:
+        for task in scarce:
             while counts[task] < need:
                 place = next(
                     place
                     for place in reversed(range(len(draws)))
-                    if all(counts[t] > need for t in tasks if self._is_labelled[t][draws[place].image])
+                    if all(counts[t] > need for t in scarce if self._is_labelled[t][draws[place].image])
                 )
                 new = self._own[task][used[task]]
                 used[task] += 1
-                for other in tasks:
+                for other in scarce:
                     trained = self._is_labelled[other]
                     counts[other] += int(trained[new.image]) - int(trained[draws[place].image])
                 draws[place] = new

@@ -40,6 +40,25 @@ def _outline(label: int) -> npt.NDArray[np.float64]:
     return np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)
 
 
+def extremes(label: int, radius: float, centre: npt.NDArray[np.float64], angle: float) -> npt.NDArray[np.float64]:
+    """[4, 2]: the topmost, rightmost, lowest and leftmost point (x, y) of the whole outline; the middle of several."""
+    if CLASSES[label] in ("circle", "ring"):
+        return centre + radius * np.array([(0.0, -1.0), (1.0, 0.0), (0.0, 1.0), (-1.0, 0.0)])
+    corners = _corners(label, radius, centre, angle)
+    found = []
+    for axis, sign in ((1, -1), (0, 1), (1, 1), (0, -1)):
+        reach = sign * corners[:, axis]
+        found.append(corners[reach > reach.max() - 1e-6 * radius].mean(axis=0))
+    return np.stack(found)
+
+
+def _corners(label: int, radius: float, centre: npt.NDArray[np.float64], angle: float) -> npt.NDArray[np.float64]:
+    """[P, 2] of an outline where it is drawn."""
+    turn = np.asarray([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    corners: npt.NDArray[np.float64] = _outline(label) @ turn * radius + centre
+    return corners
+
+
 def rasterised(
     label: int, radius: float, centre: npt.NDArray[np.float64], angle: float, size: int
 ) -> npt.NDArray[np.float32]:
@@ -55,8 +74,7 @@ def rasterised(
             inner = 0.55 * outer
             pen.ellipse((x - inner, y - inner, x + inner, y + inner), fill=0)
     else:
-        turn = np.asarray([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-        corners = _outline(label) @ turn * outer + (x, y)
+        corners = _corners(label, outer, centre * scale, angle)
         pen.polygon([(float(a), float(b)) for a, b in corners], fill=255)
     return np.asarray(sheet.reduce(scale), np.float32) / np.float32(255)
 

@@ -13,6 +13,7 @@ from vjo_train.data.shape_painting import (
     add_clutter,
     area_of,
     colour_of_class,
+    extremes,
     paint,
     random_colour,
     rasterised,
@@ -36,6 +37,9 @@ class Scene:
         boxes: visible extent of each object, 1-based inclusive xyxy as in the devkit.
         difficult: whether most of the object is hidden.
         truncated: whether anything of it is hidden or outside.
+        owner: [S, S] uint8: as `objects`, without borders.
+        extremes: [N, 4, 2] the topmost, rightmost, lowest and leftmost point of each whole object, (x, y) in continuous
+            0-based pixels, perhaps hidden or outside.
     """
 
     image: npt.NDArray[np.uint8]
@@ -44,6 +48,8 @@ class Scene:
     boxes: list[tuple[int, int, int, int]]
     difficult: list[bool]
     truncated: list[bool]
+    owner: npt.NDArray[np.uint8]
+    extremes: npt.NDArray[np.float64]
 
 
 def draw(rng: np.random.Generator, size: int, hardness: float) -> Scene:
@@ -56,13 +62,15 @@ def draw(rng: np.random.Generator, size: int, hardness: float) -> Scene:
     owner = np.zeros((size, size), np.uint8)
     labels: list[int] = []
     areas: list[int] = []
+    points: list[npt.NDArray[np.float64]] = []
     for _ in range(4 * wanted):
         if len(labels) == wanted:
             break
         label = int(rng.integers(len(CLASSES)))
         radius = size * math.exp(rng.uniform(math.log(smallest), math.log(0.3)))
         centre = rng.uniform(0.4 * radius, size - 0.4 * radius, size=2)
-        alpha = rasterised(label, radius, centre, hardness * rng.uniform(-math.pi, math.pi), size)
+        angle = hardness * rng.uniform(-math.pi, math.pi)
+        alpha = rasterised(label, radius, centre, angle, size)
         mask = alpha > 0.5
         full = area_of(label, radius)
         left = [((owner == k + 1) & ~mask).sum() / area for k, area in enumerate(areas)]
@@ -73,11 +81,18 @@ def draw(rng: np.random.Generator, size: int, hardness: float) -> Scene:
         owner[mask] = len(labels) + 1
         labels.append(label)
         areas.append(int(full))
+        points.append(extremes(label, radius, centre, angle))
     noisy = canvas + rng.normal(0, rng.uniform(2, 8), canvas.shape)
-    return _scene(noisy.clip(0, 255).astype(np.uint8), owner, labels, areas)
+    return _scene(noisy.clip(0, 255).astype(np.uint8), owner, labels, areas, np.array(points).reshape(-1, 4, 2))
 
 
-def _scene(image: npt.NDArray[np.uint8], owner: npt.NDArray[np.uint8], labels: list[int], areas: list[int]) -> Scene:
+def _scene(
+    image: npt.NDArray[np.uint8],
+    owner: npt.NDArray[np.uint8],
+    labels: list[int],
+    areas: list[int],
+    points: npt.NDArray[np.float64],
+) -> Scene:
     boxes, shares = [], []
     for number, area in enumerate(areas, start=1):
         rows, columns = np.nonzero(owner == number)
@@ -90,6 +105,8 @@ def _scene(image: npt.NDArray[np.uint8], owner: npt.NDArray[np.uint8], labels: l
         boxes=boxes,
         difficult=[share < _DIFFICULT for share in shares],
         truncated=[share < 0.95 for share in shares],
+        owner=owner,
+        extremes=points,
     )
 
 

@@ -9,8 +9,9 @@ import math
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Interval
@@ -49,7 +50,8 @@ class Shapes:
         seed: of all drawing.
     """
 
-    classes = CLASSES
+    classes: ClassVar[tuple[str, ...]] = CLASSES
+    folders: ClassVar[tuple[str, ...]] = (layout.IMAGES, layout.ANNOTATIONS, layout.CLASS_MASKS, layout.OBJECT_MASKS)
 
     def __init__(
         self,
@@ -118,16 +120,15 @@ class Shapes:
             raise ConfigError(f"dataset.root: {folder} {what}; give another folder, or null for the cache.")
 
     def _write(self, root: Path) -> None:
-        for name in (layout.IMAGES, layout.ANNOTATIONS, layout.CLASS_MASKS, layout.OBJECT_MASKS):
+        for name in self.folders:
             (root / name).mkdir()
         ids: dict[str, list[str]] = {}
         masked: set[str] = set()
         for number, (split, count) in enumerate(self.counts.items()):
             ids[split] = [f"{number}{image:05d}" for image in range(count)]
             for image, name in enumerate(ids[split]):
-                scene = draw(np.random.default_rng([self.seed, number, image]), self.image_size, self.hardness)
                 has_masks = math.floor((image + 1) * self.masked) > math.floor(image * self.masked)
-                _save(root, name, scene, has_masks)
+                self.save(root, name, [self.seed, number, image], has_masks)
                 if has_masks:
                     masked.add(name)
         ids["trainval"] = ids["train"] + ids["val"]
@@ -138,8 +139,13 @@ class Shapes:
                 (root / "ImageSets" / kind / f"{split}.txt").write_text("".join(f"{name}\n" for name in chosen))
         (root / _STAMP).write_text(json.dumps(self.parameters, indent=2) + "\n")
 
+    def save(self, root: Path, name: str, seed: Sequence[int], masked: bool) -> None:
+        """Draws one image and writes its files."""
+        save_scene(root, name, draw(np.random.default_rng(seed), self.image_size, self.hardness), masked)
 
-def _save(root: Path, name: str, scene: Scene, masked: bool) -> None:
+
+def save_scene(root: Path, name: str, scene: Scene, masked: bool) -> None:
+    """Writes the picture, its annotation and perhaps its masks."""
     Image.fromarray(scene.image).save(root / layout.IMAGES / f"{name}.jpg", quality=90)
     (root / layout.ANNOTATIONS / f"{name}.xml").write_text(_xml(name, scene, masked))
     if not masked:

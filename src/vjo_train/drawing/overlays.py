@@ -34,6 +34,14 @@ def overlay_values(picture: Image.Image, values: Tensor, low: float, high: float
     return _blend(picture, colours, known * opacity)
 
 
+def overlay_colours(picture: Image.Image, colours: Tensor, opacity: float = 0.75) -> Image.Image:
+    """Lays colours [3, h, w] in 0..255 over the picture; what is not finite stays clear."""
+    values = colours.detach().cpu().float().permute(1, 2, 0).numpy()
+    known = np.isfinite(values).all(axis=2)
+    rgb = np.nan_to_num(values).clip(0, 255).round().astype(np.uint8)
+    return _blend(picture, _resized(rgb, picture.size), _resized(known.astype(np.uint8), picture.size) * opacity)
+
+
 def overlay_masks(picture: Image.Image, masks: Tensor, labels: Sequence[int], opacity: float = 0.45) -> Image.Image:
     """Fills objects' masks [N, h, w] with their classes' colours, in order, and outlines them."""
     for mask, label in zip(masks.detach().cpu().numpy(), labels, strict=True):

@@ -9,9 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vjo_train.drawing.captions import Box, draw_boxes, with_caption
-from vjo_train.drawing.overlays import overlay_masks, overlay_semantic, overlay_values
+from vjo_train.drawing.captions import PAPER, Box, draw_boxes, draw_points, with_caption
+from vjo_train.drawing.overlays import overlay_colours, overlay_masks, overlay_semantic, overlay_values
 from vjo_train.drawing.palette import Colour
+
+GAP = 2
+"""Pixels between copies of the picture."""
 
 
 @dataclass
@@ -25,8 +28,9 @@ class _Frames:
 class Sheet:
     """Collects what is to be seen on a picture.
 
-    From the back: maps, masks, frames with tags, then the caption below. Where one task finds boxes and another boxes
-    with masks, the frames of the second are left out: two frames and tags around each object could not be read.
+    From the back: classes, masks, frames with tags, points, then the caption below. Each map of figures or colours has
+    a copy of the picture to itself, to the right: two of them could not be told apart. Where one task finds boxes and
+    another boxes with masks or points, the frames of the second are left out: two frames could not be read.
 
     Args:
         image: uint8 [3, H, W].
@@ -49,9 +53,11 @@ class Sheet:
         shown = (max(1, round(width * scale)), max(1, round(height * scale)))
         picture = Image.fromarray(image.detach().cpu().permute(1, 2, 0).contiguous().numpy())
         self._picture = picture if picture.size == shown else picture.resize(shown, Image.Resampling.LANCZOS)
+        self._bare, self._beside = self._picture, list[Image.Image]()
         self._factor = shown[0] / width, shown[1] / height
         self._masks: list[tuple[Tensor, list[int]]] = []
         self._frames: list[_Frames] = []
+        self._points: list[tuple[Tensor, Tensor, list[int], list[tuple[int, int]]]] = []
         self._chips: list[tuple[str, Colour]] = []
 
     def classes(self, indices: Tensor) -> None:
@@ -60,7 +66,11 @@ class Sheet:
 
     def values(self, values: Tensor, low: float, high: float) -> None:
         """A map of figures [H, W] as colours from `low` (dark) to `high` (bright); what is not finite stays clear."""
-        self._picture = overlay_values(self._picture, self._cut(values), low, high)
+        self._beside.append(overlay_values(self._bare, self._cut(values), low, high))
+
+    def colours(self, colours: Tensor) -> None:
+        """A map of colours [3, H, W] in 0..255; what is not finite stays clear."""
+        self._beside.append(overlay_colours(self._bare, self._cut(colours)))
 
     def masks(self, masks: Tensor, labels: Sequence[int]) -> None:
         """Pixels of objects [N, H, W] bool, in the colours of their classes."""
@@ -71,6 +81,14 @@ class Sheet:
         across, down = self._factor
         scaled = [(x1 * across, y1 * down, x2 * across, y2 * down) for x1, y1, x2, y2 in boxes.tolist()]
         self._frames.append(_Frames(scaled, list(labels), list(tags), masked))
+
+    def points(
+        self, points: Tensor, shown: Tensor, labels: Sequence[int], edges: Sequence[tuple[int, int]] = ()
+    ) -> None:
+        """Points [N, K, 2] (x, y) of objects where `shown` [N, K], with lines between the pairs `edges` of them."""
+        across, down = self._factor
+        scaled = points.float() * torch.tensor([across, down])
+        self._points.append((scaled, shown, list(labels), list(edges)))
 
     def chips(self, chips: Sequence[tuple[str, Colour]]) -> None:
         """Words in the caption, each with a coloured square."""
@@ -83,8 +101,21 @@ class Sheet:
             picture = overlay_masks(picture, masks, labels)
         for frames in [some for some in self._frames if not some.masked] or self._frames:
             draw_boxes(picture, frames.boxes, frames.labels, frames.tags)
-        return with_caption(picture, caption, self._chips)
+        for points in self._points:
+            draw_points(picture, *points)
+        return with_caption(_side_by_side([picture, *self._beside]), caption, self._chips)
 
     def _cut(self, maps: Tensor) -> Tensor:
         """Without what lies beyond the picture on its canvas."""
         return maps[..., : self.size[0], : self.size[1]]
+
+
+def _side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one size, from left to right, with a thin gap."""
+    if len(pictures) == 1:
+        return pictures[0]
+    width, height = pictures[0].size
+    whole = Image.new("RGB", ((width + GAP) * len(pictures) - GAP, height), PAPER)
+    for place, picture in enumerate(pictures):
+        whole.paste(picture, (place * (width + GAP), 0))
+    return whole

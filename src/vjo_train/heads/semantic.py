@@ -8,24 +8,24 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from annotated_types import Ge, Interval, Len
 from torch import Tensor, nn
 
 from vjo_train.drawing.palette import voc_palette
 from vjo_train.drawing.sheet import Sheet
-from vjo_train.group_norm import group_norm
-from vjo_train.heads.base import Head, TaskMetrics, check_levels
-from vjo_train.heads.detection.dense import common_channels, stride, tower
+from vjo_train.heads.base import TaskMetrics, check_levels
+from vjo_train.heads.detection.dense import common_channels, stride
 from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.pixel_losses import dice_loss, pixel_loss, shifted
+from vjo_train.heads.pixels.base import PixelHead
+from vjo_train.heads.pixels.decoders import added_up, atrous, atrous_layers, pyramid_branches
 from vjo_train.heads.task_files import TaskFiles
 from vjo_train.metrics import SegmentationIoU
 from vjo_train.runs.records import Pixels
-from vjo_train.types import IGNORE, Batch, Features, Frames, Target
+from vjo_train.types import IGNORE, Batch, Features, Target
 
 
-class SemanticHead(Head):
+class SemanticHead(PixelHead):
     """Base of the segmentation heads: logits on a coarse grid, brought to the pixels by bilinear interpolation.
 
     The loss of an image is the mean cross-entropy over its counted pixels on the canvas, plus `dice` times its Dice
@@ -40,62 +40,35 @@ class SemanticHead(Head):
             pixel gets a class, and pixels of 0 in the ground truth do not count.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"semantic"})
+    label: ClassVar[str] = "semantic"
+    needs: ClassVar[frozenset[str]] = frozenset({label})
     monitor: ClassVar[str] = "miou"
 
     def __init__(self, num_classes: int, stride: int, dice: float, background: bool) -> None:
-        super().__init__()
+        super().__init__(stride)
         self.num_classes = num_classes
         self.background = background
-        self.stride = stride
         self.dice = dice
 
     @abstractmethod
     def forward(self, features: Features) -> Tensor:
         """The pyramid -> logits [B, C + 1, h, w] at `stride`; [B, C, h, w] without background."""
 
-    def loss(self, outputs: Tensor, targets: list[Target]) -> Tensor:
-        places = [i for i, target in enumerate(targets) if self.labelled(target)]
-        losses = outputs.new_zeros(len(targets), dtype=torch.float32)
-        if not places:
-            return losses
-        truth = torch.stack([targets[i]["semantic"] for i in places])
+    def image_losses(self, maps: Tensor, truth: Tensor) -> Tensor:
         if not self.background:
             truth = shifted(truth)
-        index = torch.tensor(places, device=outputs.device)
-        with torch.autocast(outputs.device.type, enabled=False):
-            # Only the labelled images are brought to full size: with partial labels they are few.
-            logits = upsample(outputs[index].float(), self.stride)[..., : truth.shape[1], : truth.shape[2]]
-            own = pixel_loss(logits, truth)
-            if self.dice > 0:
-                own = own + self.dice * dice_loss(logits, truth)
-        return losses.index_copy(0, index, own)
+        own = pixel_loss(maps, truth)
+        return own + self.dice * dice_loss(maps, truth) if self.dice > 0 else own
 
-    @torch.no_grad()
-    def decode(self, outputs: Tensor, batch: Batch) -> list[Tensor]:
-        """The class of each pixel of each image file, [H, W] uint8: 0 background, k + 1 for class k."""
-        maps = []
-        with torch.autocast(outputs.device.type, enabled=False):
-            for logits, target, original in zip(outputs, batch.targets, batch.originals, strict=True):
-                height, width = target.size
-                full = upsample(logits[None].float(), self.stride)[..., :height, :width]
-                own = F.interpolate(full, size=original.size, mode="bilinear", align_corners=False)
-                # argmax takes four times as long
-                maps.append(own[0].max(0).indices.to(torch.uint8) + (not self.background))
-        return maps
+    def finished(self, maps: Tensor) -> Tensor:
+        """The class of each pixel, [B, H, W] uint8: 0 background, k + 1 for class k."""
+        # argmax takes four times as long
+        return maps.max(1).indices.to(torch.uint8) + (not self.background)
 
     def explained(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The sum of the winning logits over the cells that no background wins; 0 where it wins all."""
         best, classes = outputs.float().max(1)
         return torch.where(classes >= self.background, best, 0.0).sum((1, 2))
-
-    def decoded(self, outputs: Tensor, frames: Frames) -> dict[str, Tensor]:
-        """`map` [B, H, W] uint8: the class of each pixel of the canvas, as in `decode`; of no meaning in the padding.
-
-        Files differ in size, so that their own maps do not fit into one tensor.
-        """
-        full = upsample(outputs.float(), self.stride)[..., : frames.canvas[0], : frames.canvas[1]]
-        return {"map": full.argmax(1).to(torch.uint8) + (not self.background)}
 
     def in_own_classes(self, target: Target, space: LabelSpace) -> Target:
         if "semantic" not in target:
@@ -150,18 +123,11 @@ class SemanticFPN(SemanticHead):
         steps = [stride(level, strides) for level in levels]
         super().__init__(num_classes, min(steps), dice, background)
         self.levels = tuple(levels)
-        self.finest = levels[steps.index(min(steps))]
-        self.branches = nn.ModuleList(_branch(inputs, width, step // min(steps)) for step in steps)
+        self.branches = pyramid_branches(inputs, width, steps)
         self.logits = nn.Conv2d(width, num_classes + background, 1)
 
     def forward(self, features: Features) -> Tensor:
-        height, width = features[self.finest].shape[2:]
-        # A level's last cells may reach beyond the finest one's: these are cut, so that all grids begin together.
-        maps = [
-            branch(features[level])[..., :height, :width]
-            for level, branch in zip(self.levels, self.branches, strict=True)
-        ]
-        logits: Tensor = self.logits(torch.stack(maps).sum(0))
+        logits: Tensor = self.logits(added_up(features, self.levels, self.branches))
         return logits
 
 
@@ -204,49 +170,14 @@ class DeepLabV3(SemanticHead):
         check_levels("heads.semantic.level", [level], channels)
         super().__init__(num_classes, stride(level, strides), dice, background)
         self.levels = (level,)
-        inputs = channels[level]
-        self.branches = nn.ModuleList(
-            [_block(inputs, width, 1, 1), *(_block(inputs, width, 3, rate) for rate in rates)]
-        )
-        self.pooled = _block(inputs, width, 1, 1)
-        self.join = nn.Sequential(_block(width * (len(rates) + 2), width, 1, 1), nn.Dropout2d(dropout))
-        self.last = _block(width, width, 3, 1)
+        self.branches, self.pooled, self.join, self.last = atrous_layers(channels[level], width, rates, dropout)
         self.logits = nn.Conv2d(width, num_classes + background, 1)
 
     def forward(self, features: Features) -> Tensor:
         feature = features[self.levels[0]]
-        pooled = self.pooled(feature.mean((2, 3), keepdim=True)).expand(-1, -1, *feature.shape[2:])
-        joined = self.join(torch.cat([*(branch(feature) for branch in self.branches), pooled], dim=1))
+        joined = self.join(atrous(feature, self.branches, self.pooled))
         logits: Tensor = self.logits(self.last(joined))
         return logits
-
-
-def _branch(inputs: int, width: int, factor: int) -> nn.Sequential:
-    """[B, inputs, h, w] -> [B, width, factor * h, factor * w], for a factor that is a power of two."""
-    if factor == 1:
-        return tower(inputs, width, 1)
-    steps: list[nn.Module] = []
-    while factor > 1:
-        steps += [tower(width if steps else inputs, width, 1), _Double()]
-        factor //= 2
-    return nn.Sequential(*steps)
-
-
-class _Double(nn.Module):
-    def forward(self, maps: Tensor) -> Tensor:
-        return upsample(maps, 2)
-
-
-def _block(inputs: int, width: int, kernel: int, dilation: int) -> nn.Sequential:
-    """A convolution that keeps the size, group norm and ReLU."""
-    padding = dilation * (kernel // 2)
-    convolution = nn.Conv2d(inputs, width, kernel, padding=padding, dilation=dilation, bias=False)
-    return nn.Sequential(convolution, group_norm(width), nn.ReLU(inplace=True))
-
-
-def upsample(maps: Tensor, factor: int) -> Tensor:
-    """[B, C, h, w] -> [B, C, factor * h, factor * w], bilinear; cells keep their places on the canvas."""
-    return F.interpolate(maps, scale_factor=float(factor), mode="bilinear", align_corners=False)
 
 
 class SemanticMetrics(TaskMetrics):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -30,14 +31,21 @@ class TaskFiles:
         """One entry of the list in `<task>.json`."""
         self._take_row({"image_id": self.image_id, **content})
 
+    def name_of(self, extension: str) -> str:
+        """The name of the image's own file with this extension, without its folder."""
+        return self._path(extension).name
+
     def nothing(self) -> None:
         """Says that the task has a JSON file, of which this image has no row."""
         self._take_row({})
 
     def png(self, values: npt.NDArray[np.uint8 | np.uint16], palette: npt.NDArray[np.uint8] | None = None) -> None:
-        """`<task>/<image>.png`: bytes, as a palette picture where there is a `palette` [256, 3], or 16-bit grey."""
+        """`<task>/<image>.png`: grey [H, W] or RGB [H, W, 3] of 8 or 16 bits, or bytes with a `palette` [256, 3]."""
         path = self._path(".png")
         path.parent.mkdir(parents=True, exist_ok=True)
+        if values.ndim == 3:  # of 16 bits, Pillow writes grey alone
+            path.write_bytes(cv2.imencode(".png", values[..., ::-1])[1].tobytes())
+            return
         if palette is None:
             picture = Image.fromarray(values)
         else:

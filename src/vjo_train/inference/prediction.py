@@ -17,6 +17,7 @@ from torch import Tensor
 from vjo_train.data.loading import BatchLoader
 from vjo_train.errors import CheckpointError, ConfigError, DataError
 from vjo_train.heads.base import Head
+from vjo_train.heads.merged import Merged, with_merged
 from vjo_train.heads.outputs import from_named_tensors, output_kind
 from vjo_train.inference.inputs import Loaded
 from vjo_train.inference.onnx_file import open_session
@@ -149,6 +150,16 @@ def by_onnx(heads: Mapping[str, Head], path: Path, accelerator: Accelerator) -> 
             yield {task: prediction(k) for task, prediction in found.items()}
 
     return network
+
+
+def merging(network: Network, merged: Mapping[str, Merged]) -> Network:
+    """The network with what is made of its heads' predictions."""
+
+    def whole(batch: Batch) -> Iterator[dict[str, Any]]:
+        for predictions in network(batch):
+            yield with_merged(predictions, merged)
+
+    return whole
 
 
 def _from_file(task: str, head: Head, tensors: Mapping[str, Tensor], batch: Batch) -> ByImage:

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from vjo_train.files import write_atomically
-from vjo_train.heads.base import Head
+from vjo_train.heads.merged import Shows
 from vjo_train.heads.task_files import TaskFiles
 from vjo_train.inference.layout import Layout
 from vjo_train.inference.sources import Source
@@ -40,7 +40,7 @@ class PredictionFiles:
         self,
         layout: Layout,
         sources: Sequence[Source],
-        heads: Mapping[str, Head],
+        heads: Mapping[str, Shows],
         classes: Sequence[str],
         *,
         information: Mapping[str, Any],

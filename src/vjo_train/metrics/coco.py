@@ -79,10 +79,10 @@ class COCODetectionAP(DetectionMetric):
         The AP of a class without positives (no object that is not difficult) is NaN; the means are over the others.
         """
         precision = self._precision()
-        ap = np.array([_mean(precision[:, c]) for c in range(self.num_classes)])
+        ap = np.array([mean_precision(precision[:, c]) for c in range(self.num_classes)])
         values = {"map": mean_over_defined(ap), "ap": ap}
         for name, threshold in (("map_50", 0), ("map_75", 5)):
-            values[name] = mean_over_defined(np.array([_mean(p) for p in precision[threshold]]))
+            values[name] = mean_over_defined(np.array([mean_precision(p) for p in precision[threshold]]))
         kind = torch.float32 if self.device.type == "mps" else torch.float64
         return {name: torch.as_tensor(value, dtype=kind).to(self.device) for name, value in values.items()}
 
@@ -91,14 +91,14 @@ class COCODetectionAP(DetectionMetric):
         image, object_image = self.image_places()
         if not len(self.rows("images")):
             return np.full((10, self.num_classes, 101), -1.0)
-        truth = _annotations(
+        truth = coco_annotations(
             object_image, self.rows("object_boxes"), self.rows("object_labels"), difficult=self.rows("difficult")
         )
-        found = _annotations(image, self.rows("boxes"), self.rows("labels"), score=self.rows("scores"))
+        found = coco_annotations(image, self.rows("boxes"), self.rows("labels"), score=self.rows("scores"))
         sizes: dict[int, tuple[int, int]] = {}
         if self.iou_type == "segm":
-            for annotations, name in ((truth, "object_masks"), (found, "detection_masks")):
-                sizes |= _attach_masks(annotations, self.rows(name), self.rows(f"{name}_codes"))
+            for known, name in ((truth, "object_masks"), (found, "detection_masks")):
+                sizes |= _attach_masks(known, self.rows(name), self.rows(f"{name}_codes"))
         for annotation in truth:
             if annotation["difficult"]:
                 annotation["area"] = 2 * COCO_LARGEST
@@ -122,11 +122,12 @@ class COCODetectionAP(DetectionMetric):
         return precision.transpose(0, 2, 1)
 
 
-def _mean(precision: npt.NDArray[np.float64]) -> float:
+def mean_precision(precision: npt.NDArray[np.float64]) -> float:
+    """The mean over thresholds and recalls; NaN for a class without positives, which COCO marks by -1."""
     return float("nan") if (precision < 0).any() else float(precision.mean())
 
 
-def _annotations(
+def coco_annotations(
     images: npt.NDArray[np.int64],
     boxes: npt.NDArray[np.float64],
     labels: npt.NDArray[np.int64],

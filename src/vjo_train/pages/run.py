@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vjo_train.files import write_atomically
-from vjo_train.pages import answers, audit, diagnosis, gallery, insight, training
+from vjo_train.pages import answers, audit, confusion, diagnosis, gallery, insight, training
 from vjo_train.pages.blocks import Note, Section, Tile
 from vjo_train.pages.folder import RunFolder
 from vjo_train.pages.page import render
@@ -25,6 +25,7 @@ SECTIONS: tuple[Callable[[RunFolder], Section | None], ...] = (
     training.other_figures,
     answers.classes,
     answers.precision_recall_curves,
+    confusion.confusion,
     gallery.pictures,
     insight.regions,
     audit.config,

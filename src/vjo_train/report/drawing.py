@@ -12,14 +12,14 @@ from torch import Tensor
 from vjo_train.data.labels.base import Kind
 from vjo_train.drawing.captions import PAPER
 from vjo_train.drawing.sheet import Sheet
-from vjo_train.heads.base import Head
+from vjo_train.heads.merged import Shows
 from vjo_train.types import Batch, Target
 
 
 def draw_prediction(
     image: Tensor,
     predictions: Mapping[str, Any],
-    heads: Mapping[str, Head],
+    heads: Mapping[str, Shows],
     classes: Sequence[str],
     *,
     size: tuple[int, int] | None = None,
@@ -66,7 +66,7 @@ def draw_target(
 def draw_batch(
     batch: Batch,
     predictions: Mapping[str, Sequence[Any]],
-    heads: Mapping[str, Head],
+    heads: Mapping[str, Shows],
     kinds: Sequence[Kind],
     classes: Sequence[str],
     *,

@@ -59,11 +59,11 @@ def _draw(
     folder: Path,
 ) -> Example:
     """Draws one image; the files are numbered, since an image's id need not be a good name for a file."""
-    tasks = [example.task] if example.task else list(module.tasks)
-    needs = frozenset[str]().union(*(module.head(task).needs for task in tasks))
+    tasks = [example.task] if example.task else list(module.measured)
+    needs = frozenset[str]().union(*(module.head(task).needs for task in tasks if task not in module.merged))
     height, width = batch.targets[row].size
     picture, target = batch.images[row, :, :height, :width], batch.originals[row]
-    shown, heads = {task: said[task] for task in tasks}, {task: module.head(task) for task in tasks}
+    shown, heads = {task: said[task] for task in tasks}, {task: module.measures(task) for task in tasks}
     done = replace(example, prediction=f"{number:02d}.jpg", truth=f"{number:02d}_truth.jpg")
     prediction = draw_prediction(picture, shown, heads, data.classes, size=target.size, side=SIDE, caption="")
     prediction.save(folder / done.prediction, quality=82, optimize=True)

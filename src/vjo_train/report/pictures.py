@@ -68,7 +68,7 @@ def draw(
 ) -> Image.Image:
     """The first `limit` images of an evaluation batch, with task -> predictions as they come from the module."""
     found = {task: [prediction.to("cpu") for prediction in known[:limit]] for task, known in predictions.items()}
-    heads = {task: module.head(task) for task in found}
+    heads = {task: module.measures(task) for task in found}
     return draw_batch(batch.to("cpu"), found, heads, kinds, classes, limit=limit)
 
 

@@ -81,7 +81,7 @@ def unfinished(folder: Path, cfg: DictConfig) -> Path | None:
 def difference(run: Path, cfg: DictConfig) -> str | None:
     """The first key in which a run's config differs from `cfg`, with both values; None where they agree.
 
-    `trainer.resume`, `compare`, `reference` and `insight`, which do not change what is trained, do not count.
+    `trainer.resume`, `compare`, `reference`, `insight` and `merge`, which do not change what is trained, do not count.
 
     Raises:
         ConfigError: `run` is no run's folder.
@@ -173,6 +173,6 @@ def _comparable(cfg: DictConfig) -> dict[str, Any]:
     trainer = plain.get("trainer")
     if isinstance(trainer, dict):
         trainer.pop("resume", None)
-    for name in ("hydra", "compare", "insight", "reference"):
+    for name in ("hydra", "compare", "insight", "merge", "reference"):
         plain.pop(name, None)
     return {str(key): value for key, value in plain.items()}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vjo_train.heads.base import Head, TaskMetrics
+from vjo_train.heads.merged import Merged
 from vjo_train.runs.records import TaskRecords
 from vjo_train.sharing.base import Sharing
 from vjo_train.training.step_log import StepLog
@@ -24,6 +25,7 @@ class Evaluation(StepLog):
         heads: task -> head.
 
     Attributes:
+        merged: what is made of the predictions of several heads, by name.
         per_class: task -> metric -> [C], of the last validation or test.
         records: task -> what the test kept of each image; empty where several processes shared it.
     """
@@ -32,6 +34,7 @@ class Evaluation(StepLog):
         super().__init__()
         self.sharing = sharing
         self.heads = nn.ModuleDict(dict(heads))
+        self.merged: dict[str, Merged] = {}
         self.per_class: dict[str, dict[str, Tensor]] = {}
         self.records: dict[str, TaskRecords] = {}
         self._metrics: dict[str, TaskMetrics] = {}
@@ -43,6 +46,15 @@ class Evaluation(StepLog):
     def tasks(self) -> tuple[str, ...]:
         """The names of all heads."""
         return tuple(self.heads)
+
+    def measures(self, name: str) -> Head | Merged:
+        """The head or merged task of that name: what has metrics, draws and writes."""
+        return self.merged[name] if name in self.merged else self.head(name)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The names of all heads and merged tasks."""
+        return (*self.tasks, *self.merged)
 
     def head(self, task: str) -> Head:
         """The head of `task`."""
@@ -59,17 +71,20 @@ class Evaluation(StepLog):
         return {task: self.head(task).decode(output, batch) for task, output in outputs.items()}
 
     def _published(self, predictions: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-        return {task: [self.head(task).published(one) for one in found] for task, found in predictions.items()}
+        found = {task: [self.head(task).published(one) for one in own] for task, own in predictions.items()}
+        images = len(next(iter(found.values()), []))
+        each = [{task: own[k] for task, own in found.items()} for k in range(images)]
+        return found | {name: [own.merge(one) for one in each] for name, own in self.merged.items()}
 
     def on_validation_epoch_start(self) -> None:
         """Starts fresh metrics."""
-        self._metrics = {task: self.head(task).metrics() for task in self.tasks}
+        self._metrics = {name: self.measures(name).metrics() for name in self.measured}
         self._sums = torch.zeros(len(self.tasks), 2, device=self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Any]]:
         """Collects predictions and losses of a batch of the validation split; returns the predictions by task."""
         if not len(batch):  # of a rank without images
-            return {task: [] for task in self.tasks}
+            return {name: [] for name in self.measured}
         outputs = self(batch.images)
         predictions = self._decoded(batch, outputs)
         for task, output in outputs.items():
@@ -77,7 +92,14 @@ class Evaluation(StepLog):
             self._metrics[task].update(predictions[task], head.view(batch.originals))
             self._sums[self.tasks.index(task), 0] += head.loss(output, head.view(batch.targets)).sum()
             self._sums[self.tasks.index(task), 1] += sum(head.labelled(target) for target in batch.targets)
-        return self._published(predictions)
+        return self._with_merged(predictions, batch)
+
+    def _with_merged(self, predictions: Mapping[str, list[Any]], batch: Batch) -> dict[str, list[Any]]:
+        """What is published of a batch; merged tasks are measured by it, since they are made of nothing else."""
+        published = self._published(predictions)
+        for name in self.merged:
+            self._metrics[name].update(published[name], batch.originals)
+        return published
 
     def on_validation_epoch_end(self) -> None:
         """Logs `val/<task>/loss|<metric>`, and `val/monitor`: the mean of the heads' monitored metrics."""
@@ -100,15 +122,18 @@ class Evaluation(StepLog):
         """Collects the predictions for a batch of the split that is tested."""
         if not len(batch):  # of a rank without images
             return
-        for task, predictions in self._decoded(batch, self(batch.images)).items():
+        decoded = self._decoded(batch, self(batch.images))
+        for task, predictions in decoded.items():
             self._metrics[task].update(predictions, self.head(task).view(batch.originals))
             labelled = [self.head(task).labelled(target) for target in batch.originals]
             self._tested[task] += [name for name, known in zip(batch.ids, labelled, strict=True) if known]
+        if self.merged:
+            self._with_merged(decoded, batch)
 
     def on_test_epoch_end(self) -> None:
         """Logs `test/<task>/<metric>`, and keeps the records of the test where one process saw all of it."""
         if self.trainer.world_size == 1:
-            kept = {task: metrics.records() for task, metrics in self._metrics.items()}
+            kept = {task: self._metrics[task].records() for task in self.tasks}
             self.records = {
                 task: TaskRecords(tuple(self._tested[task]), records)
                 for task, records in kept.items()

@@ -72,8 +72,8 @@ class Job:
     """Further callbacks for training."""
 
     def classes(self, task: str) -> tuple[str, ...]:
-        """The names of a head's classes."""
-        space = self.module.head(task).space
+        """The names of a head's classes; a merged task has those of the data set."""
+        space = None if task in self.module.merged else self.module.head(task).space
         return self.data.classes if space is None else space.names
 
 
@@ -153,9 +153,9 @@ def _test(
         per_class=name_per_class(
             "test",
             {t: {m: v.tolist() for m, v in values.items()} for t, values in module.per_class.items()},
-            {task: job.classes(task) for task in module.tasks},
+            {task: job.classes(task) for task in module.measured},
         ),
-        monitors=[f"test/{task}/{module.head(task).monitor}" for task in module.tasks],
+        monitors=[f"test/{task}/{module.measures(task).monitor}" for task in module.measured],
         config=job.config,
         overrides=job.overrides,
         seed=job.seed,

@@ -154,7 +154,7 @@ def description(made: Plan) -> dict[str, Any]:
     """What makes two starts the same study: the common config and what is searched, but not for how long."""
     plain = OmegaConf.to_container(made.base, resolve=False)
     assert isinstance(plain, dict)
-    for name in ("hydra", "insight"):
+    for name in ("hydra", "insight", "merge"):
         plain.pop(name, None)
     space = {
         key: list(node) if isinstance(node, tuple) else {k: v for k, v in vars(node).items() if v is not None}

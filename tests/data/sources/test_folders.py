@@ -88,4 +88,4 @@ def test_a_classifier_trains_on_it(command: Callable[..., Answer], tmp_path: Pat
     assert set(results["per_class"]["test/classification/ap"]) == {"cat", "dog"}
     status, _, err = command("vjo-train", *words, "heads=[detection]")
     assert status == 2
-    assert "heads.detection: needs labels of the kind boxes; this data set gives classes." in err
+    assert "heads.detection: needs labels of the kind boxes; this data set gives classes, category." in err

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vjo_train.config.checks.config import check_data
 from vjo_train.config.compose import quoted
-from vjo_train.config.conformity import check_node
+from vjo_train.config.conformity import check_node, takes_classes
 
 
 def class_names(cfg: DictConfig) -> list[str]:
@@ -24,18 +24,20 @@ def class_names(cfg: DictConfig) -> list[str]:
     data = cfg.dataset
     if any(OmegaConf.is_missing(data, key) for key in ("root", "classes")):
         return []
-    if "classes" not in data or data.classes is not None or data.get("root") is None:
+    drawn = bool(data.get("generate"))
+    if "classes" not in data or data.classes is not None or (data.get("root") is None and not drawn):
         return []
     check_data(cfg)
     check_node(data.get("source"), "dataset.source")
     from vjo_train.config.build import needs, source
 
     layout = source(data)
-    root = layout.root(Path(os.path.expandvars(data.root)).expanduser())
+    # What is drawn need not be there yet: its names are always the same.
+    root = Path() if drawn else layout.root(Path(os.path.expandvars(data.root)).expanduser())
     names = layout.class_names(root)
     added = [f"dataset.classes={_listed(names)}"]
     for task, head in (cfg.get("heads") or {}).items():
-        if "_target_" in head and head.get("classes") is None:
+        if "_target_" in head and head.get("classes") is None and takes_classes(head):
             known = {kind.name for kind in layout.kinds}
             of_kinds = [set(layout.class_names_of(root, kind)) for kind in needs(head) & known]
             own = [name for name in names if all(name in some for some in of_kinds)]

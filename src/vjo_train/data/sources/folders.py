@@ -14,6 +14,7 @@ import torch
 
 from vjo_train.data.index import Index, table
 from vjo_train.data.labels.base import Kind
+from vjo_train.data.labels.category import OTHER, Category
 from vjo_train.data.labels.classes import Classes
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
@@ -49,12 +50,12 @@ class _Layout:
 class Folders(Source):
     """`<split>/<class>/<picture>` or `<class>/<picture>`, as torchvision's ImageFolder and Keras have it.
 
-    Every picture is labelled for `classes`, and shows the one class that its folder is named after. Pictures may lie
-    deeper in the folder of their class; hidden files and folders are left out. Without folders of splits, the pictures
-    are shared out among train, val and test, 8 : 1 : 1, by a hash of their names. An image's id is its path.
+    Every picture is labelled for `category`, the one class that its folder is named after, and for `classes`. Pictures
+    may lie deeper in the folder of their class; hidden files and folders are left out. Without folders of splits, the
+    pictures are shared out among train, val and test, 8 : 1 : 1, by a hash of their names. An image's id is its path.
     """
 
-    kinds: tuple[Kind, ...] = (Classes(),)
+    kinds: tuple[Kind, ...] = (Classes(), Category())
 
     def root(self, folder: Path) -> Path:
         if not folder.is_dir():
@@ -88,6 +89,7 @@ class Folders(Source):
         faults: dict[int, str] = {}
         sizes = [measured(root / picture, row, faults) for row, picture in enumerate(ids)]
         numbers = {name: number for number, name in enumerate(classes)}
+        own = np.array([numbers.get(shown[picture], OTHER) for picture in ids], np.int16)
         return table(
             classes=classes,
             ids=ids,
@@ -95,14 +97,17 @@ class Folders(Source):
             image_bytes=[(root / picture).stat().st_size for picture in ids],
             sizes=sizes,
             objects=[Objects.none() for _ in ids],
-            labelled={"classes": np.ones(len(ids), np.bool_)},
+            labelled={"classes": np.ones(len(ids), np.bool_), "category": own != OTHER},
             faults=faults,
-            more={"class": np.array([numbers.get(shown[picture], -1) for picture in ids], np.int16)},
+            more={"class": own},
         )
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
+        number = int(index.more["class"][row])
+        if kind == "category":
+            return number
         flags = torch.full((len(index.classes),), -1, dtype=torch.int8)
-        if (number := int(index.more["class"][row])) >= 0:
+        if number != OTHER:
             flags[number] = 1
         return flags
 

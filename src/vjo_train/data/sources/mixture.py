@@ -56,8 +56,14 @@ class Part:
 
     def names(self, root: Path) -> list[str]:
         """Its classes as the mixture calls them, in the order of its labels."""
-        renamed = self.classes or {}
-        return [renamed.get(name, name) for name in self.source.class_names(self.folder(root))]
+        return self._renamed(self.source.class_names(self.folder(root)))
+
+    def names_of(self, root: Path, kind: str) -> list[str]:
+        """Those that its labels of one kind may name."""
+        return self._renamed(self.source.class_names_of(self.folder(root), kind))
+
+    def _renamed(self, names: Sequence[str]) -> list[str]:
+        return [(self.classes or {}).get(name, name) for name in names]
 
     def split(self, name: str) -> str:
         """Its own name of a split."""
@@ -107,7 +113,7 @@ class Mixture(Source):
         return list(dict.fromkeys(name for part in self._parts for name in part.names(root)))
 
     def class_names_of(self, root: Path, kind: str) -> list[str]:
-        own = {name for part in self._parts if kind in part.given() for name in part.names(root)}
+        own = {name for part in self._parts if kind in part.given() for name in part.names_of(root, kind)}
         return [name for name in self.class_names(root) if name in own]
 
     def splits(self, root: Path) -> list[str]:
@@ -176,7 +182,7 @@ class Mixture(Source):
 
     def _check_classes(self, root: Path) -> None:
         for kind in ("boxes", "masks", "semantic"):
-            known = {name: set(part.names(root)) for name, part in self.parts.items() if kind in part.given()}
+            known = {name: set(part.names_of(root, kind)) for name, part in self.parts.items() if kind in part.given()}
             first = next(iter(known), None)
             for name, names in known.items():
                 if first is not None and names != known[first]:
@@ -200,6 +206,8 @@ class Mixture(Source):
             return _classes(raw, index.objects(row), renaming)
         if kind == "semantic":
             return renaming.map(raw)
+        if kind == "category":
+            return int(renaming.places[raw]) if raw >= 0 else raw
         return renaming.masks(raw, own.objects(theirs).labels) if kind == "masks" else raw
 
 

@@ -32,6 +32,11 @@ def _voc(place: Path) -> Iterator[Path]:
         yield from parent.glob("VOC*/JPEGImages")
 
 
+def _panoptic(place: Path) -> Iterator[Path]:
+    if place.is_dir() and not any(_files(place, ("annotations/instances_*.json",))):
+        yield from _files(place, ("annotations/panoptic_*.json", "panoptic_*.json"))
+
+
 def _coco(place: Path) -> Iterator[Path]:
     files = [place] if place.is_file() else _files(place, ("*.json", "annotations/*.json", "*/_annotations.coco.json"))
     yield from (path for path in files if path.suffix == ".json" and re.search(rb'"(images|annotations)"', _head(path)))
@@ -66,6 +71,7 @@ def _folders(place: Path) -> Iterator[Path]:
 _LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path]]]] = {
     "voc": ("PASCAL VOC", _voc),
     "cityscapes": ("Cityscapes", _cityscapes),
+    "coco_panoptic": ("COCO's panoptic format", _panoptic),
     "coco": ("COCO", _coco),
     "yolo": ("YOLO", _yolo),
     "masks": ("pictures with a mask each", _masks),

@@ -17,6 +17,7 @@ import torch
 
 from vjo_train.data.index import Index, table
 from vjo_train.data.labels.base import Kind
+from vjo_train.data.labels.category import Category
 from vjo_train.data.labels.classes import Classes
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
@@ -56,8 +57,8 @@ class Table(Source):
     """A row for each picture: its path, and a column of 0 and 1 for each class, or one column of class names.
 
     A picture is labelled for `classes` unless all of its classes are unknown: blank, or -1, as for the uncertain
-    findings of radiographs. Without a column of splits, the pictures are shared out among train, val and test,
-    8 : 1 : 1, by a hash of their paths.
+    findings of radiographs; and for `category` where one class alone is a yes. Without a column of splits, the pictures
+    are shared out among train, val and test, 8 : 1 : 1, by a hash of their paths.
 
     Args:
         file: the table, below the root.
@@ -69,7 +70,7 @@ class Table(Source):
         split: column of the splits; None: `split`, if there is one.
     """
 
-    kinds: tuple[Kind, ...] = (Classes(),)
+    kinds: tuple[Kind, ...] = (Classes(), Category())
 
     def __init__(
         self,
@@ -138,13 +139,14 @@ class Table(Source):
             image_bytes=[path.stat().st_size if path.is_file() else -1 for path in paths],
             sizes=sizes,
             objects=[Objects.none() for _ in ids],
-            labelled={"classes": (flags != 0).any(axis=1)},
+            labelled={"classes": (flags != 0).any(axis=1), "category": (flags == 1).sum(axis=1) == 1},
             faults=faults,
             more={"flags": flags},
         )
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
-        return torch.from_numpy(index.more["flags"][row].copy())
+        flags = index.more["flags"][row]
+        return int(flags.argmax()) if kind == "category" else torch.from_numpy(flags.copy())
 
 
 @lru_cache(8)

@@ -89,8 +89,8 @@ class DetectionHead(Head):
         places = space.places(known.labels)
         kept = places >= 0
         boxes = Boxes(known.xyxy[kept], places[kept], known.difficult[kept])
-        masks = {"masks": target["masks"][kept]} if "masks" in target else {}
-        return Target(target.size, {**target.labels, "boxes": boxes, **masks})
+        beside = {kind: target[kind][kept] for kind in ("masks", "keypoints") if kind in target}
+        return Target(target.size, {**target.labels, "boxes": boxes, **beside})
 
     def in_known_classes(self, prediction: Detections, space: LabelSpace) -> Detections:
         return replace(prediction, labels=space.known_labels(prediction.labels))
@@ -103,7 +103,7 @@ class DetectionHead(Head):
         tags = [f"{classes[k]} {score:.2f}" for k, score in zip(labels, found.scores[keep].tolist(), strict=True)]
         if found.masks is not None:
             sheet.masks(found.masks[keep], labels)
-        sheet.boxes(found.boxes[keep], labels, tags, masked=found.masks is not None)
+        sheet.boxes(found.boxes[keep], labels, tags, masked=found.masks is not None or found.points is not None)
 
     def write(self, files: TaskFiles, prediction: Detections, classes: Sequence[str]) -> None:
         """A row for each object, in the form of COCO's results."""

@@ -13,7 +13,8 @@ from vjo_train.types import Detections
 def coco_rows(found: Detections) -> list[dict[str, Any]]:
     """One entry per object of an image, without the image's id; boxes to 1e-4 pixels.
 
-    `bbox` is x, y, width, height; the category of class k is k + 1; `segmentation` is a run-length code.
+    `bbox` is x, y, width, height; the category of class k is k + 1; `segmentation` is a run-length code, and
+    `keypoints` are x, y and a probability of each point.
 
     Args:
         found: on the CPU, in the image file's pixels.
@@ -27,5 +28,7 @@ def coco_rows(found: Detections) -> list[dict[str, Any]]:
         if found.masks is not None:
             code = rle.encode(np.asfortranarray(found.masks[k].numpy().astype(np.uint8)))
             row["segmentation"] = {"size": code["size"], "counts": code["counts"].decode("ascii")}
+        if found.points is not None:
+            row["keypoints"] = [round(value, 4) for value in found.points[k].flatten().tolist()]
         rows.append(row)
     return rows

@@ -30,6 +30,8 @@ class Objects:
     """[B, 2] float32: heights and widths of the images on their canvases."""
     masks: list[Tensor | None] = field(default_factory=list)
     """[n, S, S] bool of each image, in the order of its boxes, without padding; None where there are none."""
+    points: list[Tensor | None] = field(default_factory=list)
+    """[n, K, 3] of each image, in the same order; None where there are none."""
 
     @classmethod
     def of(cls, targets: Sequence[Target], labelled: Sequence[bool], device: torch.device | str = "cpu") -> Objects:
@@ -37,6 +39,7 @@ class Objects:
         none = Boxes.none().to(device)
         known: list[Boxes] = [target["boxes"] if flag else none for target, flag in zip(targets, labelled, strict=True)]
         difficult = _pad([one.difficult for one in known])
+        seen = [target if flag else Target(target.size) for target, flag in zip(targets, labelled, strict=True)]
         present = _pad([torch.ones_like(one.difficult) for one in known])
         return cls(
             boxes=_pad([one.xyxy.float() for one in known]),
@@ -45,9 +48,8 @@ class Objects:
             difficult=difficult,
             labelled=torch.tensor(labelled, device=device),
             sizes=torch.tensor([target.size for target in targets], dtype=torch.float32, device=device),
-            masks=[
-                target.labels.get("masks") if flag else None for target, flag in zip(targets, labelled, strict=True)
-            ],
+            masks=[target.labels.get("masks") for target in seen],
+            points=[target.labels.get("keypoints") for target in seen],
         )
 
 

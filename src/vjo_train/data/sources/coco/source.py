@@ -17,6 +17,7 @@ from vjo_train.data.index import Index
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.boxes import Boxes
 from vjo_train.data.labels.classes import Classes, ShownByObjects
+from vjo_train.data.labels.keypoints import Keypoints, Points
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.sources.base import Source
@@ -24,6 +25,7 @@ from vjo_train.data.sources.coco import layout
 from vjo_train.data.sources.coco.annotations import Gathered, Gathering, categories
 from vjo_train.data.sources.coco.outlines import masks
 from vjo_train.data.sources.coco.painting import painted
+from vjo_train.data.sources.coco.points import points_of
 from vjo_train.data.sources.split_names import meant
 from vjo_train.data.sources.voc.layout import listing, nearest
 from vjo_train.errors import DataError
@@ -33,7 +35,8 @@ class COCO(Source):
     """Boxes, polygons and run lengths of instance JSON; see `layout` for where it lies.
 
     Every image of a file with annotations is labelled for `classes` and `boxes`, and, if all its objects but crowds
-    have an outline, for `masks` and `semantic`. Crowds are difficult. Objects of categories that are no class are left
+    have an outline, for `masks` and `semantic`; and for `keypoints` where a category has points, which COCO keeps in
+    `person_keypoints_<split>.json` beside it. Crowds are difficult. Objects of categories that are no class are left
     out.
 
     Args:
@@ -41,7 +44,7 @@ class COCO(Source):
         images: split -> the folder of its pictures below the root, in the place of the one that is found.
     """
 
-    kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks())
+    kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks(), Keypoints())
     maps: Mapping[str, torch.dtype] = {"semantic": torch.uint8}
 
     def __init__(
@@ -110,6 +113,9 @@ class COCO(Source):
             return objects
         if kind == "classes":
             return ShownByObjects(objects, len(index.classes))
+        if kind == "keypoints":
+            span = slice(int(index.offsets[row]), int(index.offsets[row + 1]))
+            return Points(points_of(index.more, span), index.more["point_swaps"])
         drawn = masks(index.more, slice(int(index.offsets[row]), int(index.offsets[row + 1])), index.size(row))
         return torch.from_numpy(drawn if kind == "masks" else painted(drawn, objects))
 
@@ -156,14 +162,31 @@ def _index(
             "boxes": found.annotated[order],
             "semantic": outlined,
             "masks": outlined,
+            "keypoints": found.pointed[order],
         },
         files={},
         faulty=np.asarray(list(faults), np.int64),
         faults=np.asarray(list(faults.values()), np.str_),
         noted=np.asarray([places[row] for row, _, _ in found.notes], np.int64),
         notes=np.asarray([note for _, *note in found.notes], np.str_).reshape(-1, 2),
-        more=more | {"outline_digests": _digests(more, offsets)},
+        more={**more, **_in_order(found.points, objects, offsets), "outline_digests": _digests(more, offsets)},
     )
+
+
+def _in_order(
+    points: Mapping[str, npt.NDArray[Any]], objects: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]
+) -> dict[str, npt.NDArray[Any]]:
+    """The points of objects that stand in another order, those of the old places `objects` [N], with digests [I]."""
+    if not points:
+        return {}
+    places = np.empty_like(objects)
+    places[objects] = np.arange(len(objects))
+    owners = places[points["point_objects"]]
+    order = np.argsort(owners, kind="stable")
+    owners, values = owners[order], points["points"][order]
+    ends = np.searchsorted(owners, offsets)
+    digests = [crc32(values[first:last].tobytes()) for first, last in pairwise(ends.tolist())]
+    return {**points, "point_objects": owners, "points": values, "point_digests": np.array(digests, np.uint32)}
 
 
 def _digests(more: Mapping[str, npt.NDArray[Any]], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vjo_train.report.quality import contents, extremes, quality
+from vjo_train.report.examples import extremes
 from vjo_train.runs.records import Matches, Pixels, Scores
 
 
 def test_margins_tell_by_how_much_present_classes_lead() -> None:
     scores = np.array([[0.9, 0.2, 0.6], [0.3, 0.8, 0.1], [0.7, 0.6, 0.5], [0.4, 0.3, 0.2], [0.5, 0.5, 0.5]])
     labels = np.array([[1, -1, 1], [1, -1, -1], [1, 1, 0], [-1, -1, -1], [0, 0, 0]])
-    found = quality(Scores(scores, labels))
+    found = Scores(scores, labels).quality()
     assert found[:3].tolist() == pytest.approx([0.6 - 0.2, 0.3 - 0.8, 0.6])
     assert np.isnan(found[3:]).all()
-    assert contents(Scores(scores, labels)).tolist() == [2, 1, 2, 0, 0]
+    assert Scores(scores, labels).contents().tolist() == [2, 1, 2, 0, 0]
 
 
 def test_detections_are_ranked_within_their_image() -> None:
@@ -30,11 +30,10 @@ def test_detections_are_ranked_within_their_image() -> None:
         metrics=["map_r50", "map_r70"],
         interpolations=["area", "area"],
     )
-    found = quality(records)
+    found = records.quality()
     assert found[:2].tolist() == pytest.approx([(1 + 2 / 3) / 2, 0])
     assert np.isnan(found[2])
-    assert quality(records, 1)[:2].tolist() == [0, 0]
-    assert contents(records).tolist() == [2, 1, 0]
+    assert records.contents().tolist() == [2, 1, 0]
 
 
 def test_pixels_give_the_mean_iou_of_what_is_shown() -> None:
@@ -46,7 +45,7 @@ def test_pixels_give_the_mean_iou_of_what_is_shown() -> None:
         count=np.array([6, 2, 2, 9]),
         shape=np.array([3, 3]),
     )
-    found = quality(records)
+    found = records.quality()
     assert found[:2].tolist() == pytest.approx([(6 / 8 + 2 / 4) / 2, 1])
     assert np.isnan(found[2])
 

@@ -1,0 +1,72 @@
+"""Panoptic figures, from the labels of objects and of pixels."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from vjo_train.heads.base import TaskMetrics
+from vjo_train.heads.panoptic.segments import Segments
+from vjo_train.metrics.panoptic import PanopticFigures
+from vjo_train.types import IGNORE, Target
+
+KINDS = frozenset({"semantic", "boxes", "masks"})
+
+
+class PanopticMetrics(TaskMetrics):
+    """See `PanopticFigures`. Images without object masks or a class map are left out.
+
+    Args:
+        things: [C] bool: the classes of objects.
+        background: whether 0 in a class map is a background, on which every segment is wrong; else it is void.
+    """
+
+    per_class: ClassVar[dict[str, str]] = {"pq_class": "pq"}
+
+    def __init__(self, things: Tensor, background: bool) -> None:
+        super().__init__()
+        self.things, self.background = things, background
+        self.figures = PanopticFigures(things)
+
+    def update(self, predictions: list[Segments], targets: list[Target]) -> None:
+        for prediction, target in zip(predictions, targets, strict=True):
+            if target.labelled >= KINDS:
+                found = predicted(prediction, len(self.things), self.background)
+                self.figures.update(found[None], truth(target, self.things, self.background)[None])
+
+    def compute(self) -> dict[str, Tensor]:
+        return self.figures.compute()
+
+    def reset(self) -> None:
+        self.figures.reset()
+
+
+def predicted(segments: Segments, classes: int, background: bool) -> Tensor:
+    """[H, W, 2]: the class of each pixel, C where there is no segment (C + 1 without a background), and its segment."""
+    none = classes if background else classes + 1
+    table = torch.cat([segments.labels.new_tensor([none]), segments.labels])
+    ids = segments.ids.long()
+    return torch.stack([table[ids], ids], dim=-1)
+
+
+def truth(target: Target, things: Tensor, background: bool) -> Tensor:
+    """[H, W, 2]: class and object of each pixel of a labelled image.
+
+    Objects are those of the masks, the first on top; difficult ones are void, and so are pixels of a class of objects
+    that belong to none.
+    """
+    semantic, classes = target["semantic"].long(), len(things)
+    void = classes + 1
+    of_map = torch.full((256,), void, device=semantic.device)
+    of_map[1 : classes + 1] = torch.where(things, void, torch.arange(classes)).to(semantic.device)
+    of_map[0] = classes if background else void
+    of_map[IGNORE] = void
+    labels, numbers = of_map[semantic], torch.zeros_like(semantic)
+    boxes = target["boxes"]
+    rows = zip(target["masks"], boxes.labels.tolist(), boxes.difficult.tolist(), strict=True)
+    for number, (mask, label, difficult) in reversed(list(enumerate(rows, 1))):
+        labels[mask] = void if difficult else label
+        numbers[mask] = number
+    return torch.stack([labels, numbers], dim=-1)

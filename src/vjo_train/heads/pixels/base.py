@@ -1,0 +1,94 @@
+"""The contract of a head that says something of every pixel."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vjo_train.heads.base import Head
+from vjo_train.types import Batch, Features, Frames, Target
+
+
+def upsample(maps: Tensor, factor: int) -> Tensor:
+    """[B, C, h, w] -> [B, C, factor * h, factor * w], bilinear; cells keep their places on the canvas."""
+    return F.interpolate(maps, scale_factor=float(factor), mode="bilinear", align_corners=False)
+
+
+class PixelHead(Head):
+    """Maps on a coarse grid, brought to the pixels by bilinear interpolation.
+
+    Args:
+        stride: canvas pixels per cell of the maps.
+
+    Attributes:
+        label: the one kind of label that it needs.
+    """
+
+    label: ClassVar[str]
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    @abstractmethod
+    def forward(self, features: Features) -> Tensor:
+        """The pyramid -> maps [B, K, h, w] at `stride`."""
+
+    @abstractmethod
+    def image_losses(self, maps: Tensor, truth: Tensor) -> Tensor:
+        """The loss of each of some labelled images, from their counted pixels.
+
+        Args:
+            maps: [B, K, H, W] float32 on the canvas.
+            truth: [B, ..., H, W]: the labels as their kind gives them.
+
+        Returns:
+            [B]; 0 where no pixel counts.
+        """
+
+    @abstractmethod
+    def finished(self, maps: Tensor) -> Tensor:
+        """Maps [B, K, H, W] float32 -> what is predicted of each pixel, [B, ..., H, W]."""
+
+    def loss(self, outputs: Tensor, targets: list[Target]) -> Tensor:
+        places = [i for i, target in enumerate(targets) if self.labelled(target)]
+        losses = outputs.new_zeros(len(targets), dtype=torch.float32)
+        if not places:
+            return losses
+        truth = torch.stack([targets[i][self.label] for i in places])
+        index = torch.tensor(places, device=outputs.device)
+        with torch.autocast(outputs.device.type, enabled=False):
+            # Only the labelled images are brought to full size: with partial labels they are few.
+            full = upsample(outputs[index].float(), self.stride)[..., : truth.shape[-2], : truth.shape[-1]]
+            own = self.image_losses(full, truth)
+        return losses.index_copy(0, index, own)
+
+    @torch.no_grad()
+    def decode(self, outputs: Tensor, batch: Batch) -> list[Tensor]:
+        """What is predicted of each pixel of each image file, [..., H, W]."""
+        found = []
+        with torch.autocast(outputs.device.type, enabled=False):
+            for maps, target, original in zip(outputs, batch.targets, batch.originals, strict=True):
+                height, width = target.size
+                full = upsample(maps[None].float(), self.stride)[..., :height, :width]
+                own = F.interpolate(full, size=original.size, mode="bilinear", align_corners=False)
+                found.append(self.finished(own)[0])
+        return found
+
+    def decoded(self, outputs: Tensor, frames: Frames) -> dict[str, Tensor]:
+        """`map` [B, ..., H, W]: what is predicted of each pixel of the canvas; of no meaning in the padding.
+
+        Files differ in size, so that their own maps do not fit into one tensor.
+        """
+        full = upsample(outputs.float(), self.stride)[..., : frames.canvas[0], : frames.canvas[1]]
+        return {"map": self.finished(full)}
+
+
+def mean_of(values: Tensor, counted: Tensor) -> Tensor:
+    """The mean of the counted values of each image: [B, H, W] and bool of that shape -> [B]; 0 where none counts."""
+    total = torch.where(counted, values, 0.0).sum((1, 2))
+    return total / counted.sum((1, 2)).clamp(min=1)

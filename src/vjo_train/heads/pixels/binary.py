@@ -1,0 +1,138 @@
+"""Yes or no of every pixel: edges, and salient objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge, Interval, Len
+from torch import Tensor
+
+from vjo_train.drawing.sheet import Sheet
+from vjo_train.heads.base import TaskMetrics
+from vjo_train.heads.pixels.base import PixelHead
+from vjo_train.heads.pixels.decoders import decoder
+from vjo_train.heads.task_files import TaskFiles
+from vjo_train.metrics.binary import BinaryPixels
+from vjo_train.types import IGNORE, Features, Target
+
+
+class BinaryHead(PixelHead):
+    """A probability for every pixel; binary cross-entropy over the counted pixels of an image.
+
+    Yes and no weigh `positive` and 1 - `positive`, relative to the sum over all pixels; None: as often as they are, so
+    that each of the two makes up a half (Xie, Tu 2015).
+    Scale: log 2 at the start.
+
+    Args:
+        channels: of every level of the pyramid.
+        strides: of every level, pixels of the canvas per cell; None: as usual (`c5`, `p5`: 32).
+        levels: the features it reads; maps have the stride of the finest.
+        width: channels of the branch.
+        positive: weight of a pixel that is a yes, from 0 to 1.
+        rates: dilations of atrous spatial pyramid pooling on one level; None: levels are added up.
+        dropout: share of the channels behind the pooling that is dropped in training.
+
+    Raises:
+        ConfigError: levels that are not there, differ in channels, or are several with `rates`.
+    """
+
+    monitor: ClassVar[str] = "f_max"
+
+    def __init__(
+        self,
+        *,
+        channels: Mapping[str, int],
+        strides: Mapping[str, int] | None = None,
+        levels: Sequence[str] = ("p3", "p4", "p5"),
+        width: Annotated[int, Ge(8)] = 128,
+        positive: Annotated[float, Interval(gt=0, lt=1)] | None = None,
+        rates: Annotated[Sequence[Annotated[int, Ge(1)]], Len(1)] | None = None,
+        dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1,
+    ) -> None:
+        layers = decoder(f"heads.{self.label}", channels, strides, levels, width, 1, rates=rates, dropout=dropout)
+        super().__init__(layers.stride)
+        self.levels, self.decoder, self.positive = layers.levels, layers, positive
+
+    def forward(self, features: Features) -> Tensor:
+        """The pyramid -> logits [B, 1, h, w] at `stride`."""
+        maps: Tensor = self.decoder(features)
+        return maps
+
+    def image_losses(self, maps: Tensor, truth: Tensor) -> Tensor:
+        return balanced_cross_entropy(maps[:, 0], truth, self.positive)
+
+    def finished(self, maps: Tensor) -> Tensor:
+        """Probabilities [B, H, W]."""
+        return maps[:, 0].sigmoid()
+
+    def draw(self, sheet: Sheet, prediction: Tensor, classes: Sequence[str]) -> None:
+        sheet.values(torch.where(prediction >= 0.5, prediction, torch.nan), 0.0, 1.0)
+
+    def write(self, files: TaskFiles, prediction: Tensor, classes: Sequence[str]) -> None:
+        """An 8-bit grey PNG: the probability from 0 to 255."""
+        files.png((prediction * 255).round().numpy().astype(np.uint8))
+
+    def metrics(self) -> TaskMetrics:
+        return BinaryMetrics(self.label)
+
+
+class Edges(BinaryHead):
+    """Where one thing ends and another begins."""
+
+    label: ClassVar[str] = "edges"
+    needs: ClassVar[frozenset[str]] = frozenset({label})
+
+
+class Saliency(BinaryHead):
+    """What catches the eye."""
+
+    label: ClassVar[str] = "saliency"
+    needs: ClassVar[frozenset[str]] = frozenset({label})
+
+
+def balanced_cross_entropy(logits: Tensor, truth: Tensor, positive: float | None) -> Tensor:
+    """The weighted mean of the binary cross-entropy over the counted pixels of each image.
+
+    Args:
+        logits: [B, H, W] float32.
+        truth: [B, H, W]: 1 yes, 0 no, 255 where a pixel does not count.
+        positive: weight of yes, and 1 - it of no; None: the share of the other one in the image.
+
+    Returns:
+        [B]; 0 where no pixel counts.
+    """
+    counted, yes = truth != IGNORE, truth == 1
+    share = yes.sum((1, 2), keepdim=True) / counted.sum((1, 2), keepdim=True).clamp(min=1)
+    # An image that is all yes or all no has nothing to balance.
+    share = torch.where((share == 0) | (share == 1), 0.5, share)
+    weight_yes = 1 - share if positive is None else torch.full_like(share, positive)
+    weights = torch.where(yes, weight_yes, 1 - weight_yes) * counted
+    losses = F.binary_cross_entropy_with_logits(logits, yes.float(), reduction="none")
+    return (weights * losses).sum((1, 2)) / weights.sum((1, 2)).clamp(min=1e-6)
+
+
+class BinaryMetrics(TaskMetrics):
+    """See `BinaryPixels`. Images that are not labelled are left out.
+
+    Args:
+        label: the kind of label.
+    """
+
+    def __init__(self, label: str) -> None:
+        super().__init__()
+        self.label, self.pixels = label, BinaryPixels()
+
+    def update(self, predictions: list[Tensor], targets: list[Target]) -> None:
+        for prediction, target in zip(predictions, targets, strict=True):
+            if self.label in target:
+                self.pixels.update(prediction, target[self.label])
+
+    def compute(self) -> dict[str, Tensor]:
+        return self.pixels.compute()
+
+    def reset(self) -> None:
+        self.pixels.reset()
