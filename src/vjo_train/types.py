@@ -16,6 +16,12 @@ from torch import Tensor, nn
 Features: TypeAlias = dict[str, Tensor]
 """A pyramid: `c2`..`c5` from the backbone (strides 4..32), `p3`..`p7` from the neck; each [B, C, h, w]."""
 
+
+def usual_stride(level: str) -> int:
+    """`c5`, `p5` -> 32: pixels of the canvas per cell, unless the backbone is dilated and says otherwise."""
+    return 1 << int(level[1:])
+
+
 Canvas: TypeAlias = tuple[int, int]
 """(height, width) in pixels of what every picture of a batch is laid on."""
 
@@ -220,3 +226,11 @@ class OwnRate(Protocol):
 
     lr_factor: float
     """The learning rate relative to the optimizer's."""
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """A module that says how deep its parameters lie, for `optimizer.layer_decay`."""
+
+    def parameters_by_depth(self) -> list[list[nn.Parameter]]:
+        """The parameters, layer by layer from the image on; those in none are as deep as what follows the module."""
