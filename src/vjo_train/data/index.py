@@ -18,7 +18,7 @@ from vjo_train.files import replacing
 
 log = logging.getLogger(__name__)
 
-FORMAT = 4
+FORMAT = 5
 """Raised when the cache file or the meaning of its arrays changes."""
 
 

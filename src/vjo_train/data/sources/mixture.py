@@ -200,6 +200,8 @@ class Mixture(Source):
             return _classes(raw, index.objects(row), renaming)
         if kind == "semantic":
             return renaming.map(raw)
+        if kind == "keypoints":
+            return renaming.points(raw, own.objects(theirs).labels)
         return renaming.masks(raw, own.objects(theirs).labels) if kind == "masks" else raw
 
 
