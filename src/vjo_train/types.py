@@ -84,6 +84,22 @@ class Boxes(Movable):
 
 
 @dataclass
+class Keypoints(Movable):
+    """The points of N objects of one image, in the order of its boxes: the label of the kind `keypoints`."""
+
+    points: Tensor
+    """[N, K, 3] float32: x, y, and 0 unknown, 1 hidden, 2 visible; all three are 0 where a point is unknown."""
+    areas: Tensor
+    """[N] float32: of the objects in square pixels, by which distances are judged (COCO's OKS)."""
+    edges: Tensor
+    """[E, 2] int64: the points that drawings join; [0, 2] where nothing says which."""
+
+    def __getitem__(self, which: Tensor) -> Keypoints:
+        """Those of some objects."""
+        return Keypoints(self.points[which], self.areas[which], self.edges)
+
+
+@dataclass
 class Target(Movable):
     """What is known of one image: a mapping from a kind of label (`data.labels`) to its value.
 
@@ -193,8 +209,8 @@ class Detections(Movable):
     """[N] int64 in 0..C-1."""
     masks: Tensor | None = None
     """[N, H, W] bool."""
-    points: Tensor | None = None
-    """[N, K, 3] float32: x, y, and a probability."""
+    keypoints: Tensor | None = None
+    """[N, K, 3] float32: x, y, and how sure the point is, in 0..1."""
 
 
 @dataclass

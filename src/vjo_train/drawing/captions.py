@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
 from vjo_train.drawing.palette import Colour, class_colour, text_colour
 
@@ -30,23 +29,6 @@ def draw_boxes(picture: Image.Image, boxes: Sequence[Box], labels: Sequence[int]
     taken: list[Box] = []
     for box, label, name in reversed(list(zip(boxes, labels, names, strict=True))):
         taken.append(_draw_tag(draw, picture.size, box, name, class_colour(label), font, taken))
-
-
-def draw_points(
-    picture: Image.Image, points: Tensor, shown: Tensor, labels: Sequence[int], edges: Sequence[tuple[int, int]]
-) -> None:
-    """Dots at points [N, K, 2] where `shown` [N, K], and lines between the pairs `edges` of those of one object."""
-    draw = ImageDraw.Draw(picture)
-    radius = max(1.5, max(picture.size) / 140)
-    for own, there, label in zip(points.tolist(), shown.tolist(), labels, strict=True):
-        colour = class_colour(label)
-        for first, last in edges:
-            if there[first] and there[last]:
-                draw.line([tuple(own[first]), tuple(own[last])], fill=colour, width=max(1, round(radius)))
-        for (x, y), known in zip(own, there, strict=True):
-            if known:
-                dot = (x - radius, y - radius, x + radius, y + radius)
-                draw.ellipse(dot, fill=colour, outline=text_colour(colour))
 
 
 def _draw_tag(

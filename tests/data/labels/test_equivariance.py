@@ -17,7 +17,7 @@ from vjo_train.data.labels.boxes import Boxes
 from vjo_train.data.labels.category import Category
 from vjo_train.data.labels.classes import Classes, ShownByObjects
 from vjo_train.data.labels.depth import Depth
-from vjo_train.data.labels.keypoints import Keypoints, Points
+from vjo_train.data.labels.keypoints import Keypoints, ObjectPoints
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.normals import Normals
 from vjo_train.data.labels.semantic import Semantic
@@ -148,7 +148,7 @@ def test_points_stay_on_their_object_and_change_sides_in_a_mirror(case: Any) -> 
     placement, _ = laid(image, box, seed)
     left, top, right, bottom = box
     corners = np.array([[(left, top, 2), (right, top, 1), (right, bottom, 2), (left, bottom, 0)]], np.float32)
-    placed = Keypoints().place(Points(corners, np.array([1, 0, 3, 2])), placement)
+    placed = Keypoints().place(ObjectPoints(corners, np.ones(1, np.float32), np.array([1, 0, 3, 2])), placement).points
     objects = Objects(np.array([box], np.float32), np.array([0]), np.array([False]))
     boxes = Boxes().place(objects, placement).xyxy
     assert len(placed) == len(boxes)

@@ -266,5 +266,5 @@ def test_the_command_sums_it_up(command: Callable[..., Answer], written):
         assert command("vjo-data", "summary", *words)[0] == 0
     splits = json.loads(Path("seen/summary.json").read_text())["splits"]
     assert {name: split["images"] for name, split in splits.items()} == {"train": 9, "val": 1, "test": 1}
-    assert splits["train"]["labelled"] == {"classes": 9, "boxes": 9, "semantic": 9, "masks": 9}
+    assert splits["train"]["labelled"] == {"classes": 9, "boxes": 9, "semantic": 9, "masks": 9, "keypoints": 0}
     assert splits["test"]["without_objects"] == 1

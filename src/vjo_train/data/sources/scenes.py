@@ -22,7 +22,7 @@ from vjo_train.data.labels.binary import Edges, Saliency
 from vjo_train.data.labels.category import Category
 from vjo_train.data.labels.classes import ShownByObjects
 from vjo_train.data.labels.depth import Depth
-from vjo_train.data.labels.keypoints import Keypoints, Points
+from vjo_train.data.labels.keypoints import BOX_SHARE, Keypoints, ObjectPoints
 from vjo_train.data.labels.normals import Normals, normalised
 from vjo_train.data.scene_geometry import CATEGORIES
 from vjo_train.data.shape_painting import CLASSES
@@ -101,7 +101,9 @@ class SceneFiles(VOC):
         if kind == "category":
             return int(index.more["category"][row])
         if kind == "keypoints":
-            return Points(index.more["points"][index.offsets[row] : index.offsets[row + 1]], MIRRORED)
+            boxes = index.objects(row).boxes
+            areas = BOX_SHARE * (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+            return ObjectPoints(index.more["points"][index.offsets[row] : index.offsets[row + 1]], areas, MIRRORED)
         if kind == "classes":
             shapes = np.isin(index.classes, CLASSES)
             return ShownByObjects(index.objects(row), len(index.classes), shapes)

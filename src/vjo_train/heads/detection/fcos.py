@@ -82,7 +82,7 @@ class FCOS(DetectionHead):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        inputs = common_channels("heads.detection.levels", levels, channels)
+        inputs = common_channels(f"heads.{self.task}.levels", levels, channels)
         width = width or inputs
         self.levels = tuple(levels)
         self.strides = [stride(level, strides) for level in levels]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from vjo_train.types import Boxes, Target
+from vjo_train.types import Boxes, Keypoints, Target
 
 
 @dataclass
@@ -30,8 +31,8 @@ class Objects:
     """[B, 2] float32: heights and widths of the images on their canvases."""
     masks: list[Tensor | None] = field(default_factory=list)
     """[n, S, S] bool of each image, in the order of its boxes, without padding; None where there are none."""
-    points: list[Tensor | None] = field(default_factory=list)
-    """[n, K, 3] of each image, in the same order; None where there are none."""
+    keypoints: list[Keypoints | None] = field(default_factory=list)
+    """Of each image, in the same way."""
 
     @classmethod
     def of(cls, targets: Sequence[Target], labelled: Sequence[bool], device: torch.device | str = "cpu") -> Objects:
@@ -39,7 +40,6 @@ class Objects:
         none = Boxes.none().to(device)
         known: list[Boxes] = [target["boxes"] if flag else none for target, flag in zip(targets, labelled, strict=True)]
         difficult = _pad([one.difficult for one in known])
-        seen = [target if flag else Target(target.size) for target, flag in zip(targets, labelled, strict=True)]
         present = _pad([torch.ones_like(one.difficult) for one in known])
         return cls(
             boxes=_pad([one.xyxy.float() for one in known]),
@@ -48,9 +48,13 @@ class Objects:
             difficult=difficult,
             labelled=torch.tensor(labelled, device=device),
             sizes=torch.tensor([target.size for target in targets], dtype=torch.float32, device=device),
-            masks=[target.labels.get("masks") for target in seen],
-            points=[target.labels.get("keypoints") for target in seen],
+            masks=_given("masks", targets, labelled),
+            keypoints=_given("keypoints", targets, labelled),
         )
+
+
+def _given(kind: str, targets: Sequence[Target], labelled: Sequence[bool]) -> list[Any]:
+    return [target.labels.get(kind) if flag else None for target, flag in zip(targets, labelled, strict=True)]
 
 
 def _pad(rows: list[Tensor]) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Gt
@@ -96,9 +96,6 @@ class RegionHead(DetectionHead):
     Raises:
         ConfigError: levels that are not there or differ in channels.
     """
-
-    task: ClassVar[str] = "detection"
-    """The head's place in the config, for messages."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Between points of a picture and heat maps of boxes; no weights."""
+"""Between points of an image and heat maps of boxes; no weights."""
 
 from __future__ import annotations
 
@@ -8,65 +8,74 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vjo_train.heads.detection.dense import sum_per_image
-from vjo_train.heads.detection.regions import Regions
-
-SIDE = 56
-"""Cells of a heat map per side (He, Gkioxari, Dollar, Girshick 2017)."""
+WINDOW = 5
+"""Cells per side around the likeliest one that say where in it, or beside it, the point lies."""
 
 
-def cells(points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Where points lie on the heat maps of their boxes.
+def cells(points: Tensor, boxes: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The cell of each point on a grid of `size` x `size` cells over its box.
 
     Args:
-        points: [M, K, 3] as of the kind `keypoints`, in the boxes' pixels.
+        points: [M, K, 3]: x, y, and 0 for those that are unknown.
+        boxes: [M, 4] in the same pixels.
+        size: cells per side.
+
+    Returns:
+        [M, K] int64, row by row; and [M, K] bool: known, and in the box.
+    """
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    inside = ((points[..., :2] >= low) & (points[..., :2] <= high)).all(-1) & (points[..., 2] > 0)
+    place = (points[..., :2] - low) / (high - low).clamp(min=1e-3) * size
+    column, row = place.floor().clamp(0, size - 1).long().unbind(-1)
+    return row * size + column, inside
+
+
+def heat_map_loss(logits: Tensor, points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy over the cells of each map, as of one choice among them (He et al. 2017).
+
+    It is divided by the logarithm of the number of cells, so that maps that know nothing have a loss of 1.
+
+    Args:
+        logits: [M, K, m, m].
+        points: [M, K, 3], as for `cells`.
         boxes: [M, 4].
 
     Returns:
-        [M, K] int64: the cell, row by row; and [M, K] bool: the point is known and inside.
+        [M]: the sum over the points of a box that are known and lie in it; and [M]: how many these are.
     """
-    sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-3)
-    low, high, given = boxes[:, None, :2], boxes[:, None, 2:], points[..., :2]
-    inside = ((given >= low) & (given <= high)).all(-1) & (points[..., 2] > 0)
-    # A point on the right or lower edge belongs to the last cell.
-    columns, rows = ((given - low) / sides[:, None] * SIDE).floor().clamp(0, SIDE - 1).long().unbind(-1)
-    return rows * SIDE + columns, inside
+    wanted, known = cells(points, boxes, logits.shape[-1])
+    entropy = F.cross_entropy(logits.flatten(2).flatten(0, 1), wanted.flatten(), reduction="none").view_as(wanted)
+    return torch.where(known, entropy, 0.0).sum(1) / math.log(logits[0, 0].numel()), known.sum(1)
 
 
-def located(logits: Tensor, boxes: Tensor) -> Tensor:
-    """Heat maps [M, K, SIDE, SIDE] of boxes [M, 4] -> points [M, K, 3]: x, y in the boxes' pixels, and a probability.
+def points_of_maps(logits: Tensor, boxes: Tensor) -> Tensor:
+    """The inverse: where the points lie.
 
-    A point is the mean of the 3 x 3 cells around the best one, by their probabilities, whose sum is that of the point.
-    """
-    probability = logits.flatten(2).softmax(-1)
-    best = probability.argmax(-1)
-    rows, columns = best // SIDE, best % SIDE
-    steps = torch.tensor([-1, 0, 1], device=logits.device)
-    around_rows = rows[..., None, None] + steps[:, None]  # [M, K, 3, 1]
-    around_columns = columns[..., None, None] + steps  # [M, K, 1, 3]
-    there = (around_rows >= 0) & (around_rows < SIDE) & (around_columns >= 0) & (around_columns < SIDE)
-    places = around_rows.clamp(0, SIDE - 1) * SIDE + around_columns.clamp(0, SIDE - 1)
-    weights = probability.gather(-1, places.flatten(2)).view(places.shape) * there
-    total = weights.sum((-1, -2))
-    x = ((around_columns + 0.5) * weights).sum((-1, -2)) / total
-    y = ((around_rows + 0.5) * weights).sum((-1, -2)) / total
-    sides = boxes[:, None, 2:] - boxes[:, None, :2]
-    placed = boxes[:, None, :2] + torch.stack([x, y], dim=-1) / SIDE * sides
-    return torch.cat([placed, total[..., None]], dim=-1)
-
-
-def point_loss(logits: Tensor, points: Tensor, regions: Regions, trained: Tensor) -> Tensor:
-    """[B]: cross-entropy over the cells of a point's heat map, divided by its logarithm; the mean of an image's points.
+    A point is the mean of the probabilities of the cells in a window around the likeliest one, so that it is not bound
+    to the middles of cells. Deviation: the paper's code enlarges each map to its box's pixels and takes the greatest
+    value; sizes that depend on boxes cannot be exported.
 
     Args:
-        logits: [P, K, SIDE, SIDE] of the regions that are true in `trained`.
-        points: [P, K, 3]: of their objects, in canvas pixels.
-        regions: M of them.
-        trained: [M] bool.
+        logits: [M, K, m, m].
+        boxes: [M, 4].
+
+    Returns:
+        [M, K, 3]: x, y in the pixels of the boxes, and the probability that the point lies in that window.
     """
-    wanted, known = cells(points, regions.boxes[trained])
-    entropy = F.cross_entropy(logits.flatten(0, 1).flatten(1), wanted.flatten(), reduction="none").view_as(known)
-    entropy = torch.where(known, entropy, 0.0).sum(1) / math.log(SIDE * SIDE)
-    where = torch.zeros_like(regions.chosen).masked_scatter(regions.chosen, trained)
-    counts = sum_per_image(known.sum(1).to(entropy.dtype), where)
-    return sum_per_image(entropy, where) / counts.clamp(min=1)
+    size = logits.shape[-1]
+    shares = logits.float().flatten(2).softmax(-1)
+    best = shares.argmax(-1, keepdim=True)
+    maps = shares.view(*shares.shape[:2], size, size)
+    middles = (torch.arange(size, device=logits.device) + 0.5) / size
+    window = [
+        _sums(part).flatten(2).gather(2, best)[..., 0] for part in (maps, maps * middles, maps * middles[:, None])
+    ]
+    mass = window[0].clamp(min=1e-12)
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    places = torch.stack([window[1] / mass, window[2] / mass], dim=-1)
+    return torch.cat([low + places * (high - low), window[0].clamp(max=1)[..., None]], dim=-1)
+
+
+def _sums(maps: Tensor) -> Tensor:
+    """[M, K, m, m]: the sum over the window around each cell."""
+    return F.avg_pool2d(maps, WINDOW, stride=1, padding=WINDOW // 2) * WINDOW**2

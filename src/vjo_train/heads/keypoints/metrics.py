@@ -1,67 +1,51 @@
-"""The figures of keypoints: COCO's average precision by object keypoint similarity."""
+"""The key point figures: COCO's AP by OKS."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from vjo_train.heads.base import TaskMetrics
-from vjo_train.metrics.oks import OKSAP
-from vjo_train.types import Boxes, Detections, Target
+from vjo_train.metrics.keypoints import KeypointAP
+from vjo_train.types import Detections, Target
+
+NEEDS = frozenset({"boxes", "keypoints"})
 
 
 class KeypointMetrics(TaskMetrics):
-    """`map_oks` (similarity 0.5 to 0.95), `map_oks50` and `map_oks75`; see `OKSAP`.
+    """`map_oks` (OKS 0.50 to 0.95), `ap50_oks` and `ap75_oks`, as COCO's key point challenge has them.
 
-    Images without annotated points are left out.
-
-    Args:
-        num_classes: C.
-        points: K.
-        sigmas: [K]; None: those of `OKSAP`.
+    Difficult objects, such as crowds, and objects without known points are ignored. Images without key points are left
+    out.
     """
 
     per_class: ClassVar[dict[str, str]] = {"ap_oks": "map_oks"}
 
-    def __init__(self, num_classes: int, points: int, sigmas: Sequence[float] | None) -> None:
+    def __init__(self, num_classes: int, sigmas: Sequence[float]) -> None:
         super().__init__()
-        self.oks = OKSAP(num_classes, points, sigmas)
+        self.oks = KeypointAP(num_classes, sigmas)
 
-    def update(self, predictions: list[Detections], targets: list[Target]) -> None:
-        found, truth = [], []
-        for prediction, target in zip(predictions, targets, strict=True):
-            if not {"boxes", "keypoints"} <= target.labelled:
-                continue
-            known: Boxes = target["boxes"]
-            found.append(
-                {
-                    "boxes": prediction.boxes,
-                    "scores": prediction.scores,
-                    "labels": prediction.labels,
-                    "points": _given(prediction.points),
-                }
-            )
-            truth.append(
-                {
-                    "boxes": known.xyxy,
-                    "labels": known.labels,
-                    "points": torch.where(known.difficult[:, None, None], 0.0, target["keypoints"]),
-                }
-            )
-        self.oks.update(found, truth)
+    def update(self, predictions: Sequence[Detections], targets: Sequence[Target]) -> None:
+        pairs = [pair for pair in zip(predictions, targets, strict=True) if pair[1].labelled >= NEEDS]
+        self.oks.update([_found(found) for found, _ in pairs], [_truth(target) for _, target in pairs])
 
     def compute(self) -> dict[str, Tensor]:
         values = self.oks.compute()
-        names = {"map": "map_oks", "map50": "map_oks50", "map75": "map_oks75", "ap": "ap_oks"}
-        return {name: values[own] for own, name in names.items()}
+        names = {"map": "map_oks", "map_50": "ap50_oks", "map_75": "ap75_oks", "ap": "ap_oks"}
+        return {ours: values[theirs] for theirs, ours in names.items()}
 
     def reset(self) -> None:
         self.oks.reset()
 
 
-def _given(points: Tensor | None) -> Tensor:
-    assert points is not None, "a keypoint head gives points"
-    return points
+def _found(found: Detections) -> dict[str, Tensor]:
+    assert found.keypoints is not None, "a key point head gives points"
+    return {"boxes": found.boxes, "scores": found.scores, "labels": found.labels, "keypoints": found.keypoints}
+
+
+def _truth(target: Target) -> dict[str, Tensor]:
+    boxes, known = target["boxes"], target["keypoints"]
+    own = {"boxes": boxes.xyxy, "labels": boxes.labels, "difficult": boxes.difficult}
+    return own | {"keypoints": known.points, "areas": known.areas}

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vjo_train.data.sources.coco.document import items, start
+from vjo_train.data.sources.coco.keypoints import BY_OBJECT, Points
 from vjo_train.data.sources.coco.layout import Part
 from vjo_train.data.sources.coco.outlines import FARTHEST, Outlines, known, numbers
-from vjo_train.data.sources.coco.points import PointTable, file_of_points
 from vjo_train.data.sources.voc.annotation import LONGEST_SIDE
 from vjo_train.data.sources.voc.layout import listing, shown
 from vjo_train.errors import DataError
@@ -46,9 +45,9 @@ class Gathered:
     outlines: dict[str, npt.NDArray[Any]]
     """See `Outlines.arrays`."""
     pointed: npt.NDArray[np.bool_]
-    """[I]: the points of its objects are known."""
+    """[I]: the key points of its objects are known."""
     points: dict[str, npt.NDArray[Any]]
-    """See `PointTable.arrays`."""
+    """See `Points.arrays`."""
     faults: dict[int, str]
     """Image -> what is wrong with it."""
     notes: list[tuple[int, str, str]]
@@ -77,16 +76,16 @@ class Gathering:
 
     Args:
         labels: class name -> label; objects of other categories are left out.
+        pointed: names of the classes whose key points are read.
     """
 
-    def __init__(self, labels: Mapping[str, int]) -> None:
+    def __init__(self, labels: Mapping[str, int], pointed: Sequence[str]) -> None:
         self._classes = labels
         self._where: list[tuple[Part, str]] = []
         self._sizes, self._annotated, self._drawn = array("i"), bytearray(), bytearray()
+        self._ids, self._points, self._pointed = array("q"), Points(pointed), bytearray()
         self._owners, self._labels, self._boxes, self._crowd = array("i"), array("h"), array("d"), bytearray()
-        self._outlines, self._points, self._pointed = Outlines(), PointTable(labels), bytearray()
-        self._numbers: dict[int, int] = {}
-        """Id -> object, of the part that is read and the categories with points in a file of their own."""
+        self._outlines = Outlines()
         self.faults: dict[int, str] = {}
         self._notes: list[tuple[int, str, str]] = []
 
@@ -96,15 +95,16 @@ class Gathering:
         Raises:
             DataError: its file is broken, or has objects of images that it does not list.
         """
-        first = len(self._where)
+        first, objects = len(self._where), len(self._owners)
         rows = self._read_images(part)
         there = start(part.file, "annotations") is not None
-        own = file_of_points(part.file) if there else None
-        keys = self._points.take_names(own or part.file) if there else set()
-        drawn = self._read_objects(part, rows, keys, own is None) if there else False
-        if own is not None:
-            self._read_points(own)
-        self._pointed += bytes([bool(keys)]) * (len(self._where) - first)
+        drawn = self._read_objects(part, rows) if there else False
+        pointed = bytearray(len(self._where) - first)
+        if there:
+            for image in self._points.read(part, np.array(self._ids[objects:], np.int64), rows, self._fault):
+                if image in rows:
+                    pointed[rows[image] - first] = True
+        self._pointed += pointed
         self._annotated += bytes([there]) * (len(self._where) - first)
         self._drawn += bytes([drawn]) * (len(self._where) - first)
 
@@ -133,29 +133,8 @@ class Gathering:
                 self._fault(row, f"found the id {key}, which an image before it has; each must have its own")
         return rows
 
-    def _read_points(self, file: Path) -> None:
-        """The points of objects that have been read, from a file of their own."""
-        for found in items(file, "annotations"):
-            number = self._numbers.get(found.get("id", -1))
-            if number is not None:
-                self._add_points(number, found)
-        self._numbers = {}
-
-    def _add_points(self, number: int, found: dict[str, Any]) -> None:
-        try:
-            self._points.add(number, found.get("keypoints"))
-        except ValueError as error:
-            self._fault(self._owners[number], f"annotation {found.get('id')} has {error}")
-
-    def _read_objects(self, part: Part, rows: Mapping[Any, int], pointed: Collection[int], here: bool) -> bool:
-        """Whether the file says anything of the pixels of objects.
-
-        Args:
-            part: a split.
-            rows: image id -> row.
-            pointed: the ids of categories with points.
-            here: the points are in the same file.
-        """
+    def _read_objects(self, part: Part, rows: Mapping[Any, int]) -> bool:
+        """Whether the file says anything of the pixels of objects."""
         names = categories(part)
         labels = {key: self._classes.get(name, _ELSEWHERE) for key, name in names.items()}
         drawn, strangers = False, 0
@@ -171,12 +150,8 @@ class Gathering:
             elif label is None:
                 what = f"annotation {found.get('id')} has the unknown category id {found.get('category_id')}"
                 self._fault(row, f"{what}; allowed are {listing(list(map(str, names)))}")
-            elif label != _ELSEWHERE and self._add(row, label, found) and found["category_id"] in pointed:
-                number = len(self._owners) - 1
-                if not here:
-                    self._numbers[found.get("id", -1)] = number
-                elif "keypoints" in found:
-                    self._add_points(number, found)
+            elif label != _ELSEWHERE:
+                self._add(row, label, found)
         if strangers:
             raise DataError(
                 f"{part.file}: annotation {stranger.get('id')} is of the image id {stranger.get('image_id')!r:.40},"
@@ -184,8 +159,7 @@ class Gathering:
             )
         return drawn
 
-    def _add(self, row: int, label: int, found: dict[str, Any]) -> bool:
-        """Whether the object could be read."""
+    def _add(self, row: int, label: int, found: dict[str, Any]) -> None:
         box, crowd = found.get("bbox"), found.get("iscrowd", 0)
         try:
             sides = numbers(box)
@@ -193,21 +167,20 @@ class Gathering:
             sides = array("d")
         if len(sides) != 4:
             what = f"annotation {found.get('id')} has the bbox {str(box)[:60]}"
-            self._fault(row, f"{what}; must be [x, y, width, height]")
-            return False
+            return self._fault(row, f"{what}; must be [x, y, width, height]")
         if crowd not in (0, 1):
-            self._fault(row, f"annotation {found.get('id')} has iscrowd {str(crowd)[:20]}; must be 0 or 1")
-            return False
+            return self._fault(row, f"annotation {found.get('id')} has iscrowd {str(crowd)[:20]}; must be 0 or 1")
         size = self._sizes[2 * row], self._sizes[2 * row + 1]
         try:
             self._outlines.add(found.get("segmentation"), size)
         except ValueError as error:
             self._fault(row, f"annotation {found.get('id')} has {error}")
         self._owners.append(row)
+        self._ids.append(found["id"] if type(found.get("id")) is int else -1)
         self._labels.append(label)
         self._boxes.extend(sides)
         self._crowd.append(bool(crowd))
-        return True
+        return None
 
     def finish(self) -> Gathered:
         """All that has been read."""
@@ -220,10 +193,10 @@ class Gathering:
             )
         boxes, kept = self._clipped(sizes, owners)
         order = np.flatnonzero(kept)[np.argsort(owners[kept], kind="stable")]
-        places = np.full(len(owners), -1, np.int64)
-        places[order] = np.arange(len(order))
         owners, crowd = owners[order], crowd[order]
         outlines |= {name: outlines[name][order] for name in ("rings", "spans")}
+        points = self._points.arrays()
+        points |= {name: points[name][order] for name in BY_OBJECT if points}
         outlined = np.frombuffer(bytes(self._drawn), np.bool_).copy()
         outlined[owners[~known(outlines) & ~crowd]] = False
         return Gathered(
@@ -236,7 +209,7 @@ class Gathering:
             outlined=outlined,
             outlines=outlines,
             pointed=np.frombuffer(bytes(self._pointed), np.bool_),
-            points=self._points.arrays(places),
+            points=points,
             faults=self.faults,
             notes=self._notes,
         )
