@@ -45,7 +45,7 @@ def heat_map_loss(logits: Tensor, points: Tensor, boxes: Tensor) -> tuple[Tensor
     """
     wanted, known = cells(points, boxes, logits.shape[-1])
     entropy = F.cross_entropy(logits.flatten(2).flatten(0, 1), wanted.flatten(), reduction="none").view_as(wanted)
-    return torch.where(known, entropy, 0.0).sum(1) / math.log(logits[0, 0].numel()), known.sum(1)
+    return torch.where(known, entropy, 0.0).sum(1) / math.log(logits.shape[2] * logits.shape[3]), known.sum(1)
 
 
 def points_of_maps(logits: Tensor, boxes: Tensor) -> Tensor:

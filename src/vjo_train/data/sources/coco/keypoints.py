@@ -143,7 +143,9 @@ class Points:
         count = 3 * len(self._skeleton.names)
         numeric = type(found) is list and all(type(value) in (int, float) for value in found)
         if not numeric or len(found) != count or not math.isfinite(sum(found)) or not {*found[2::3]} <= {0, 1, 2}:
-            raise ValueError(f"the keypoints {str(found)[:60]}; must be {count} numbers x, y, 0 or 1 or 2, ...")
+            raise ValueError(
+                f"the keypoints {str(found)[:60]}; must be {count} numbers: x, y, and 0, 1 or 2, of each point"
+            )
         if not any(found[2::3]):
             return -1
         self._values.extend(found)
