@@ -159,3 +159,16 @@ def test_figures_are_those_of_cocos_own_evaluation_of_the_same_files(split: str,
     assert [ours[name].item() for name in ("map_oks", "ap50_oks", "ap75_oks")] == pytest.approx(
         evaluation.stats[:3].tolist(), abs=1e-6
     )
+
+
+def test_classes_that_are_nowhere_have_no_figure() -> None:
+    """Of three classes one object of the second is found, and nothing else is there."""
+    box = {"boxes": torch.tensor([[0.0, 0, 10, 20]]), "labels": torch.tensor([1])}
+    points = torch.tensor([[[3.0, 3, 2], [6, 6, 1]]])
+    metric = KeypointAP(3, [0.1, 0.1])
+    truth = {**box, "keypoints": points, "areas": torch.tensor([100.0]), "difficult": torch.tensor([False])}
+    metric.update([{**box, "scores": torch.tensor([0.9]), "keypoints": points}], [truth])
+    found = metric.compute()
+    assert found["ap"][1] == pytest.approx(1)
+    assert found["ap"][[0, 2]].isnan().all()
+    assert found["map"] == pytest.approx(1)
