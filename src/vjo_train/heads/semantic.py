@@ -43,6 +43,7 @@ class SemanticHead(PixelHead):
     label: ClassVar[str] = "semantic"
     needs: ClassVar[frozenset[str]] = frozenset({label})
     monitor: ClassVar[str] = "miou"
+    reported: ClassVar[Mapping[str, bool]] = {"miou": True, "pixel_accuracy": True}
 
     def __init__(self, num_classes: int, stride: int, dice: float, background: bool) -> None:
         super().__init__(stride)
