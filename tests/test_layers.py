@@ -149,7 +149,9 @@ def test_imports_are_declared_and_declared_is_imported() -> None:
     outside = {name for name in found if name not in sys.stdlib_module_names and name != "vjo_train"}
     wanted = {RENAMED.get(name, name).replace("_", "-").lower() for name in outside}
     groups = declared()
-    assert wanted <= names(groups[""]) | names(groups["timm"]) | names(groups["export"]) | names(groups["tune"])
+    assert wanted <= names(groups[""]) | names(groups["timm"]) | names(groups["export"]) | names(
+        groups["tune"]
+    ) | names(groups["mat"])
     assert names(groups[""]) <= wanted
 
 

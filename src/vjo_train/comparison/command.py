@@ -29,7 +29,8 @@ def write_report(cfg: DictConfig) -> Comparison:
     patterns = [cfg.runs] if isinstance(cfg.runs, str) else list(cfg.runs)
     folders = find_folders(patterns)
     metrics = {str(task): str(metric) for task, metric in (cfg.metrics or {}).items()}
-    comparison = compare([read_run(folder) for folder in folders], metrics, cfg.interval, cfg.level, cfg.resamples)
+    runs = [read_run(folder) for folder in folders]
+    comparison = compare(runs, metrics, cfg.interval, cfg.level, cfg.resamples, cfg.delta)
     output = Path(cfg.output) if cfg.output is not None else common_folder(folders)
     if (output / run_folder.CONFIG).is_file():
         raise ConfigError(

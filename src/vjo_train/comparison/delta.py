@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -30,6 +30,20 @@ class Interval:
         if not self.known or self.low <= 0 <= self.high:
             return "no clear difference"
         return "better" if self.low > 0 else "worse"
+
+
+def delta_weights(counted: Mapping[str, Sequence[str]]) -> dict[str, float]:
+    """What each figure's gain weighs in delta_m, the mean over tasks of the mean over a task's metrics.
+
+    Args:
+        counted: task -> its metrics; at least one task, and at least one metric of each.
+
+    Returns:
+        `<task>/<metric>` -> weight; they sum to 1.
+    """
+    return {
+        f"{task}/{metric}": 1 / (len(counted) * len(metrics)) for task, metrics in counted.items() for metric in metrics
+    }
 
 
 def student_interval(values: Sequence[float], level: float = 0.95) -> Interval:

@@ -64,9 +64,8 @@ def answer(comparison: Comparison) -> Section | None:
     """delta_m of each method with its interval, as a chart and as tables."""
     if not comparison.methods:
         return None
-    metrics = [f"{task}/{metric}" for task, metric in comparison.metrics.items()]
     charts = [_chart(comparison, "delta_m, the mean over the tasks", None)]
-    charts += [_chart(comparison, f"gain in {name}", name) for name in metrics]
+    charts += [_chart(comparison, f"gain in {name}", name) for name in comparison.counting]
     intro = (
         f"Gain over single-task runs of the same budget, in percent, with {comparison.level:.0%} intervals; to the "
         "right of 0 joint training is better. Where an interval holds 0, the runs do not tell."

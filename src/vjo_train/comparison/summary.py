@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vjo_train.comparison import checks
-from vjo_train.comparison.delta import Interval, draw_images, percentile_interval, student_interval
+from vjo_train.comparison.costs import Cost, cost_of, mean_cost, together
+from vjo_train.comparison.counting import Delta, counted, standing
+from vjo_train.comparison.delta import Interval, delta_weights, draw_images, percentile_interval, student_interval
 from vjo_train.comparison.reading import Run
-from vjo_train.config.signatures import nearest
 from vjo_train.diagnosis.gains import gain
 from vjo_train.errors import ConfigError
 from vjo_train.runs import run_folder
@@ -28,29 +29,14 @@ Kind: TypeAlias = Literal["auto", "seeds", "images"]
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What one seed's network costs, or, for single-task runs, the networks of all tasks together.
-
-    Attributes:
-        parameters: of the network.
-        seconds: of training.
-        images_per_second: at inference, all tasks; of training where that is not known.
-        at_inference: which of the two it is.
-    """
-
-    parameters: float
-    seconds: float
-    images_per_second: float
-    at_inference: bool
-
-
-@dataclass(frozen=True)
 class Comparison:
     """Runs of several methods and of each task alone.
 
     Attributes:
         tasks: in the order of the heads.
-        metrics: task -> the metric that stands for it in delta_m.
+        metrics: task -> the metric that stands for it.
+        counted: task -> the metrics whose gains delta_m counts.
+        higher: figure such as `depth/abs_err` -> whether higher is better, of those that the field reports.
         methods: label -> seed -> run.
         singles: task -> seed -> run.
         interval: what the intervals are over.
@@ -61,6 +47,8 @@ class Comparison:
 
     tasks: tuple[str, ...]
     metrics: dict[str, str]
+    counted: dict[str, list[str]]
+    higher: dict[str, bool]
     methods: dict[str, dict[int, Run]]
     singles: dict[str, dict[int, Run]]
     interval: Kind = "auto"
@@ -94,11 +82,15 @@ class Comparison:
 
     def gain(self, label: str, name: str) -> Interval:
         """The relative gain of one figure over the single-task run, in percent."""
-        return self._interval(label, [name])
+        return self._interval(label, {name: 1.0})
 
     def delta_m(self, label: str) -> Interval:
-        """The mean over tasks of the relative gains of their metrics, in percent."""
-        return self._interval(label, [f"{task}/{self.metrics[task]}" for task in self.tasks])
+        """The mean over tasks of the mean relative gain of the metrics that count, in percent.
+
+        Maninis, Radosavovic, Kokkinos 2019, "Attentive Single-Tasking of Multiple Tasks", equation 4, for one metric of
+        each task; with several, Lin, Zhang 2023, "LibMTL: A Python Library for Deep Multi-Task Learning".
+        """
+        return self._interval(label, delta_weights(self.counted))
 
     def basis(self, label: str) -> str:
         """What the method's intervals are over, in words."""
@@ -113,30 +105,36 @@ class Comparison:
         """The cost of a method, or of `SINGLE`, as a mean over its seeds; None where a run is missing."""
         if label == SINGLE:
             seeds = set.intersection(*(set(self.singles.get(task, {})) for task in self.tasks))
-            costs = [_together([_cost(self.singles[task][seed]) for task in self.tasks]) for seed in sorted(seeds)]
+            costs = [together([cost_of(self.singles[task][seed]) for task in self.tasks]) for seed in sorted(seeds)]
         else:
-            costs = [_cost(run) for run in self.methods[label].values()]
-        return _mean_cost(costs) if costs else None
+            costs = [cost_of(run) for run in self.methods[label].values()]
+        return mean_cost(costs) if costs else None
+
+    @property
+    def counting(self) -> list[str]:
+        """The figures that delta_m counts, such as `detection/map_area`, task by task."""
+        return list(delta_weights(self.counted))
 
     def names(self) -> list[str]:
-        """All scalar test figures, such as `detection/map_area`, task by task, those of `metrics` first."""
+        """All scalar test figures, such as `detection/map_area`, task by task, those that count first."""
         every = [run for group in (*self.methods.values(), *self.singles.values()) for run in group.values()]
         full = {name for run in every if run.results for name in run.results.metrics if name.startswith("test/")}
         found = {name.removeprefix("test/") for name in full}
-        main = [f"{task}/{self.metrics[task]}" for task in self.tasks]
+        main = self.counting
         return sorted(
             (name for name in found if name.count("/") == 1 and name.partition("/")[0] in self.tasks),
             key=lambda name: (self.tasks.index(name.partition("/")[0]), name not in main, name),
         )
 
-    def _interval(self, label: str, names: Sequence[str]) -> Interval:
+    def _interval(self, label: str, weights: Mapping[str, float]) -> Interval:
+        """Of the sum of the gains of some figures, each times its weight."""
         seeds = self.paired_seeds(label)
         if not seeds:
             return Interval(math.nan)
-        gains = [self._gain(label, seed, names) for seed in seeds]
+        gains = [self._gain(label, seed, weights) for seed in seeds]
         if not self._over_images(seeds):
             return student_interval(gains, self.level)
-        resampled = [self._resampled_gain(label, seed, names) for seed in seeds]
+        resampled = [self._resampled_gain(label, seed, weights) for seed in seeds]
         known = [values for values in resampled if values is not None]
         if len(known) < len(seeds):
             return Interval(fmean(gains))
@@ -145,24 +143,25 @@ class Comparison:
     def _over_images(self, seeds: Sequence[int]) -> bool:
         return self.interval == "images" or (self.interval == "auto" and len(seeds) == 1)
 
-    def _gain(self, label: str, seed: int, names: Sequence[str]) -> float:
-        method = self.methods[label][seed]
-        pairs = [(method, self.singles[name.partition("/")[0]][seed], name) for name in names]
-        return fmean(gain(joint.metric(name), alone.metric(name), name) for joint, alone, name in pairs)
+    def _gain(self, label: str, seed: int, weights: Mapping[str, float]) -> float:
+        total = 0.0
+        for name, weight in weights.items():
+            alone = self.singles[name.partition("/")[0]][seed]
+            one = gain(self.methods[label][seed].metric(name), alone.metric(name), name, self.higher.get(name))
+            total += weight * one
+        return total
 
-    def _resampled_gain(self, label: str, seed: int, names: Sequence[str]) -> npt.NDArray[np.float64] | None:
-        """[R] the mean gain on samples of the test images, the same images for both runs and for all tasks."""
-        gains = []
-        for name in names:
-            task, _, metric = name.partition("/")
+    def _resampled_gain(self, label: str, seed: int, weights: Mapping[str, float]) -> npt.NDArray[np.float64] | None:
+        """[R] the gain on samples of the test images, the same images for both runs and for all tasks."""
+        total = np.zeros(self.resamples)
+        for name, weight in weights.items():
             joint = self._figures[self.methods[label][seed].folder]
-            alone = self._figures[self.singles[task][seed].folder]
+            alone = self._figures[self.singles[name.partition("/")[0]][seed].folder]
             if name not in joint or name not in alone:
                 return None
-            pairs = zip(joint[name], alone[name], strict=True)
-            gains.append([gain(float(value), float(baseline), metric) for value, baseline in pairs])
-        mean: npt.NDArray[np.float64] = np.mean(gains, axis=0)
-        return mean
+            pairs = zip(joint[name].tolist(), alone[name].tolist(), strict=True)
+            total += weight * np.array([gain(one, base, name, self.higher.get(name)) for one, base in pairs])
+        return total
 
     @cached_property
     def _figures(self) -> dict[Path, dict[str, npt.NDArray[np.float64]]]:
@@ -186,6 +185,7 @@ def compare(
     interval: Kind = "auto",
     level: float = 0.95,
     resamples: int = 2000,
+    delta: Delta | None = None,
 ) -> Comparison:
     """Sorts runs into methods and single tasks.
 
@@ -195,6 +195,7 @@ def compare(
         interval: what intervals are over.
         level: how often they shall hold the truth (0..1).
         resamples: of the images, in a bootstrap.
+        delta: what delta_m counts of tasks that are not in `metrics`; None: as the comparison that made the runs said.
 
     Raises:
         ConfigError: no finished run, two runs of one method and seed, or a metric that no run has.
@@ -206,6 +207,32 @@ def compare(
     checks.same_test_data(finished)
     labels = _labels(finished)
     finished.sort(key=lambda run: _place(run, labels.get(run.folder, "")))
+    methods, singles = _groups(finished, labels)
+    widest_first = sorted(finished, key=lambda run: -len(run.tasks))
+    tasks = tuple(dict.fromkeys(task for run in widest_first for task in run.tasks))
+    chosen = standing(finished, tasks, metrics)
+    higher = {
+        name.removeprefix("test/"): up for run in finished if run.results for name, up in run.results.reported.items()
+    }
+    unfinished = [run.folder for run in found if run.results is None]
+    return Comparison(
+        tasks=tasks,
+        metrics=chosen,
+        counted=counted(finished, chosen, metrics, higher, delta),
+        higher=higher,
+        methods=methods,
+        singles=singles,
+        interval=interval,
+        level=level,
+        resamples=resamples,
+        unfinished=unfinished,
+    )
+
+
+def _groups(
+    finished: Sequence[Run], labels: Mapping[Path, str]
+) -> tuple[dict[str, dict[int, Run]], dict[str, dict[int, Run]]]:
+    """Label -> seed -> run, and task -> seed -> the run of it alone."""
     methods: dict[str, dict[int, Run]] = {}
     singles: dict[str, dict[int, Run]] = {}
     for run in finished:
@@ -217,11 +244,7 @@ def compare(
                 "choose fewer runs."
             )
         group[run.seed] = run
-    widest_first = sorted(finished, key=lambda run: -len(run.tasks))
-    tasks = tuple(dict.fromkeys(task for run in widest_first for task in run.tasks))
-    chosen = _metrics(finished, tasks, metrics)
-    unfinished = [run.folder for run in found if run.results is None]
-    return Comparison(tasks, chosen, methods, singles, interval, level, resamples, unfinished)
+    return methods, singles
 
 
 def _labels(finished: Sequence[Run]) -> dict[Path, str]:
@@ -248,49 +271,3 @@ def _place(run: Run, label: str) -> tuple[int, str]:
     """Methods in the order in which the config lists them; those that it does not list last, by name."""
     listed = [run_folder.case_name(method) for method in (run.config.get("compare") or {}).get("methods", [])]
     return (listed.index(label) if label in listed else len(listed), label)
-
-
-def _metrics(finished: Sequence[Run], tasks: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
-    """Task -> the metric that stands for it."""
-    for task in given:
-        if task not in tasks:
-            raise ConfigError(f"metrics.{task}: no run has this task; must be one of {', '.join(tasks)}.")
-    chosen = {}
-    for task in tasks:
-        results = [run.results for run in finished if run.results is not None and task in run.tasks]
-        own = [name.rpartition("/")[2] for r in results for name in r.monitors if name.split("/")[1] == task]
-        have = sorted({n.rpartition("/")[2] for r in results for n in r.metrics if n.startswith(f"test/{task}/")})
-        metric = given.get(task) or own[0]
-        if metric not in have:
-            hint = nearest(metric, have) or "."
-            raise ConfigError(f"metrics.{task}: found '{metric}'; must be one of {', '.join(have)}{hint}")
-        chosen[task] = metric
-    return chosen
-
-
-def _cost(run: Run) -> Cost:
-    results = run.results
-    assert results is not None
-    inference = results.inference_images_per_second
-    known = math.isfinite(inference)
-    return Cost(results.parameters, results.wall_seconds, inference if known else results.images_per_second, known)
-
-
-def _together(costs: Sequence[Cost]) -> Cost:
-    """The cost of several networks that run one after another on every image."""
-    per_image = sum(1 / cost.images_per_second for cost in costs)
-    return Cost(
-        sum(cost.parameters for cost in costs),
-        sum(cost.seconds for cost in costs),
-        1 / per_image,
-        all(cost.at_inference for cost in costs),
-    )
-
-
-def _mean_cost(costs: Sequence[Cost]) -> Cost:
-    return Cost(
-        fmean(cost.parameters for cost in costs),
-        fmean(cost.seconds for cost in costs),
-        fmean(cost.images_per_second for cost in costs),
-        all(cost.at_inference for cost in costs),
-    )

@@ -47,7 +47,7 @@ def answer(comparison: Comparison) -> Sheet:
 def figures(comparison: Comparison) -> Sheet:
     """Every test figure of every method, mean and deviation over seeds."""
     labels = [*([SINGLE] if comparison.singles else []), *comparison.methods]
-    main = [f"{task}/{metric}" for task, metric in comparison.metrics.items()]
+    main = comparison.counting
     rows = []
     for name in comparison.names():
         task, metric = name.split("/")
@@ -58,8 +58,8 @@ def figures(comparison: Comparison) -> Sheet:
 
 
 def gains(comparison: Comparison) -> Sheet:
-    """The relative gain of every task's metric."""
-    names = [f"{task}/{metric}" for task, metric in comparison.metrics.items()]
+    """The relative gain of every metric that counts."""
+    names = comparison.counting
     rows = [[label, *(interval_text(comparison.gain(label, n)) for n in names)] for label in comparison.methods]
     return Sheet("Gain over the task alone in %", ["method", *names], rows)
 
@@ -124,7 +124,7 @@ def warnings(comparison: Comparison) -> list[str]:
 
 
 def _why_no_interval(comparison: Comparison, label: str) -> str:
-    names = [f"{task}/{metric}" for task, metric in comparison.metrics.items()]
+    names = comparison.counting
     if undefined := [name for name in names if not math.isfinite(comparison.gain(label, name).mean)]:
         return f"the gain of {', '.join(undefined)} is undefined (a single-task figure is 0 or undefined)"
     if len(comparison.paired_seeds(label)) == 1 and comparison.interval == "seeds":
@@ -135,8 +135,8 @@ def _why_no_interval(comparison: Comparison, label: str) -> str:
 def remarks(comparison: Comparison) -> list[str]:
     """How the figures come about."""
     return [
-        "delta_m is the mean over tasks of (joint - alone) / |alone|, signed so that more is better, in %; each run is "
-        "paired with the single-task runs of its own seed.",
+        "delta_m is the mean over tasks (of several metrics of a task, their mean) of (joint - alone) / |alone|, "
+        "signed so that more is better, in %; each run is paired with the single-task runs of its own seed.",
         "Intervals over seeds are Student's t intervals of the paired gains; over images, percentile intervals of a "
         "bootstrap that draws the same test images for both runs and all tasks. They are not corrected for the number "
         "of methods.",

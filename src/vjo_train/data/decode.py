@@ -20,6 +20,7 @@ import torch
 from PIL import ExifTags, Image
 from torch import Tensor
 
+from vjo_train.data.array_files import array_size, is_array, read_array, read_array_picture
 from vjo_train.errors import DataError
 from vjo_train.types import IGNORE, Canvas
 
@@ -47,7 +48,7 @@ def reduction(size: tuple[int, int], canvas: Canvas) -> int:
 
 
 def read_image(path: Path, canvas: Canvas | None = None, size: tuple[int, int] | None = None) -> Tensor:
-    """Any picture that Pillow reads -> uint8 RGB [3, H, W], the colours of a pixel side by side in memory.
+    """Any picture that Pillow reads, or a `.npy` file -> uint8 RGB [3, H, W], a pixel's colours side by side in memory.
 
     Greyscale, palette and CMYK are converted to RGB; 16-bit grey keeps its upper 8 bits; an alpha channel is
     dropped. The EXIF orientation is ignored, as the devkit does: boxes and masks belong to the stored pixels.
@@ -109,7 +110,7 @@ def _turbo(path: Path, canvas: Canvas | None, size: tuple[int, int] | None) -> n
 
 def _pillow(path: Path, canvas: Canvas | None, size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
     """[H, W, 3]."""
-    with _opened(path) as image:
+    with Image.fromarray(_picture_array(path)) if is_array(path) else _opened(path) as image:
         _decode(image, path)
         if size is not None:
             check_size(path, (image.height, image.width), size)
@@ -132,6 +133,9 @@ def check_image(path: Path, size: tuple[int, int]) -> None:
     Raises:
         DataError: as `read_image` and `check_size`.
     """
+    if is_array(path):
+        _pillow(path, None, size)
+        return
     with _opened(path) as image:
         check_size(path, (image.height, image.width), size)
         image.draft("L", (image.width // 8, image.height // 8))
@@ -144,6 +148,8 @@ def read_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: the file is missing, animated, too large, or no picture.
     """
+    if is_array(path):
+        return array_size(path)
     with _opened(path) as image:
         return image.height, image.width
 
@@ -188,12 +194,35 @@ def read_mask(path: Path, size: tuple[int, int], highest: int, meaning: str) -> 
 
 
 def read_values(path: Path, size: tuple[int, int]) -> Tensor:
-    """A palette or grey PNG of 8 or 16 bits -> its values as int32 [H, W], as they are; raises as `read_mask`."""
-    return torch.from_numpy(_indices(path, size).astype(np.int32))
+    """A palette or grey PNG of 8 or 16 bits, or a `.npy` file -> its values as int32 [H, W]; raises as `read_mask`."""
+    if not is_array(path):
+        return torch.from_numpy(_indices(path, size).astype(np.int32))
+    values = read_numbers(path, size)
+    if not torch.equal(values, values.round()):  # NaN too
+        raise DataError(f"{path}: found values that are no whole numbers; a map of classes holds their numbers.")
+    return values.int()
+
+
+def read_numbers(path: Path, size: tuple[int, int]) -> Tensor:
+    """A grey PNG of 8 or 16 bits, or a `.npy` file -> its values as float32 [H, W], as they are; raises as `read_mask`.
+
+    Args:
+        path: the map.
+        size: (height, width) that it must have.
+    """
+    if not is_array(path):
+        return torch.from_numpy(_indices(path, size).astype(np.float32))
+    return torch.from_numpy(read_array(path, 1, size)[..., 0].astype(np.float32))
 
 
 def read_vectors(path: Path, size: tuple[int, int]) -> Tensor:
-    """An RGB PNG of 8 or 16 bits -> float32 [3, H, W] in -1..1, none to full; raises as `read_mask`."""
+    """An RGB PNG of 8 or 16 bits -> float32 [3, H, W] in -1..1, none to full; a `.npy` file [H, W, 3] as it is.
+
+    Raises:
+        DataError: as `read_mask`.
+    """
+    if is_array(path):
+        return torch.from_numpy(read_array(path, 3, size).astype(np.float32)).permute(2, 0, 1).contiguous()
     with _opened(path) as image:
         check_size(path, (image.height, image.width), size)
         _decode(image, path)
@@ -222,6 +251,13 @@ def _indices(path: Path, size: tuple[int, int]) -> npt.NDArray[np.integer[Any]]:
             image, dtype=np.int32 if image.mode.startswith("I") else np.uint8
         )
     return indices
+
+
+def _picture_array(path: Path) -> npt.NDArray[np.uint8]:
+    height, width = array_size(path)
+    if height * width > MOST_PIXELS:
+        raise DataError(f"{path}: found {width} x {height} pixels; must be at most {MOST_PIXELS} in all.")
+    return read_array_picture(path)
 
 
 def _opened(path: Path) -> Image.Image:

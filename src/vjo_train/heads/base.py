@@ -48,6 +48,7 @@ class Head(nn.Module):
     Attributes:
         needs: the kinds of label (`data.labels`) that make an image labelled for this task.
         monitor: the metric that stands for the task when checkpoints or runs are compared; higher is better.
+        reported: the metrics that the field reports of the task -> whether higher is better; empty: `monitor` alone.
         levels: the features it reads, such as `("c5",)`; set by the constructor, so that sharing computes no others.
         difficulty: how much the task asks for, from 1 (what is in the image), 2 (where), 3 (which pixels) to 4 (whose):
             a hierarchy of tasks supervises easier ones at lower stages.
@@ -56,6 +57,7 @@ class Head(nn.Module):
 
     needs: ClassVar[frozenset[str]]
     monitor: ClassVar[str]
+    reported: ClassVar[Mapping[str, bool]] = {}
     difficulty: ClassVar[int] = 3
     levels: tuple[str, ...]
     space: LabelSpace | None = None

@@ -28,9 +28,11 @@ class Merged(ABC):
     Attributes:
         of: the heads whose predictions it is made of.
         monitor: the metric that stands for it; higher is better.
+        reported: the metrics that the field reports of it, as `Head.reported`.
     """
 
     monitor: ClassVar[str]
+    reported: ClassVar[Mapping[str, bool]] = {}
     of: tuple[str, ...]
 
     @abstractmethod

@@ -43,6 +43,7 @@ class SemanticHead(PixelHead):
     label: ClassVar[str] = "semantic"
     needs: ClassVar[frozenset[str]] = frozenset({label})
     monitor: ClassVar[str] = "miou"
+    reported: ClassVar[Mapping[str, bool]] = {"miou": True, "pixel_accuracy": True}
 
     def __init__(self, num_classes: int, stride: int, dice: float, background: bool) -> None:
         super().__init__(stride)
@@ -71,9 +72,9 @@ class SemanticHead(PixelHead):
         return torch.where(classes >= self.background, best, 0.0).sum((1, 2))
 
     def in_own_classes(self, target: Target, space: LabelSpace) -> Target:
-        if "semantic" not in target:
+        if self.label not in target:
             return target
-        return Target(target.size, {**target.labels, "semantic": space.map(target["semantic"])})
+        return Target(target.size, {**target.labels, self.label: space.map(target[self.label])})
 
     def in_known_classes(self, prediction: Tensor, space: LabelSpace) -> Tensor:
         return space.known_map(prediction)
@@ -86,7 +87,7 @@ class SemanticHead(PixelHead):
         files.png(prediction.numpy().astype(np.uint8), voc_palette())
 
     def metrics(self) -> SemanticMetrics:
-        return SemanticMetrics(self.num_classes, self.background)
+        return SemanticMetrics(self.num_classes, self.background, self.label)
 
 
 class SemanticFPN(SemanticHead):
@@ -119,7 +120,7 @@ class SemanticFPN(SemanticHead):
         dice: Annotated[float, Ge(0)] = 0.0,
         background: bool = True,
     ) -> None:
-        inputs = common_channels("heads.semantic.levels", levels, channels)
+        inputs = common_channels(f"heads.{self.label}.levels", levels, channels)
         steps = [stride(level, strides) for level in levels]
         super().__init__(num_classes, min(steps), dice, background)
         self.levels = tuple(levels)
@@ -167,7 +168,7 @@ class DeepLabV3(SemanticHead):
         dice: Annotated[float, Ge(0)] = 0.0,
         background: bool = True,
     ) -> None:
-        check_levels("heads.semantic.level", [level], channels)
+        check_levels(f"heads.{self.label}.level", [level], channels)
         super().__init__(num_classes, stride(level, strides), dice, background)
         self.levels = (level,)
         self.branches, self.pooled, self.join, self.last = atrous_layers(channels[level], width, rates, dropout)
@@ -189,19 +190,20 @@ class SemanticMetrics(TaskMetrics):
     Args:
         num_classes: C.
         background: whether pixels of no class count; if not, the figure of background is NaN.
+        label: the kind of label of the class maps.
     """
 
     per_class: ClassVar[dict[str, str]] = {"iou": "miou"}
 
-    def __init__(self, num_classes: int, background: bool = True) -> None:
+    def __init__(self, num_classes: int, background: bool = True, label: str = "semantic") -> None:
         super().__init__()
         self.iou = SegmentationIoU(num_classes)
-        self.background = background
+        self.background, self.label = background, label
 
     def update(self, predictions: list[Tensor], targets: list[Target]) -> None:
         for prediction, target in zip(predictions, targets, strict=True):
-            if "semantic" in target:
-                truth = target["semantic"]
+            if self.label in target:
+                truth = target[self.label]
                 self.iou.update(prediction, truth if self.background else torch.where(truth == 0, IGNORE, truth))
 
     def compute(self) -> dict[str, Tensor]:

@@ -25,6 +25,7 @@ class Results:
         metrics: scalars of the test by name, such as `test/detection/map_voc07`.
         per_class: `test/detection/ap_voc07` -> class -> value.
         monitors: the names of the metrics that stand for the tasks when runs are compared.
+        reported: the names of those that the field reports of the tasks -> whether higher is better.
         config: the resolved configuration as plain dicts and lists.
         overrides: what the command line changed, such as `seed=2`.
         seed: the run's seed.
@@ -70,6 +71,7 @@ class Results:
     training: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    reported: dict[str, bool] = field(default_factory=dict)
 
     @property
     def images_seen(self) -> dict[str, int]:

@@ -156,6 +156,11 @@ def _test(
             {task: job.classes(task) for task in module.measured},
         ),
         monitors=[f"test/{task}/{module.measures(task).monitor}" for task in module.measured],
+        reported={
+            f"test/{task}/{metric}": higher
+            for task in module.measured
+            for metric, higher in module.measures(task).reported.items()
+        },
         config=job.config,
         overrides=job.overrides,
         seed=job.seed,

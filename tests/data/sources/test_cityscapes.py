@@ -15,7 +15,7 @@ from tests.conftest import Answer
 from vjo_train.data.index import Index
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.placement import Unmoved
-from vjo_train.data.sources.cityscapes import LABEL_IDS, WITH_INSTANCES, Cityscapes
+from vjo_train.data.sources.cityscapes import CATEGORIES, LABEL_IDS, WITH_INSTANCES, Cityscapes
 from vjo_train.data.sources.opened import load_index
 from vjo_train.errors import DataError
 
@@ -158,3 +158,33 @@ def test_all_tasks_train_and_are_tested(command: Callable[..., Answer]) -> None:
     assert set(results["counts"]["test"].values()) == {3}
     assert set(results["per_class"]["test/instance/ap_r50"]) == set(WITH_INSTANCES)
     assert set(results["per_class"]["test/semantic/iou"]) == set(LABEL_IDS)
+
+
+def test_disparity_is_inverse_depth(root: Path) -> None:
+    scene(root, "aachen_0_1", STREET)
+    scene(root, "bonn_0_1", STREET)
+    values = np.full((8, 10), 257, np.uint16)
+    values[0], values[1], values[2] = 0, 1, 1 + 256 * 40
+    folder = root / "disparity/train/aachen"
+    folder.mkdir(parents=True)
+    Image.fromarray(values).save(folder / "aachen_0_1_disparity.png")
+    source, index = read(root)
+    assert index.labelled["depth"].tolist() == [True, False]
+    depth = source.read(root, index, 0, "depth")
+    assert depth[:2].isnan().all(), "unknown, and infinitely far"
+    assert depth[2:, 0].tolist() == [40.0, *[1.0] * 5]
+    assert source.kind("depth").inverse
+
+
+def test_the_nineteen_classes_in_their_seven_groups(root: Path) -> None:
+    scene(root, "aachen_0_1", STREET)
+    source = Cityscapes(categories=True)
+    names = source.class_names(root)
+    index = load_index(source, source.root(root), names, root.parent / "cache")
+    assert source.class_names_of(root, "semantic") == list(CATEGORIES) == names[:7]
+    assert source.class_names_of(root, "boxes") == list(WITH_INSTANCES) == names[7:]
+    wanted = np.full_like(STREET, 1)
+    wanted[0], wanted[1:4, 1:5], wanted[5:8, 6:10], wanted[7, 0] = 255, 7, 6, 7
+    np.testing.assert_array_equal(source.read(root, index, 0, "semantic"), wanted)
+    assert [str(index.classes[k]) for k in index.objects(0).labels] == ["person", "car", "car", "bicycle"]
+    assert sorted(name for members in CATEGORIES.values() for name in members) == sorted(LABEL_IDS)

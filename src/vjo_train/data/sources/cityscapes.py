@@ -1,4 +1,4 @@
-"""Cityscapes: street scenes with the class of every pixel, and the pixels of every person and vehicle."""
+"""Cityscapes: street scenes with the class and disparity of every pixel, and the pixels of every person and vehicle."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vjo_train.data.decode import read_mask, read_values
+from vjo_train.data.decode import read_mask, read_numbers, read_values
 from vjo_train.data.index import Index
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.boxes import Boxes
 from vjo_train.data.labels.classes import Classes, ShownByObjects
+from vjo_train.data.labels.depth import Depth
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
+from vjo_train.data.sources.map_files import known_depth
 from vjo_train.data.sources.mask_files import MaskFiles
 from vjo_train.errors import DataError
 from vjo_train.types import IGNORE
@@ -32,9 +34,20 @@ LABEL_IDS = {
     "bus": 28, "train": 31, "motorcycle": 32, "bicycle": 33,
 }  # fmt: skip
 """The 19 classes that are trained on, in their usual order -> their values in the `labelIds` maps."""
+CATEGORIES = {
+    "flat": ("road", "sidewalk"),
+    "construction": ("building", "wall", "fence"),
+    "object": ("pole", "traffic light", "traffic sign"),
+    "nature": ("vegetation", "terrain"),
+    "sky": ("sky",),
+    "human": ("person", "rider"),
+    "vehicle": ("car", "truck", "bus", "train", "motorcycle", "bicycle"),
+}
+"""The benchmark's 7 groups -> those of the 19 classes that they hold."""
 WITH_INSTANCES = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
 
 _PICTURE, _MAP, _INSTANCES = "_leftImg8bit.png", "_gtFine_labelIds.png", "_gtFine_instanceIds.png"
+_DISPARITY = "disparity/{split}/{stem}_disparity.png"
 _LEAST = 1000
 """The least value of a single object: 1000 x its label id + its number. Below, a value is the label id of a region."""
 
@@ -60,36 +73,51 @@ class Cityscapes(MaskFiles):
 
     There is no background: pixels of other classes count neither way. Pictures are labelled for `classes`, `boxes` and
     `masks` of the 8 classes `WITH_INSTANCES` where their `instanceIds` are there. The maps of the test split hold no
-    labels: its pictures are not labelled.
+    labels: its pictures are not labelled. `disparity/<split>/<city>/*_disparity.png`, where it is there, is inverse
+    depth in pixels of the full picture: (value - 1) / 256, unknown where it is 0 or less.
+
+    Args:
+        categories: pixels are of the 7 groups `CATEGORIES` instead of the 19 classes.
     """
 
-    kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks())
-    maps: Mapping[str, torch.dtype] = {"semantic": torch.uint8, "masks": torch.int16}
+    kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks(), Depth(inverse=True))
+    maps: Mapping[str, torch.dtype] = {"semantic": torch.uint8, "masks": torch.int16, "depth": torch.float32}
 
-    def __init__(self) -> None:
+    def __init__(self, *, categories: bool = False) -> None:
         super().__init__(images="leftImg8bit/{split}", masks="gtFine/{split}/{stem}" + _MAP)
+        self.categories = categories
 
     def class_names(self, root: Path) -> list[str]:
-        return list(LABEL_IDS)
+        return list(self._label_ids())
 
     def class_names_of(self, root: Path, kind: str) -> list[str]:
-        return list(LABEL_IDS if kind == "semantic" else WITH_INSTANCES)
+        if kind != "semantic":
+            return list(WITH_INSTANCES)
+        return list(CATEGORIES if self.categories else LABEL_IDS)
 
-    def pairs(self, root: Path) -> list[tuple[str, str]]:
-        return [(picture, mask.replace(f"_leftImg8bit{_MAP}", _MAP)) for picture, mask in super().pairs(root)]
+    def _label_ids(self) -> dict[str, list[int]]:
+        """Every class that may be asked for -> its values in the `labelIds` maps; none for those of objects alone."""
+        if not self.categories:
+            return {name: [label_id] for name, label_id in LABEL_IDS.items()}
+        groups = {name: [LABEL_IDS[member] for member in members] for name, members in CATEGORIES.items()}
+        return groups | {name: [] for name in WITH_INSTANCES}
+
+    def beside(self, root: Path, file: str) -> list[tuple[str, str]]:
+        return [(picture, own.replace("_leftImg8bit_", "_")) for picture, own in super().beside(root, file)]
 
     def stamp(self, root: Path) -> str:
         digest = hashlib.sha256(super().stamp(root).encode())
-        for _, mask in self.pairs(root):
-            path = root / _instances_of(mask)
+        disparities = [file for _, file in self.beside(root, _DISPARITY)]
+        for file in [*(_instances_of(mask) for _, mask in self.pairs(root)), *disparities]:
+            path = root / file
             state = (stat.st_size, stat.st_mtime_ns) if path.exists() and (stat := path.stat()) else None
             digest.update(f"{state}\n".encode())
         return digest.hexdigest()
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         for name in classes:
-            if name not in LABEL_IDS:
-                raise DataError(f"dataset.classes: found '{name}'; allowed are {', '.join(LABEL_IDS)}.")
+            if name not in self._label_ids():
+                raise DataError(f"dataset.classes: found '{name}'; allowed are {', '.join(self._label_ids())}.")
         index = super().read_index(root, classes)
         paths = [_instances_of(mask) for _, mask in self.pairs(root)]
         there = np.array([(root / path).is_file() for path in paths], np.bool_)
@@ -106,7 +134,14 @@ class Cityscapes(MaskFiles):
 
         with ThreadPoolExecutor(os.cpu_count()) as threads:  # decoding lets other threads run
             instances = list(threads.map(found, range(len(index))))
-        return _with_instances(index, instances, np.where(there, paths, ""), dict(sorted(faults.items())))
+        index = _with_instances(index, instances, np.where(there, paths, ""), dict(sorted(faults.items())))
+        files = [file if (root / file).is_file() else "" for _, file in self.beside(root, _DISPARITY)]
+        disparities = np.asarray(files, np.str_)
+        return replace(
+            index,
+            labelled={**index.labelled, "depth": disparities != ""},
+            files={**index.files, "depth": disparities},
+        )
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
         objects = index.objects(row)
@@ -120,8 +155,10 @@ class Cityscapes(MaskFiles):
             numbers = np.zeros(1 << 16, np.int16)
             numbers[values] = np.where(objects.difficult, 0, np.arange(1, len(values) + 1))
             return torch.from_numpy(numbers[read_values(index.file(root, row, kind), index.size(row)).numpy()])
+        if kind == "depth":
+            return known_depth((read_numbers(index.file(root, row, kind), index.size(row)) - 1) / 256)
         labels = read_mask(index.file(root, row, kind), index.size(row), 255, "Cityscapes' label ids")
-        return _trained(index.classes.tolist())[labels.long()]
+        return _numbers(index.classes.tolist(), self._label_ids())[labels.long()]
 
 
 def _instances_of(mask: str) -> str:
@@ -177,10 +214,9 @@ def _with_instances(
     )
 
 
-def _trained(classes: Sequence[str]) -> torch.Tensor:
-    """[256] uint8: label id -> the number of the class from 1; 255 for all that is not trained on."""
+def _numbers(classes: Sequence[str], label_ids: Mapping[str, Sequence[int]]) -> torch.Tensor:
+    """[256] uint8: label id -> the number of its class from 1; 255 for all that is not trained on."""
     table = torch.full((256,), IGNORE, dtype=torch.uint8)
     for number, name in enumerate(classes, 1):
-        if name in LABEL_IDS:
-            table[LABEL_IDS[name]] = number
+        table[list(label_ids.get(name, ()))] = number
     return table

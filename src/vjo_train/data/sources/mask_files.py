@@ -15,6 +15,7 @@ import torch
 from annotated_types import Interval
 from torch import Tensor
 
+from vjo_train.data.array_files import is_array
 from vjo_train.data.decode import read_image, read_values
 from vjo_train.data.index import Index, table
 from vjo_train.data.labels.base import Kind
@@ -22,7 +23,7 @@ from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.by_split import images_of, offered
-from vjo_train.data.sources.pictures import is_picture, stem
+from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.sizes import measured
 from vjo_train.data.sources.split_names import meant
 from vjo_train.errors import ConfigError, DataError
@@ -35,7 +36,7 @@ class MaskFiles(Source):
     """Pictures in one folder, or one for each split, and their class maps in another: CamVid, ADE20K, one's own sets.
 
     A picture is labelled for `semantic` where its map is there. Without `{split}` in `images`, the pictures are shared
-    out among train, val and test, 8 : 1 : 1, by a hash of their names.
+    out among train, val and test, 8 : 1 : 1, by a hash of their names. Pictures and maps may be `.npy` files.
 
     Args:
         images: folder of the pictures, below the root, such as `images` or `images/{split}`.
@@ -59,7 +60,7 @@ class MaskFiles(Source):
         images: str = "images",
         masks: str = "masks/{stem}.png",
         first: Literal[0, 1] = 1,
-        ignore: Sequence[Annotated[int, Interval(ge=0, le=65535)]] = (255,),
+        ignore: Sequence[Annotated[int, Interval(ge=-1, le=65535)]] = (255,),
         palette: str | Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         if STEM not in masks or (SPLIT in images and SPLIT not in masks):
@@ -121,7 +122,7 @@ class MaskFiles(Source):
             return self._named(read_image(path, None, size), root, classes)
         values = read_values(path, size)
         ignored = torch.isin(values, torch.tensor(self.ignore, dtype=torch.int32))
-        wrong = values[~ignored & (values >= len(classes) + self.first)]
+        wrong = values[~ignored & ((values < 0) | (values >= len(classes) + self.first))]
         if len(wrong):
             highest = len(classes) + self.first - 1
             raise DataError(f"{path}: found the value {int(wrong.max())}; allowed are 0..{highest} and {self.ignore}.")
@@ -170,21 +171,31 @@ class MaskFiles(Source):
 
     def pairs(self, root: Path) -> list[tuple[str, str]]:
         """Every picture with the file that its map is, or would be; sorted, below the root."""
+        return self.beside(root, self.masks)
+
+    def beside(self, root: Path, file: str) -> list[tuple[str, str]]:
+        """Every picture with a file by its name, there or not; sorted, below the root.
+
+        Args:
+            root: of the data set.
+            file: with `{stem}` and perhaps `{split}`, as `masks`.
+        """
         pairs = []
         for split, pictures in self._pictures(root).items():
             folder = self.images.replace(SPLIT, split)
             for picture in pictures:
-                name = stem(os.path.relpath(picture, folder))
-                pairs.append((picture, self.masks.replace(SPLIT, split).replace(STEM, name)))
+                name = os.path.splitext(os.path.relpath(picture, folder))[0]
+                pairs.append((picture, file.replace(SPLIT, split).replace(STEM, name)))
         return sorted(pairs)
 
 
 def _below(root: Path, folder: str) -> list[str]:
-    """The pictures in a folder and below it, as paths below the root."""
+    """The pictures in a folder and below it, arrays among them, as paths below the root."""
     found = []
     for place, _, files in os.walk(root / folder):
         below = Path(os.path.relpath(place, root))
-        found += [(below / name).as_posix() for name in files if is_picture(name) and not name.startswith(".")]
+        shown = [name for name in files if is_picture(name) or is_array(name)]
+        found += [(below / name).as_posix() for name in shown if not name.startswith(".")]
     return sorted(found)
 
 

@@ -49,6 +49,7 @@ class Depth(PixelHead):
     label: ClassVar[str] = "depth"
     needs: ClassVar[frozenset[str]] = frozenset({label})
     monitor: ClassVar[str] = "delta1"
+    reported: ClassVar[Mapping[str, bool]] = {"abs_err": False, "abs_rel": False}
 
     def __init__(
         self,

@@ -42,6 +42,10 @@ class Normals(PixelHead):
     label: ClassVar[str] = "normals"
     needs: ClassVar[frozenset[str]] = frozenset({label})
     monitor: ClassVar[str] = "within_11"
+    reported: ClassVar[Mapping[str, bool]] = {
+        **{"mean_angle": False, "median_angle": False},
+        **{"within_11": True, "within_22": True, "within_30": True},
+    }
 
     def __init__(
         self,

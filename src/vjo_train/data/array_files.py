@@ -1,0 +1,80 @@
+"""Pictures and maps in NumPy's `.npy` files, as MTAN's data sets are published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vjo_train.errors import DataError
+
+SUFFIX = ".npy"
+
+
+def is_array(name: Path | str) -> bool:
+    """Whether a file of that name is taken for an array."""
+    return str(name).lower().endswith(SUFFIX)
+
+
+def array_size(path: Path) -> tuple[int, int]:
+    """(height, width), as the header says; raises as `read_array`."""
+    height, width = _opened(path).shape[:2]
+    return int(height), int(width)
+
+
+def read_array(path: Path, channels: int, size: tuple[int, int] | None = None) -> npt.NDArray[Any]:
+    """[H, W, channels] of a real type; an array [H, W] has one channel.
+
+    Args:
+        path: the file.
+        channels: that it must have.
+        size: (height, width) that it must have; None: any.
+
+    Raises:
+        DataError: the file is missing, damaged, or holds no such array.
+    """
+    found = _opened(path)
+    if size is not None and found.shape[:2] != size:
+        raise DataError(
+            f"{path}: found a map of {found.shape[1]} x {found.shape[0]} pixels; the image has {size[1]} x {size[0]}, "
+            "and both must agree."
+        )
+    array = found[..., None] if found.ndim == 2 else found
+    if array.shape[2] != channels:
+        raise DataError(f"{path}: found an array of shape {list(found.shape)}; must be [height, width, {channels}].")
+    return np.array(array)
+
+
+def read_array_picture(path: Path) -> npt.NDArray[np.uint8]:
+    """[H, W, 3] of an RGB picture: bytes, or floats from 0 to 1, which are rounded to 256 levels.
+
+    Raises:
+        DataError: as `read_array`, or for other values.
+    """
+    pixels = read_array(path, 3)
+    if pixels.dtype == np.uint8:
+        return pixels
+    if not np.issubdtype(pixels.dtype, np.floating):
+        raise DataError(f"{path}: found a picture of {pixels.dtype}; must be uint8, or floats from 0 to 1.")
+    low, high = pixels.min(), pixels.max()
+    if not (low >= 0 and high <= 1):  # NaN too
+        raise DataError(f"{path}: found a picture with values from {low:.4g} to {high:.4g}; must be from 0 to 1.")
+    return (pixels * 255 + 0.5).astype(np.uint8)
+
+
+def _opened(path: Path) -> npt.NDArray[Any]:
+    """[H, W] or [H, W, C], not yet read."""
+    try:
+        found: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+    except FileNotFoundError:
+        raise DataError(f"{path}: the file is missing.") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: damaged or no array ({error}); must be a whole .npy file.") from error
+    if found.ndim not in (2, 3) or not found.size or found.dtype.kind not in "buif":
+        raise DataError(
+            f"{path}: found an array of {found.dtype} of shape {list(found.shape)}; must be numbers [height, width] or "
+            "[height, width, channels]."
+        )
+    return found
