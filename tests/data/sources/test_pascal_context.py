@@ -90,7 +90,7 @@ def test_every_kind_is_read(root: Path) -> None:
     assert source.splits(root) == ["train", "val"]
     assert source.split(root, "train") == ["2008_000002", "2008_000003"]
     assert {kind: flags.tolist() for kind, flags in index.labelled.items()} == {
-        **dict.fromkeys(("semantic", "normals", "saliency", "edges"), [True, True, True]),
+        **{kind: [True, True, True] for kind in ("semantic", "normals", "saliency", "edges")},
         "human_parts": [True, False, True],
     }
     semantic = source.read(root, index, 1, "semantic")
