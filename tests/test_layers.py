@@ -29,6 +29,7 @@ LAYERS = (
     {"training", "report"},
     {"training.failures", "insight", "pages", "inference.prediction_files"},
     {"training.run", "inference", "report.inspection"},
+    {"report.picture_page"},
     {"config.build"},
     {"config.jobs"},
     {"comparison"},

@@ -38,6 +38,15 @@ def test_summary_counts_and_shows_pictures(command: Command) -> None:
     assert Path("again/train.png").read_bytes() == before
 
 
+def test_show_writes_a_page_of_pictures_with_their_labels(command: Command) -> None:
+    words = ["dataset=scenes", *SMALL, "output=seen"]
+    assert command("vjo-data", "show", *words)[0] == 0
+    page = Path("seen/show.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 9 + 3 + 5
+    assert "All 9 images." in page
+    assert page.count("labelled: boxes, category, classes, depth,") == 17
+
+
 def test_check_tells_by_its_status_whether_a_run_would_stop(command: Command) -> None:
     _, out, _ = command("vjo-data", "download", *SMALL, "dataset.root=drawn")
     assert "The data set lies in drawn: 17 images." in out
@@ -55,7 +64,7 @@ def test_check_tells_by_its_status_whether_a_run_would_stop(command: Command) ->
 
 
 MISTAKES = [
-    ("", "no action given. It must be summary, check, download, such as: vjo-data summary dataset=shapes"),
+    ("", "no action given. It must be summary, check, show, guess, download, such as: vjo-data summary dataset=shapes"),
     ("sumary", "found the action 'sumary'; did you mean 'summary'? It must be "),
     ("check dataset=vok", "dataset=vok: no such choice; did you mean 'voc'?"),
     ("check dataset.siz=3", "Key 'siz' is not in 'dataset'; did you mean 'size'?"),

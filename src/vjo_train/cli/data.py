@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 from vjo_train.cli import help_page
@@ -12,7 +13,7 @@ from vjo_train.cli.start import asks_for_a_run, composer_of, parse_flags, run_hy
 from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
 
-ACTIONS = ("summary", "check", "download")
+ACTIONS = ("summary", "check", "show", "guess", "download")
 """What `vjo-data` does."""
 
 
@@ -35,6 +36,9 @@ def _data_command() -> None:
     if action not in ACTIONS:
         found = f"found the action '{action}'{nearest(action, ACTIONS) or '.'}" if action else "no action given."
         raise ConfigError(f"{found} It must be {', '.join(ACTIONS)}, such as: vjo-data summary dataset=shapes")
+    if action == "guess":
+        _guess([word for word in args.overrides if word != action])
+        return
     if args.multirun:
         raise ConfigError("-m: vjo-data looks at one data set at a time.")
     if asks_for_a_run(args):
@@ -43,6 +47,28 @@ def _data_command() -> None:
         sys.argv += check_data_set(composer_of("data", args), [word for word in args.overrides if word != action])
     sys.argv = [word for word in sys.argv if word != action]
     run_hydra("data", functools.partial(_data_job, action))
+
+
+def _guess(places: list[str]) -> None:
+    """Prints the overrides that read what lies in a folder.
+
+    Raises:
+        ConfigError: there is not one folder, or nothing in it is recognised.
+    """
+    from vjo_train.data.sources.sniff import guesses
+
+    if len(places) != 1:
+        said = f"found {', '.join(places)}" if places else "found none"
+        raise ConfigError(f"guess: takes one folder or file, such as: vjo-data guess DIR; {said}.")
+    place = Path(places[0]).expanduser()
+    if not place.exists():
+        raise ConfigError(f"guess: found '{places[0]}', which does not exist.")
+    found = guesses(place)
+    if not found:
+        raise ConfigError(f"guess: {place} looks like no layout that is known; docs/data.md describes them.")
+    for guess in found:
+        print(f"{guess.place} looks like {guess.what}, by {guess.seen}:")
+        print(f"  vjo-data summary dataset={guess.choice} dataset.root={guess.place}")
 
 
 def _data_job(action: str, cfg: Any) -> None:

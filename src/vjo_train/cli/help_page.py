@@ -101,6 +101,7 @@ vjo-data looks at a data set.
 
   vjo-data summary dataset=voc2007 dataset.root=VOCdevkit output=seen
   vjo-data check dataset=voc dataset.root=DIR 'dataset.classes=[a,b]'
+  vjo-data guess DIR
   vjo-data download dataset=voc2007 dataset.root=data
 
 summary   counts by split and class, sizes, what the images are labelled for;
@@ -109,6 +110,8 @@ check     decodes every file: broken annotations, images, masks and lists,
           suspicious boxes, images that are there twice, within a split or
           between two; writes check.json; the exit status is 3 if a fault
           would stop a run
+show      writes show.html: pictures of each split with all their labels
+guess     says what a folder looks like, and the overrides that read it
 download  fetches or draws the data set, and says where it lies
 """
 

@@ -17,7 +17,7 @@ from vjo_train.inference.inputs import Files
 from vjo_train.inference.layout import Layout
 from vjo_train.inference.prediction_files import PredictionFiles
 from vjo_train.inference.sources import find_sources
-from vjo_train.report import inspection
+from vjo_train.report import inspection, picture_page
 from vjo_train.runs import run_folder
 from vjo_train.runs.results import Results
 from vjo_train.training import checkpoints, run
@@ -113,7 +113,7 @@ def inspect(cfg: DictConfig, action: str) -> int:
 
     Args:
         cfg: the composed config of `vjo-data`.
-        action: `summary`, `check` or `download`.
+        action: `summary`, `check`, `show` or `download`.
 
     Returns:
         How many faults a run would stop with; 0 where the action does not look for them.
@@ -131,7 +131,9 @@ def inspect(cfg: DictConfig, action: str) -> int:
     output = Path(cfg.output)
     if action == "check":
         return inspection.check(data, output)
-    if action == "summary":
+    if action == "show":
+        picture_page.write(data, output)
+    elif action == "summary":
         inspection.summarise(data, output)
     else:
         log.info("The data set lies in %s: %d images.", data.root, len(data.index))

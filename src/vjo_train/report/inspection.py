@@ -45,7 +45,7 @@ def summarise(data: DataModule, output: Path) -> None:
     content = {"root": str(data.root), "classes": list(data.classes), "splits": splits}
     _write(output / "summary.json", content)
     for name, rows in parts.items():
-        picture_grid(_some(data, rows), data.source.kinds, data.classes).save(output / f"{name}.png")
+        picture_grid(some(data, rows, PICTURES), data.source.kinds, data.classes).save(output / f"{name}.png")
     Console().print(summary_tables(splits))
     log.info("Summary and pictures: %s", output)
 
@@ -109,9 +109,9 @@ def _quantiles(values: npt.NDArray[Any], shares: dict[str, float]) -> dict[str, 
     return {name: round(float(np.quantile(values, q)), 1) for name, q in shares.items()} if len(values) else None
 
 
-def _some(data: DataModule, rows: Rows) -> Batch:
-    """`PICTURES` of the images, drawn by the data set's seed, with all that is annotated on them."""
-    chosen = np.sort(np.random.default_rng([data.seed, *b"pictures"]).permutation(rows)[:PICTURES])
+def some(data: DataModule, rows: Rows, number: int) -> Batch:
+    """`number` of the images, drawn by the data set's seed, with all that is annotated on them."""
+    chosen = np.sort(np.random.default_rng([data.seed, *b"pictures"]).permutation(rows)[:number])
     dataset = BatchDataset(
         source=data.source,
         root=data.root,

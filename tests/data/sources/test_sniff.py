@@ -59,3 +59,17 @@ def test_a_file_as_root_says_it_too(command: Callable[..., Answer]):
     assert status == 2
     assert "which is no folder" in err
     assert f"It looks like COCO (it): dataset=coco dataset.root={file} reads it." in err
+
+
+def test_guess_looks_into_folders(command: Callable[..., Answer], tmp_path: Path) -> None:
+    for layout in ("coco", "voc", "folders"):
+        write(tmp_path / "all" / layout, layout)
+    status, out, _ = command("vjo-data", "guess", str(tmp_path / "all"))
+    assert status == 0
+    for layout in ("coco", "voc"):
+        assert f"  vjo-data summary dataset={layout} dataset.root={tmp_path}/all/{layout}\n" in out
+    assert command("vjo-data", "guess", str(write(tmp_path / "none", "")))[2].startswith(
+        f"vjo-data: error: guess: {tmp_path}/none looks like no layout"
+    )
+    assert "guess: found 'nowhere', which does not exist" in command("vjo-data", "guess", "nowhere")[2]
+    assert "guess: takes one folder or file" in command("vjo-data", "guess")[2]

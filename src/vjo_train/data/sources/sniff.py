@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from vjo_train.data.sources.pictures import is_picture
 
@@ -19,11 +20,45 @@ def looks_like(place: Path) -> str:
     Args:
         place: a folder or file that was given as `dataset.root`.
     """
+    guess = _guess(place)
+    if guess is None:
+        return ""
+    seen = "it" if guess.seen == place else guess.seen.relative_to(place)
+    return f" It looks like {guess.what} ({seen}): dataset={guess.choice} dataset.root={place} reads it."
+
+
+class Guess(NamedTuple):
+    """What a folder or file looks like."""
+
+    place: Path
+    what: str
+    choice: str
+    """Of `dataset`."""
+    seen: Path
+    """What gives it away."""
+
+
+def guesses(place: Path) -> list[Guess]:
+    """What `place` looks like, or, where nothing is recognised, what the folders in it and in these look like.
+
+    Folders of pictures are the weakest sign: what is recognised inside them comes first.
+    """
+    own = _guess(place)
+    if own is not None and own.choice != WEAKEST:
+        return [own]
+    found: list[Guess] = []
+    for folders in ("*", "*/*"):
+        inner = [sub for sub in sorted(place.glob(folders)) if sub.is_dir() and not sub.name.startswith(".")]
+        outside = [sub for sub in inner if not any(sub.is_relative_to(guess.place) for guess in found)]
+        found += [guess for sub in outside if (guess := _guess(sub)) and (own is None or guess.choice != WEAKEST)]
+    return found or ([own] if own else [])
+
+
+def _guess(place: Path) -> Guess | None:
     for name, (what, find) in _LAYOUTS.items():
         if found := next(find(place), None):
-            seen = "it" if found == place else found.relative_to(place)
-            return f" It looks like {what} ({seen}): dataset={name} dataset.root={place} reads it."
-    return ""
+            return Guess(place, what, name, found)
+    return None
 
 
 def _voc(place: Path) -> Iterator[Path]:
@@ -78,6 +113,9 @@ _LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path]]]] = {
     "folders": ("a folder of pictures for each class", _folders),
 }
 """Choice of `dataset` -> what it reads, and what gives it away; the first that fits counts."""
+
+
+WEAKEST = "folders"
 
 
 def _files(place: Path, patterns: tuple[str, ...], most: int = 10_000) -> Iterator[Path]:
