@@ -19,10 +19,9 @@ from torchvision.models.detection.image_list import ImageList
 
 from bench.sides import Aim, Section, now
 from vjo_train.heads.detection.base import DetectionHead
-from vjo_train.heads.detection.dense import stride
 from vjo_train.heads.detection.fcos import FCOS, FCOSOutputs, grid
 from vjo_train.heads.detection.retinanet import RetinaNet, RetinaNetOutputs
-from vjo_train.types import Batch, Boxes, Target
+from vjo_train.types import Batch, Boxes, Target, usual_stride
 
 SIZE, CLASSES, OBJECTS = 512, 20, 6
 LEVELS = ("p3", "p4", "p5", "p6", "p7")
@@ -83,7 +82,7 @@ def visit(
 
 def raw_outputs(images: int, mean: float, anchors: int, columns: dict[str, int]) -> dict[str, Tensor]:
     """Random raw outputs [B, R, columns] by name, the logits about `mean`; the same for both sides."""
-    rows = anchors * sum((SIZE // stride(level)) ** 2 for level in LEVELS)
+    rows = anchors * sum((SIZE // usual_stride(level)) ** 2 for level in LEVELS)
     generator = torch.Generator().manual_seed(1)
     made = {"logits": mean + 1.5 * torch.randn(images, rows, CLASSES, generator=generator)}
     made |= {name: torch.randn(images, rows, count, generator=generator) for name, count in columns.items()}
@@ -111,9 +110,9 @@ def theirs(images: int, raw: dict[str, Tensor], outputs: dict[str, Tensor], buil
     model.score_thresh, model.nms_thresh = THRESHOLDS["score"], THRESHOLDS["nms"]
     model.detections_per_img = 100
     sizes = [(SIZE, SIZE)] * images
-    maps = [torch.empty(images, 1, SIZE // stride(level), SIZE // stride(level)) for level in LEVELS]
+    maps = [torch.empty(images, 1, SIZE // usual_stride(level), SIZE // usual_stride(level)) for level in LEVELS]
     boxes = model.anchor_generator(ImageList(torch.empty(images, 3, SIZE, SIZE), sizes), maps)
-    counts = [anchors * (SIZE // stride(level)) ** 2 for level in LEVELS]
+    counts = [anchors * (SIZE // usual_stride(level)) ** 2 for level in LEVELS]
 
     def loss(pictures: list[Target]) -> Tensor:
         truth = [{"boxes": target["boxes"].xyxy, "labels": target["boxes"].labels} for target in pictures]
@@ -132,7 +131,7 @@ def ours_fcos(images: int, mean: float) -> tuple[Any, ...]:
     """FCOS of this package."""
     raw = raw_outputs(images, mean, 1, {"sides": 4, "centreness": 1})
     raw["sides"].data = raw["sides"].data.exp()
-    strides = [stride(level) for level in LEVELS]
+    strides = [usual_stride(level) for level in LEVELS]
     places = grid([(SIZE // step, SIZE // step) for step in strides], strides, torch.device("cpu"))
     outputs = FCOSOutputs(raw["logits"], raw["sides"], raw["centreness"][..., 0], places)
     return ours(images, raw, outputs, FCOS(depth=0, **options()))
@@ -143,7 +142,8 @@ def ours_retinanet(images: int, mean: float) -> tuple[Any, ...]:
     raw = raw_outputs(images, mean, 9, {"offsets": 4})
     head = RetinaNet(depth=0, **options())
     with torch.no_grad():
-        features = {level: torch.zeros(1, 8, SIZE // stride(level), SIZE // stride(level)) for level in LEVELS}
+        sides = {level: SIZE // usual_stride(level) for level in LEVELS}
+        features = {level: torch.zeros(1, 8, side, side) for level, side in sides.items()}
         anchors = head(features).anchors
     return ours(images, raw, RetinaNetOutputs(raw["logits"], raw["offsets"], anchors), head)
 

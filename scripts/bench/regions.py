@@ -17,7 +17,7 @@ from bench.sides import Aim, Section, now
 from vjo_train.heads.detection import pooling
 
 IMAGES, SIDE, REGIONS, CHANNELS, CELLS = 4, 320, 256, 256, 7
-LEVELS = ("p3", "p4", "p5")
+STRIDES = (8, 16, 32)
 
 
 def section() -> Section:
@@ -57,7 +57,7 @@ def visit(
     kernel = pooling.by_torchvision if torchvision else pooling.by_rows
     with patch.object(pooling, "by_rows", kernel), torch.set_grad_enabled(trained):
         start = now()
-        found = pooling.pool_regions(features, LEVELS, regions, image, CELLS)
+        found = pooling.pool_regions(features, STRIDES, regions, image, CELLS)
         if trained:
             (found, *_) = torch.autograd.grad(found, features, torch.ones_like(found))
         seconds = now() - start

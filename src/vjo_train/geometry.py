@@ -1,4 +1,4 @@
-"""Box coordinates: the one place that knows the devkit's 1-based inclusive pixels."""
+"""Coordinates: the one place that knows the devkit's 1-based inclusive pixels, and COCO's numbers of pixels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
+
+PIXEL_CENTRE = 0.5
+"""COCO's key points are 0-based numbers of pixels: in continuous pixels, they lie in the middle of these. Its boxes and
+polygons are continuous. Detectron does the same."""
 
 Boxes = TypeVar("Boxes", Tensor, npt.NDArray[np.float32], npt.NDArray[np.float64])
 

@@ -16,6 +16,12 @@ from torch import Tensor, nn
 Features: TypeAlias = dict[str, Tensor]
 """A pyramid: `c2`..`c5` from the backbone (strides 4..32), `p3`..`p7` from the neck; each [B, C, h, w]."""
 
+
+def usual_stride(level: str) -> int:
+    """`c5`, `p5` -> 32: pixels of the canvas per cell, unless the backbone is dilated and says otherwise."""
+    return 1 << int(level[1:])
+
+
 Canvas: TypeAlias = tuple[int, int]
 """(height, width) in pixels of what every picture of a batch is laid on."""
 
@@ -75,6 +81,22 @@ class Boxes(Movable):
     def none(cls) -> Boxes:
         """No objects at all."""
         return cls(torch.empty(0, 4), torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.bool))
+
+
+@dataclass
+class Keypoints(Movable):
+    """The points of N objects of one image, in the order of its boxes: the label of the kind `keypoints`."""
+
+    points: Tensor
+    """[N, K, 3] float32: x, y, and 0 unknown, 1 hidden, 2 visible; all three are 0 where a point is unknown."""
+    areas: Tensor
+    """[N] float32: of the objects in square pixels, by which distances are judged (COCO's OKS)."""
+    edges: Tensor
+    """[E, 2] int64: the points that drawings join; [0, 2] where nothing says which."""
+
+    def __getitem__(self, which: Tensor) -> Keypoints:
+        """Those of some objects."""
+        return Keypoints(self.points[which], self.areas[which], self.edges)
 
 
 @dataclass
@@ -187,6 +209,8 @@ class Detections(Movable):
     """[N] int64 in 0..C-1."""
     masks: Tensor | None = None
     """[N, H, W] bool."""
+    keypoints: Tensor | None = None
+    """[N, K, 3] float32: x, y, and how sure the point is, in 0..1."""
 
 
 @dataclass
@@ -218,3 +242,11 @@ class OwnRate(Protocol):
 
     lr_factor: float
     """The learning rate relative to the optimizer's."""
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """A module that says how deep its parameters lie, for `optimizer.layer_decay`."""
+
+    def parameters_by_depth(self) -> list[list[nn.Parameter]]:
+        """The parameters, layer by layer from the image on; those in none are as deep as what follows the module."""

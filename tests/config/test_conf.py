@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CONF = Path(__file__).parents[2] / "conf"
 FILES = sorted(f for f in CONF.glob("*/*.yaml") if f.parent.name != "hydra")
 CLASSES = "[a,b,c]"
-EXTRAS = {"timm": "timm", "tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
+EXTRAS = {"timm": "timm", "vit": "timm", "tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
 """Choice -> the package that it needs."""
 
 

@@ -128,7 +128,7 @@ def test_signature_agrees_with_python(target: str) -> None:
 
 def test_signature_goes_on_to_the_base_where_options_are_passed_on() -> None:
     assert {"temperature", "tasks"} <= set(signature("vjo_train.weighting.dwa.DWA"))
-    own, passed_on = {"momentum", "nesterov"}, {"lr", "weight_decay", "backbone_lr_factor"}
+    own, passed_on = {"momentum", "nesterov"}, {"lr", "weight_decay", "backbone_lr_factor", "layer_decay"}
     assert set(signature("vjo_train.optim.optimizers.SGD")) == own | passed_on
 
 

@@ -22,13 +22,13 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 class Clock:
-    """One second passes each time it is asked."""
+    """Time passes each time it is asked, one second by default."""
 
     def __init__(self):
-        self.now = 0.0
+        self.now, self.step = 0.0, 1.0
 
     def __call__(self):
-        self.now += 1.0
+        self.now += self.step
         return self.now
 
 
@@ -168,6 +168,16 @@ def test_a_line_per_epoch_where_there_is_no_terminal(tmp_path):
     assert len(lines) == 2
     assert re.match(r"epoch 1/2 · a \S+ x1\.00 · b \S+ · lr 1\.00e-02 · 0\.8 images/s · data wait 50% · \d+s", lines[0])
     assert "val 0" in lines[1]
+
+
+def test_a_log_file_is_not_silent_for_minutes(tmp_path):
+    """A step of half a minute is asked for the time at least once."""
+    console, clock = Console(file=io.StringIO(), width=80), Clock()
+    clock.step = 40.0
+    fit(tmp_path, 1, callbacks=[lambda speed: Progress(["a", "b"], speed, console, clock)])
+    lines = console.file.getvalue().splitlines()
+    assert any(re.match(r"epoch 1/1, [23] of 3 batches, \S+ images/s", line) for line in lines)
+    assert lines[-1].startswith("epoch 1/1 · a")
 
 
 def test_the_live_display_shows_tasks_and_speed_and_vanishes(tmp_path):

@@ -12,11 +12,12 @@ from torch import nn
 from torchvision.models import get_model
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from vjo_train.backbones.base import Backbone
+from vjo_train.backbones.base import LEVELS, Backbone
 from vjo_train.backbones.frozen_norm import FrozenNorm
 from vjo_train.backbones.weights import load_weights
-from vjo_train.config.rules import check_norm
+from vjo_train.config.rules import check_norm, check_output_stride
 from vjo_train.group_norm import GroupNorm
+from vjo_train.types import usual_stride
 
 # Where the four stages of a `features` Sequential end.
 _ENDS = {
@@ -34,12 +35,15 @@ class TorchvisionBackbone(Backbone):
             has no ImageNet weights.
         weights: `imagenet`, a file with torchvision's state dict, or None for random weights.
         frozen_stages: how many stages, from the image on, are not trained.
+        output_stride: pixels of the canvas per cell of `c5`. 16 and 8 (DeepLab; Chen et al. 2017) are for ResNets of
+            bottlenecks: the last one or two stages dilate their convolutions in place of halving their resolution, with
+            the same weights. The neck cannot be built on them.
         norm: `batch` trains BatchNorm; `frozen` keeps its statistics and affine weights as they were loaded: for
             small batches and fine-tuning; `group` is GroupNorm with 16 channels a group: no dependence on the
             batch, for small batches from random weights.
 
     Raises:
-        ConfigError: `norm=group` with weights (they are made for BatchNorm).
+        ConfigError: `norm=group` with weights (they are made for BatchNorm), or a network that cannot be dilated.
     """
 
     def __init__(
@@ -50,10 +54,12 @@ class TorchvisionBackbone(Backbone):
         ],
         weights: str | None = None,
         frozen_stages: Annotated[int, Interval(ge=0, le=4)] = 0,
+        output_stride: Literal[32, 16, 8] = 32,
         norm: Literal["batch", "frozen", "group"] = "batch",
     ) -> None:
         if norm == "group":
             check_norm(norm, weights)
+        check_output_stride(name, output_stride)
         layers: dict[str, Callable[..., nn.Module]] = {
             "batch": nn.BatchNorm2d,
             "frozen": FrozenNorm,
@@ -65,11 +71,15 @@ class TorchvisionBackbone(Backbone):
             layer = partial(layer, eps=0.001)
         if name == "resnet10":
             model: nn.Module = ResNet(BasicBlock, [1, 1, 1, 1], norm_layer=layer)
+        elif output_stride < 32:
+            dilated = [False, output_stride < 16, True]
+            model = get_model(name, weights=None, norm_layer=layer, replace_stride_with_dilation=dilated)
         else:
             model = get_model(name, weights=None, norm_layer=layer)
         load_weights(model, name, weights)
         stages = _stages(model, name)
-        super().__init__(stages, _channels(stages), frozen_stages)
+        strides = {level: min(usual_stride(level), output_stride) for level in LEVELS}
+        super().__init__(stages, _channels(stages), frozen_stages, strides)
 
 
 class ConvNeXt(Backbone):

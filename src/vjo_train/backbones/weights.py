@@ -6,11 +6,14 @@ from pathlib import Path
 from urllib.error import URLError
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models import get_model_weights, list_models
 
 from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.runs.unpickling import read_plain
+
+WRAPPED = ("state_dict", "model")
+"""The keys under which training scripts save a state dict beside other things."""
 
 
 def load_weights(model: nn.Module, name: str, weights: str | None) -> None:
@@ -39,14 +42,7 @@ def load_weights(model: nn.Module, name: str, weights: str | None) -> None:
             ) from error
         return
     path = Path(weights)
-    if not path.is_file():
-        raise ConfigError(f"backbone.weights: found {weights!r}, which is no file; give imagenet, a file, or null.")
-    try:
-        state = read_plain(path)
-    except CheckpointError as error:
-        raise CheckpointError(f"backbone.weights: {error}") from error
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise CheckpointError(f"backbone.weights: {path} holds no state dict (name -> tensor) of torchvision's {name}.")
+    state = read_state(path)
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
@@ -56,3 +52,35 @@ def load_weights(model: nn.Module, name: str, weights: str | None) -> None:
     if missing or unexpected:
         wrong = f"lacks {missing[0]}" if missing else f"has {unexpected[0]}, which {name} lacks"
         raise CheckpointError(f"backbone.weights: {path} {wrong}; is it another network?")
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file of `torch.save`, alone or under `state_dict` or `model`, or of safetensors.
+
+    Raises:
+        ConfigError: the file does not exist, or safetensors is not installed.
+        CheckpointError: the file is damaged, or holds no state dict.
+    """
+    if not path.is_file():
+        raise ConfigError(f"backbone.weights: found {str(path)!r}, which is no file; give imagenet, a file, or null.")
+    try:
+        state = _read_safetensors(path) if path.suffix == ".safetensors" else read_plain(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"backbone.weights: {error}") from error
+    if isinstance(state, dict):
+        state = next((state[key] for key in WRAPPED if isinstance(state.get(key), dict)), state)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"backbone.weights: {path} holds no state dict (name -> tensor).")
+    return state
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ConfigError("backbone.weights: safetensors is not installed; pip install 'vjo-train[timm]'.") from error
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is damaged or no safetensors file ({error}).") from error

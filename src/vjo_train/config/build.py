@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import resources
 from inspect import Parameter
@@ -18,7 +19,7 @@ from hydra.utils import get_class, get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from vjo_train.backbones.base import Backbone
+from vjo_train.backbones.base import FeatureNet
 from vjo_train.config.conformity import CLASSES
 from vjo_train.config.rules import check_norm
 from vjo_train.data.datamodule import DataModule
@@ -32,6 +33,7 @@ from vjo_train.heads.parts import head_name, own_parameters
 from vjo_train.runs import run_folder
 from vjo_train.training import checkpoints, run
 from vjo_train.training.module import MultiTaskModule
+from vjo_train.types import usual_stride
 from vjo_train.weighting.base import LossWeighting, Weighting
 from vjo_train.weighting.gradients import GradientWeighting
 
@@ -100,17 +102,34 @@ def model(cfg: DictConfig, *, restored: bool = False) -> MultiTaskModule:
     Raises:
         ConfigError: no heads, or parts that do not fit each other.
     """
-    return model_on(cfg, *pyramid(cfg, restored))
+    return model_on(cfg, pyramid(cfg, restored))
 
 
-def pyramid(cfg: DictConfig, restored: bool) -> tuple[Backbone, nn.Module, dict[str, int]]:
-    """Backbone, neck, and the channels of every level of both."""
+@dataclass
+class Pyramid:
+    """Backbone and neck."""
+
+    backbone: FeatureNet
+    neck: nn.Module
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """Of every level of both."""
+        return {**self.backbone.channels, **self.neck.channels}  # type: ignore[dict-item]
+
+    @property
+    def strides(self) -> dict[str, int]:
+        """Of every level of both: pixels of the canvas per cell."""
+        return {level: self.backbone.strides.get(level, usual_stride(level)) for level in self.channels}
+
+
+def pyramid(cfg: DictConfig, restored: bool) -> Pyramid:
+    """The backbone and neck of `cfg`; `restored` as in `model`."""
     backbone = _backbone(cfg.backbone, restored)
-    neck = _make(cfg.neck, in_channels=backbone.channels)
-    return backbone, neck, {**backbone.channels, **neck.channels}
+    return Pyramid(backbone, _make(cfg.neck, in_channels=backbone.channels))
 
 
-def model_on(cfg: DictConfig, backbone: Backbone, neck: nn.Module, channels: Mapping[str, int]) -> MultiTaskModule:
+def model_on(cfg: DictConfig, pyramid: Pyramid) -> MultiTaskModule:
     """The network of `cfg` on a backbone and neck that are there, as `pyramid` gives them.
 
     Raises:
@@ -118,16 +137,17 @@ def model_on(cfg: DictConfig, backbone: Backbone, neck: nn.Module, channels: Map
     """
     if not cfg.heads:
         raise ConfigError("heads: found none; choose at least one, such as heads=[classification,detection].")
-    branches = heads(cfg, channels, run_folder.trained_tasks(cfg))
+    branches = heads(cfg, pyramid.channels, pyramid.strides, run_folder.trained_tasks(cfg))
+    _check_neck(pyramid, {task: head.levels for task, head in branches.items()})
     difficulty = {task: head.difficulty for task, head in branches.items()}
     sharing = _make(
         cfg.sharing,
-        backbone=backbone,
-        neck=neck,
+        backbone=pyramid.backbone,
+        neck=pyramid.neck,
         levels={task: head.levels for task, head in branches.items()},
         **_wanted(cfg.sharing, difficulty=difficulty),
     )
-    weights = weighting(cfg.weighting, tuple(own_parameters(branches)), backbone.channels["c5"])
+    weights = weighting(cfg.weighting, tuple(own_parameters(branches)), pyramid.channels["c5"])
     if not sharing.tasks_meet and isinstance(weights, GradientWeighting) and weights.at == "features":
         raise ConfigError(
             f"weighting.at: found features, where the gradients of different tasks never meet under "
@@ -146,12 +166,15 @@ def model_on(cfg: DictConfig, backbone: Backbone, neck: nn.Module, channels: Map
     return module
 
 
-def heads(cfg: DictConfig, channels: Mapping[str, int], tasks: Sequence[str]) -> dict[str, Head]:
+def heads(
+    cfg: DictConfig, channels: Mapping[str, int], strides: Mapping[str, int], tasks: Sequence[str]
+) -> dict[str, Head]:
     """The heads of `tasks`, untrained.
 
     Args:
         cfg: the config.
         channels: of every level of the pyramid.
+        strides: of every level.
         tasks: some of `cfg.heads`.
 
     Raises:
@@ -162,13 +185,28 @@ def heads(cfg: DictConfig, channels: Mapping[str, int], tasks: Sequence[str]) ->
     for task in tasks:
         keys = OmegaConf.masked_copy(cfg.heads[task], [key for key in cfg.heads[task] if key != CLASSES])
         names = list(cfg.heads[task].get(CLASSES) or known)
-        made[task] = _make(keys, **_wanted(keys, channels=channels, num_classes=len(names)))
+        made[task] = _make(keys, **_wanted(keys, channels=channels, strides=strides, num_classes=len(names)))
         made[task].space = LabelSpace(names, known)
     for task, head in made.items():
         for level in head.levels:
             if level not in channels:
                 raise ConfigError(f"heads.{task}: reads level {level}; backbone and neck give {', '.join(channels)}.")
     return made
+
+
+def _check_neck(pyramid: Pyramid, levels: Mapping[str, Sequence[str]]) -> None:
+    """The neck adds up levels whose strides double; task -> the levels that its head reads."""
+    strides = pyramid.backbone.strides
+    if all(stride == usual_stride(level) for level, stride in strides.items()):
+        return
+    for task, names in levels.items():
+        for level in names:
+            if level not in strides:
+                raise ConfigError(
+                    f"heads.{task}: reads {level} of the neck, whose levels need a backbone of strides 4, 8, 16, 32; a"
+                    f" dilated one has {', '.join(map(str, strides.values()))}. Let the head read the backbone, such as"
+                    " c5, or use backbone.output_stride=32."
+                )
 
 
 def merged(cfg: DictConfig, branches: Mapping[str, Head]) -> dict[str, Merged]:

@@ -18,7 +18,7 @@ from vjo_train.errors import ConfigError
 GIVEN = {
     "dataset": {"seed"},
     "neck": {"in_channels"},
-    "heads": {"channels", "num_classes"},
+    "heads": {"channels", "num_classes", "strides"},
     "sharing": {"backbone", "neck", "levels", "difficulty"},
     "weighting": {"tasks", "channels"},
     "schedule": {"tasks"},

@@ -63,8 +63,8 @@ def predict(cfg: DictConfig) -> int:
     tasks = tuple(cfg.tasks or run_folder.trained_tasks(cfg))
     if cfg.model is not None:
         # The heads alone: what else the run had may name tasks that are not in the file.
-        channels = onnx_file.load_channels(Path(cfg.model))
-        heads = build.heads(cfg, channels, tasks)
+        channels, strides = onnx_file.load_pyramid(Path(cfg.model))
+        heads = build.heads(cfg, channels, strides, tasks)
         merged = build.merged(cfg, heads)
         network = prediction.by_onnx(heads, Path(cfg.model), accelerator)
     else:
@@ -98,13 +98,13 @@ def export(cfg: DictConfig) -> None:
         VjoError: a mistake in the config, a checkpoint that does not fit, or heads that cannot be exported.
         ExportError: the file gives other figures than PyTorch.
     """
-    backbone, neck, channels = build.pyramid(cfg, restored=True)
-    module = build.model_on(cfg, backbone, neck, channels)
+    pyramid = build.pyramid(cfg, restored=True)
+    module = build.model_on(cfg, pyramid)
     checkpoints.restore(module, run_folder.checkpoint(Path(cfg.run), cfg.checkpoint))
     tasks = tuple(cfg.tasks or module.tasks)
     own = OmegaConf.masked_copy(cfg, list(signature("vjo_train.config.schema.TrainConfig")))
     own.heads = OmegaConf.masked_copy(cfg.heads, list(tasks))
-    metadata = onnx_file.metadata(own, channels)
+    metadata = onnx_file.metadata(own, pyramid.channels, pyramid.strides)
     onnx.export(module, tasks, Path(cfg.output), canvas_of(cfg.dataset.size), metadata, cfg.tolerance, cfg.decoded)
 
 

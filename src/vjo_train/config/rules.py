@@ -101,6 +101,23 @@ def check_norm(norm: str | None, weights: str | None) -> None:
         raise ConfigError("backbone.norm=frozen needs backbone.weights: untrained statistics mean nothing.")
 
 
+DILATED = ("resnet50", "resnet101")
+"""The networks of torchvision that take `backbone.output_stride`: its other ResNets have blocks without dilation."""
+
+
+def check_output_stride(name: str, output_stride: int | None) -> None:
+    """Looks whether the backbone `backbone.name` can be dilated down to `backbone.output_stride`.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if output_stride in (16, 8) and name not in DILATED:
+        raise ConfigError(
+            f"backbone.output_stride: found {output_stride}, but {name} cannot be dilated; use 32, or one of"
+            f" {', '.join(DILATED)}."
+        )
+
+
 def check_classes(key: str, names: Sequence[str], known: Sequence[str]) -> None:
     """Checks the class names of a head.
 

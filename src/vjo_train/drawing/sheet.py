@@ -10,11 +10,19 @@ from PIL import Image
 from torch import Tensor
 
 from vjo_train.drawing.captions import PAPER, Box, draw_boxes, with_caption
+from vjo_train.drawing.dots import Dot, draw_points
 from vjo_train.drawing.overlays import overlay_colours, overlay_masks, overlay_semantic, overlay_values
 from vjo_train.drawing.palette import Colour
 
 GAP = 2
 """Pixels between copies of the picture."""
+
+
+@dataclass
+class _Points:
+    objects: list[list[Dot | None]]
+    labels: list[int]
+    edges: list[Sequence[int]]
 
 
 @dataclass
@@ -28,9 +36,9 @@ class _Frames:
 class Sheet:
     """Collects what is to be seen on a picture.
 
-    From the back: classes, masks, frames with tags, then the caption below. Each map of figures or colours has a copy
-    of the picture to itself, to the right: two of them could not be told apart. Where one task finds boxes and another
-    boxes with masks, the frames of the second are left out: two frames around each object could not be read.
+    From the back: classes, masks, points, frames with tags, then the caption below. Each map of figures or colours has
+    a copy of the picture to itself, to the right: two of them could not be told apart. Where one task finds boxes and
+    another boxes with masks or points, the frames of the second are left out: two frames could not be read.
 
     Args:
         image: uint8 [3, H, W].
@@ -56,6 +64,7 @@ class Sheet:
         self._bare, self._beside = self._picture, list[Image.Image]()
         self._factor = shown[0] / width, shown[1] / height
         self._masks: list[tuple[Tensor, list[int]]] = []
+        self._points: list[_Points] = []
         self._frames: list[_Frames] = []
         self._chips: list[tuple[str, Colour]] = []
 
@@ -75,6 +84,12 @@ class Sheet:
         """Pixels of objects [N, H, W] bool, in the colours of their classes."""
         self._masks.append((self._cut(masks), list(labels)))
 
+    def points(self, points: Tensor, labels: Sequence[int], edges: Sequence[Sequence[int]]) -> None:
+        """Points of objects [N, K, 3]: x, y, and 0 for those that are left out; `edges` join two points each."""
+        across, down = self._factor
+        rows = [[(x * across, y * down) if known else None for x, y, known in one] for one in points.tolist()]
+        self._points.append(_Points(rows, list(labels), list(edges)))
+
     def boxes(self, boxes: Tensor, labels: Sequence[int], tags: Sequence[str], *, masked: bool = False) -> None:
         """Frames [N, 4] xyxy with a tag each; `masked` ones give way to those of other tasks."""
         across, down = self._factor
@@ -90,6 +105,8 @@ class Sheet:
         picture = self._picture
         for masks, labels in self._masks:
             picture = overlay_masks(picture, masks, labels)
+        for points in self._points:
+            draw_points(picture, points.objects, points.labels, points.edges)
         for frames in [some for some in self._frames if not some.masked] or self._frames:
             draw_boxes(picture, frames.boxes, frames.labels, frames.tags)
         return with_caption(_side_by_side([picture, *self._beside]), caption, self._chips)

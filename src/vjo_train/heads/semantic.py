@@ -98,6 +98,7 @@ class SemanticFPN(SemanticHead):
 
     Args:
         channels: of every level of the pyramid.
+        strides: of every level, pixels of the canvas per cell; None: as usual (`c5`, `p5`: 32).
         num_classes: C.
         levels: the features it reads; logits have the stride of the finest.
         width: channels of the branch.
@@ -113,16 +114,17 @@ class SemanticFPN(SemanticHead):
         *,
         channels: Mapping[str, int],
         num_classes: int,
+        strides: Mapping[str, int] | None = None,
         levels: Sequence[str] = ("p3", "p4", "p5"),
         width: Annotated[int, Ge(8)] = 128,
         dice: Annotated[float, Ge(0)] = 0.0,
         background: bool = True,
     ) -> None:
         inputs = common_channels(f"heads.{self.label}.levels", levels, channels)
-        strides = [stride(level) for level in levels]
-        super().__init__(num_classes, min(strides), dice, background)
+        steps = [stride(level, strides) for level in levels]
+        super().__init__(num_classes, min(steps), dice, background)
         self.levels = tuple(levels)
-        self.branches = pyramid_branches(inputs, width, strides)
+        self.branches = pyramid_branches(inputs, width, steps)
         self.logits = nn.Conv2d(width, num_classes + background, 1)
 
     def forward(self, features: Features) -> Tensor:
@@ -134,12 +136,13 @@ class DeepLabV3(SemanticHead):
     """Atrous spatial pyramid pooling (Chen, Papandreou, Schroff, Adam 2017) on one level, and a 3x3 convolution.
 
     A 1x1 convolution, 3x3 convolutions of several dilations and the mean over the canvas are joined by a 1x1
-    convolution. Deviations: the backbone is not dilated, so `c5` has stride 32 where the paper has 16 or 8, and the
-    default dilations are the paper's for stride 16, halved; group norm instead of batch norm, so that an image's
-    loss does not depend on the others and one labelled image in a batch is enough.
+    convolution. The paper's network is `backbone.output_stride` 16 with dilations 6, 12, 18, or 8 with 12, 24, 36; the
+    default ones are for a `c5` of stride 32, that of a backbone that is not dilated. Deviation: group norm instead of
+    batch norm, so that an image's loss does not depend on the others and one labelled image in a batch is enough.
 
     Args:
         channels: of every level of the pyramid.
+        strides: of every level, pixels of the canvas per cell; None: as usual (`c5`, `p5`: 32).
         num_classes: C.
         level: the feature it reads; logits have its stride.
         rates: dilations of the 3x3 convolutions, in cells.
@@ -157,6 +160,7 @@ class DeepLabV3(SemanticHead):
         *,
         channels: Mapping[str, int],
         num_classes: int,
+        strides: Mapping[str, int] | None = None,
         level: str = "c5",
         rates: Annotated[Sequence[Annotated[int, Ge(1)]], Len(1)] = (3, 6, 9),
         width: Annotated[int, Ge(8)] = 256,
@@ -165,7 +169,7 @@ class DeepLabV3(SemanticHead):
         background: bool = True,
     ) -> None:
         check_levels(f"heads.{self.label}.level", [level], channels)
-        super().__init__(num_classes, stride(level), dice, background)
+        super().__init__(num_classes, stride(level, strides), dice, background)
         self.levels = (level,)
         self.branches, self.pooled, self.join, self.last = atrous_layers(channels[level], width, rates, dropout)
         self.logits = nn.Conv2d(width, num_classes + background, 1)

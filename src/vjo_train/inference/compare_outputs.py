@@ -40,11 +40,11 @@ def object_difference(wanted: Arrays, found: Arrays) -> float:
     """How far objects are from their nearest counterparts of the same image and class; all but `ODD` of them count.
 
     The distance of two objects is the greatest of the differences of their scores, of their boxes' coordinates, by the
-    largest one of the image or 1, and of their masks' cells.
+    largest one of the image or 1, of their masks' cells, and of their points' places by that and how sure they are.
 
     Args:
         wanted: `labels` [B, N], -1 for none, `scores` [B, N], `boxes` [B, N, 4] and, where there are any, `masks`
-            [B, N, m, m].
+            [B, N, m, m] and `keypoints` [B, N, K, 3].
         found: the same; N may differ.
     """
     distances = []
@@ -62,6 +62,9 @@ def _distances(one: Arrays, other: Arrays) -> npt.NDArray[np.float64]:
     parts = [_between(one["boxes"], other["boxes"]) / scale, _between(one["scores"], other["scores"])]
     if "masks" in one:
         parts.append(_between(one["masks"], other["masks"]))
+    if "keypoints" in one:
+        by = np.array([scale, scale, 1.0])
+        parts.append(_between(one["keypoints"] / by, other["keypoints"] / by))
     same = one["labels"][:, None] == other["labels"][None]
     return np.where(same, np.max(parts, axis=0), math.inf)
 

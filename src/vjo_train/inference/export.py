@@ -164,7 +164,7 @@ def compare(network: _Named, names: Sequence[str], canvas: Canvas, path: Path) -
 
 def _differences(wanted: Arrays, found: Arrays) -> dict[str, float]:
     tasks = [name.removesuffix(".labels") for name in wanted if name.endswith(".labels")]
-    objects = {f"{task}.{name}": name for task in tasks for name in ("boxes", "scores", "labels", "masks")}
+    objects = {f"{task}.{name}": name for task in tasks for name in ("boxes", "scores", "labels", "masks", "keypoints")}
     worst = {}
     for name in wanted:
         if objects.get(name) == "boxes":

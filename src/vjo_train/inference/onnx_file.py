@@ -17,6 +17,8 @@ CONFIG = "vjo_train.config"
 """Key of the metadata: the run's config as JSON, with the exported heads alone."""
 CHANNELS = "vjo_train.channels"
 """Key of the metadata: the channels of every level of the pyramid as JSON, with which the heads are built again."""
+STRIDES = "vjo_train.strides"
+"""Key of the metadata: the strides of every level, likewise."""
 MISSING_EXTRA = "{key}: {package} is not installed; pip install 'vjo-train[export]'."
 
 
@@ -54,16 +56,18 @@ def open_session(path: Path, accelerator: Literal["auto", "cpu", "gpu"] = "cpu",
         raise CheckpointError(f"model: {path} is damaged or no ONNX file ({str(error).splitlines()[0]}).") from error
 
 
-def metadata(config: DictConfig, channels: Mapping[str, int]) -> dict[str, str]:
+def metadata(config: DictConfig, channels: Mapping[str, int], strides: Mapping[str, int]) -> dict[str, str]:
     """What an exported file says of itself, so that it needs nothing beside it.
 
     Args:
         config: the run's, with the exported heads alone.
         channels: of every level of the pyramid.
+        strides: of every level.
     """
     return {
         CONFIG: json.dumps(OmegaConf.to_container(config, resolve=True)),
         CHANNELS: json.dumps(dict(channels)),
+        STRIDES: json.dumps(dict(strides)),
         "vjo_train.version": __version__,
         "vjo_train.classes": json.dumps(list(config.dataset.classes)),
     }
@@ -81,13 +85,16 @@ def load_config(path: Path) -> DictConfig:
     return with_current_names(cfg)
 
 
-def load_channels(path: Path) -> dict[str, int]:
-    """The channels of every level of the pyramid that the heads read; raises as `load_config`."""
-    return _load(path, CHANNELS)
+def load_pyramid(path: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """Channels and strides of every level of the pyramid that the heads read; raises as `load_config`."""
+    # Files of older versions say nothing of strides: all are the usual ones.
+    return _load(path, CHANNELS), _load(path, STRIDES, missing={})
 
 
-def _load(path: Path, key: str) -> dict[str, Any]:
+def _load(path: Path, key: str, missing: dict[str, Any] | None = None) -> dict[str, Any]:
     found = open_session(path, optimise=False).get_modelmeta().custom_metadata_map
+    if key not in found and missing is not None:
+        return missing
     if key not in found:
         raise CheckpointError(f"model: {path} was not written by this vjo-export: its metadata hold no {key}.")
     content = json.loads(found[key])

@@ -78,27 +78,19 @@ class COCODetectionAP(DetectionMetric):
 
         The AP of a class without positives (no object that is not difficult) is NaN; the means are over the others.
         """
-        precision = self._precision()
-        ap = np.array([_mean(precision[:, c]) for c in range(self.num_classes)])
-        values = {"map": mean_over_defined(ap), "ap": ap}
-        for name, threshold in (("map_50", 0), ("map_75", 5)):
-            values[name] = mean_over_defined(np.array([_mean(p) for p in precision[threshold]]))
-        kind = torch.float32 if self.device.type == "mps" else torch.float64
-        return {name: torch.as_tensor(value, dtype=kind).to(self.device) for name, value in values.items()}
+        return figures(self._precision(), self.device)
 
     def _precision(self) -> npt.NDArray[np.float64]:
         """[10 thresholds, C, 101 recalls]; -1 for classes without positives."""
         image, object_image = self.image_places()
-        if not len(self.rows("images")):
-            return np.full((10, self.num_classes, 101), -1.0)
-        truth = _annotations(
+        truth = coco_rows(
             object_image, self.rows("object_boxes"), self.rows("object_labels"), difficult=self.rows("difficult")
         )
-        found = _annotations(image, self.rows("boxes"), self.rows("labels"), score=self.rows("scores"))
+        found = coco_rows(image, self.rows("boxes"), self.rows("labels"), score=self.rows("scores"))
         sizes: dict[int, tuple[int, int]] = {}
         if self.iou_type == "segm":
-            for annotations, name in ((truth, "object_masks"), (found, "detection_masks")):
-                sizes |= _attach_masks(annotations, self.rows(name), self.rows(f"{name}_codes"))
+            for rows, name in ((truth, "object_masks"), (found, "detection_masks")):
+                sizes |= _attach_masks(rows, self.rows(name), self.rows(f"{name}_codes"))
         for annotation in truth:
             if annotation["difficult"]:
                 annotation["area"] = 2 * COCO_LARGEST
@@ -106,27 +98,66 @@ class COCODetectionAP(DetectionMetric):
             {"id": n, "height": sizes.get(n, (0, 0))[0], "width": sizes.get(n, (0, 0))[1]}
             for n in range(len(self.rows("images")))
         ]
-        categories = [{"id": c} for c in range(self.num_classes)]
-        evaluation = COCOeval_faster(
-            *(
-                COCO({"images": images, "categories": categories, "annotations": a}, print_function=_log.debug)
-                for a in (truth, found)
-            ),
-            iouType=self.iou_type,
-            print_function=_log.debug,
-        )
-        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, COCO_LARGEST]], ["all"]
-        evaluation.evaluate()
-        evaluation.accumulate()
-        precision: npt.NDArray[np.float64] = evaluation.eval["precision"][:, :, :, 0, -1]
-        return precision.transpose(0, 2, 1)
+        return precision(truth, found, images, self.num_classes, self.iou_type)
+
+
+def precision(
+    truth: Sequence[Mapping[str, Any]],
+    found: Sequence[Mapping[str, Any]],
+    images: Sequence[Mapping[str, Any]],
+    classes: int,
+    kind: Literal["bbox", "segm", "keypoints"],
+    sigmas: Sequence[float] | None = None,
+) -> npt.NDArray[np.float64]:
+    """COCO's evaluation of annotations in its form, over all sizes of objects.
+
+    Args:
+        truth: objects.
+        found: detections with a `score`.
+        images: theirs.
+        classes: C; the categories are 0..C-1.
+        kind: what overlaps.
+        sigmas: of `keypoints`.
+
+    Returns:
+        [10 thresholds, C, 101 recalls]; -1 for classes without positives.
+    """
+    if not images:
+        return np.full((10, classes, 101), -1.0)
+    categories = [{"id": c} for c in range(classes)]
+    evaluation = COCOeval_faster(
+        *(
+            COCO({"images": images, "categories": categories, "annotations": rows}, print_function=_log.debug)
+            for rows in (truth, found)
+        ),
+        iouType=kind,
+        print_function=_log.debug,
+        kpt_oks_sigmas=None if sigmas is None else list(sigmas),
+    )
+    # Of key points, faster-coco-eval takes the classes that are there alone.
+    evaluation.params.catIds = list(range(classes))
+    evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, COCO_LARGEST]], ["all"]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    values: npt.NDArray[np.float64] = evaluation.eval["precision"][:, :, :, 0, -1]
+    return values.transpose(0, 2, 1)
+
+
+def figures(precision: npt.NDArray[np.float64], device: torch.device) -> dict[str, Tensor]:
+    """What `precision` [10, C, 101] amounts to: `map`, `map_50`, `map_75` and `ap` [C], as in `COCODetectionAP`."""
+    ap = np.array([_mean(precision[:, c]) for c in range(precision.shape[1])])
+    values = {"map": mean_over_defined(ap), "ap": ap}
+    for name, threshold in (("map_50", 0), ("map_75", 5)):
+        values[name] = mean_over_defined(np.array([_mean(p) for p in precision[threshold]]))
+    kind = torch.float32 if device.type == "mps" else torch.float64
+    return {name: torch.as_tensor(value, dtype=kind).to(device) for name, value in values.items()}
 
 
 def _mean(precision: npt.NDArray[np.float64]) -> float:
     return float("nan") if (precision < 0).any() else float(precision.mean())
 
 
-def _annotations(
+def coco_rows(
     images: npt.NDArray[np.int64],
     boxes: npt.NDArray[np.float64],
     labels: npt.NDArray[np.int64],
@@ -138,7 +169,7 @@ def _annotations(
     areas = boxes[:, 2:].prod(axis=1)
     columns = zip(*(column.tolist() for column in (images, boxes, areas, values, labels)), strict=True)
     return [
-        {"id": n, "image_id": image, "bbox": box, "area": area, mark: value, "category_id": label, "iscrowd": 0}
+        {"id": n, "image_id": image, "bbox": box, "area": area, "category_id": label, "iscrowd": 0, mark: value}
         for n, (image, box, area, value, label) in enumerate(columns, 1)
     ]
 

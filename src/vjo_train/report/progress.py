@@ -20,13 +20,16 @@ from vjo_train.types import Batch
 
 INTERVAL = 0.2
 """Seconds between two refreshes of the live display."""
+SILENCE = 60.0
+"""Seconds after which a log file gets a line within an epoch."""
 
 
 class Progress(ProgressBar):
     """Shows losses, weights, learning rate, images/s and the share of time spent waiting for data.
 
     Metrics are read only when the display is refreshed, so that steps between refreshes never wait for the
-    device. After each epoch one line stays behind; where there is no terminal, that is all.
+    device. After each epoch one line stays behind; where there is no terminal, that is all, but for a line a minute in
+    long epochs and tests.
 
     Args:
         tasks: the tasks, in the order shown.
@@ -51,6 +54,7 @@ class Progress(ProgressBar):
         self._live: Live | None = None
         self._shown = -math.inf
         self._started = 0.0
+        self._spoke = -math.inf
 
     def disable(self) -> None:
         self._enabled = False
@@ -71,9 +75,10 @@ class Progress(ProgressBar):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
+        title = epoch_title(trainer.current_epoch, trainer.max_epochs)
+        self._break_silence(title, batch_idx + 1, self.total_train_batches, self.throughput.recent)
         if not self._due():
             return
-        title = epoch_title(trainer.current_epoch, trainer.max_epochs)
         head = _bar(title, batch_idx + 1, self.total_train_batches, self._clock() - self._started)
         speed = speed_text(self.throughput.recent, learning_rate(trainer))
         self._show(Group(head, Text(f"  {speed}"), task_grid(self.tasks, _floats(trainer.callback_metrics))))
@@ -90,6 +95,7 @@ class Progress(ProgressBar):
             self.throughput.epoch_seconds,
         )
         self.console.print(Text(line), soft_wrap=True)
+        self._spoke = self._clock()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()
@@ -127,6 +133,7 @@ class Progress(ProgressBar):
         self._stop()
 
     def _evaluation(self, title: str, batch_idx: int, batches: Sequence[int | float]) -> None:
+        self._break_silence(title, batch_idx + 1, sum(batches))
         if self._due():
             self._show(_bar(title, batch_idx + 1, sum(batches), self._clock() - self._started))
 
@@ -134,6 +141,16 @@ class Progress(ProgressBar):
 
     def _begin(self) -> None:
         self._started = self._clock()
+        self._spoke = max(self._spoke, self._started)
+
+    def _break_silence(self, title: str, done: int, batches: float, speed: Span | None = None) -> None:
+        """A line where there is no terminal, once a minute has gone by without one."""
+        if not self._enabled or self.console.is_terminal or self._clock() - self._spoke < SILENCE:
+            return
+        left = f" of {batches:.0f}" if math.isfinite(batches) else ""
+        said = f", {speed.images_per_second:.1f} images/s" if speed is not None and speed.images else ""
+        self.console.print(Text(f"{title}, {done}{left} batches{said}"), soft_wrap=True)
+        self._spoke = self._clock()
 
     def _due(self) -> bool:
         return self._enabled and self.console.is_terminal and self._clock() - self._shown >= INTERVAL

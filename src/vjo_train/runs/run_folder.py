@@ -156,7 +156,9 @@ def column(run: Path, task: str, cfg: DictConfig) -> Path:
 def _column_facts(cfg: DictConfig) -> dict[str, Any]:
     """What a run must agree in so that its network fits into another's column; its parameters' shapes do not say it."""
     plain = _comparable(cfg)
-    backbone = {f"backbone.{k}": v for k, v in plain["backbone"].items() if k not in ("weights", "frozen_stages")}
+    # Runs of older versions do not name the stride.
+    keys = {"output_stride": 32, **plain["backbone"]}
+    backbone = {f"backbone.{k}": v for k, v in keys.items() if k not in ("weights", "frozen_stages")}
     facts = {"heads": list(plain["heads"]), "sharing": plain["sharing"]["_target_"]}
     return {**facts, **backbone, "dataset.classes": plain["dataset"]["classes"]}
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from vjo_train.errors import ConfigError
 from vjo_train.sharing.base import Sharing
-from vjo_train.sharing.layers import halving
-from vjo_train.sharing.pyramid import channels, reads_neck, stages_of, trainable
+from vjo_train.sharing.layers import coarser
+from vjo_train.sharing.pyramid import channels, reads_neck, stages_of, steps, trainable
 from vjo_train.types import Features, SharedFeatures, summary
 
 
@@ -74,7 +74,7 @@ class Hierarchical(Sharing):
         for task in self.order:
             read = self.levels[task]
             own_neck = copy.deepcopy(neck) if reads_neck(backbone, read) else None
-            encoder = Encoder(own, self.stages[task], below, read, own_neck)
+            encoder = Encoder(own, steps(backbone), self.stages[task], below, read, own_neck)
             if below and not encoder.shortcuts:
                 raise ConfigError(
                     f"sharing.order: nothing goes on to {task}, which builds on {', '.join(encoder.used)}: the task"
@@ -135,6 +135,7 @@ class Encoder(nn.Module):
 
     Args:
         channels: of the backbone's levels.
+        steps: level -> cells of the level before per cell of it, along each axis.
         stage: the highest level that is given.
         below: level -> channels of the features of the task before; empty for the first task.
         read: the levels that the head reads.
@@ -144,6 +145,7 @@ class Encoder(nn.Module):
     def __init__(
         self,
         channels: Mapping[str, int],
+        steps: Mapping[str, int],
         stage: str,
         below: Mapping[str, int],
         read: Sequence[str],
@@ -154,7 +156,11 @@ class Encoder(nn.Module):
         self.used = tuple(level for level in channels if level <= top)
         self.read = tuple(read)
         self.above = nn.ModuleDict(
-            {high: halving(channels[low], channels[high]) for low, high in pairwise(self.used) if high > stage}
+            {
+                high: coarser(channels[low], channels[high], steps[high])
+                for low, high in pairwise(self.used)
+                if high > stage
+            }
         )
         self.shortcuts = nn.ModuleDict(
             {

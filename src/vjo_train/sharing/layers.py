@@ -15,12 +15,12 @@ def block(inputs: int, outputs: int, size: int, norm: Literal["batch", "group"] 
     return nn.Sequential(convolution, normalised(outputs, norm), nn.ReLU(inplace=True))
 
 
-def halving(inputs: int, outputs: int) -> nn.Sequential:
-    """[B, inputs, h, w] -> [B, outputs, h / 2, w / 2], rounded up, with few parameters.
+def coarser(inputs: int, outputs: int, step: int) -> nn.Sequential:
+    """[B, inputs, h, w] -> [B, outputs, h / step, w / step], rounded up, with few parameters.
 
-    A depthwise 3x3 convolution of stride 2, a 1x1 convolution, group norm, ReLU.
+    A depthwise 3x3 convolution of stride `step`, a 1x1 convolution, group norm, ReLU.
     """
-    depthwise = nn.Conv2d(inputs, inputs, 3, stride=2, padding=1, groups=inputs, bias=False)
+    depthwise = nn.Conv2d(inputs, inputs, 3, stride=step, padding=1, groups=inputs, bias=False)
     return nn.Sequential(depthwise, *block(inputs, outputs, 1))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vjo_train.sharing.base import Sharing
 from vjo_train.sharing.layers import block, normalised
-from vjo_train.sharing.pyramid import channels, trainable
+from vjo_train.sharing.pyramid import channels, steps, trainable
 from vjo_train.types import Features, SharedFeatures, summary
 
 
@@ -22,8 +22,9 @@ class MTAN(Sharing):
 
     At stage j, with shared features s_j, task k sees a_kj = m_kj * s_j with the mask
     m_kj = sigmoid(norm(h(relu(norm(g([s_j; f(a_k,j-1)])))))) in 0..1, cell by cell and channel by channel: g and h are
-    1x1 convolutions, f is max-pooling by 2, a 3x3 convolution, norm and ReLU. In the first stage there is no f.
-    A task that reads no level of the neck and not all of the stages gets only what it needs.
+    1x1 convolutions, f is max-pooling by 2 (none between levels of one stride), a 3x3 convolution, norm and
+    ReLU. In the first stage there is no f. A task that reads no level of the neck and not all of the stages gets only
+    what it needs.
 
     Unlike the paper: s_j is the output of stage j in both places (the paper's mask is made from the first layer of the
     stage), so that any backbone will do; f belongs to the task and gives as many channels as g (the paper's f is
@@ -51,7 +52,7 @@ class MTAN(Sharing):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        own = channels(backbone)
+        own, halved = channels(backbone), steps(backbone)
         stages = list(own)
         self.levels = {task: tuple(names) for task, names in levels.items()}
         self.necks = nn.ModuleDict(
@@ -64,7 +65,7 @@ class MTAN(Sharing):
             before = [0, *widths[:-1]]
             self.attention[task] = nn.ModuleDict(
                 {
-                    stage: StageAttention(width, previous, max(1, width // reduction), norm)
+                    stage: StageAttention(width, previous, max(1, width // reduction), norm, halved.get(stage, 1))
                     for stage, width, previous in zip(stages[:last], widths, before, strict=True)
                 }
             )
@@ -104,20 +105,22 @@ class StageAttention(nn.Module):
         previous: channels of the stage before, 0 for the first.
         inner: channels inside.
         norm: see `MTAN`.
+        step: cells of the stage before per cell of this one, along each axis.
     """
 
-    def __init__(self, width: int, previous: int, inner: int, norm: Literal["batch", "group"]) -> None:
+    def __init__(self, width: int, previous: int, inner: int, norm: Literal["batch", "group"], step: int) -> None:
         super().__init__()
+        self.step = step
         self.down = block(previous, inner, 3, norm) if previous else None
         self.inner = block(width + inner if previous else width, inner, 1, norm)
         self.mask = nn.Sequential(nn.Conv2d(inner, width, 1, bias=False), normalised(width, norm), nn.Sigmoid())
 
     def forward(self, stage: Tensor, previous: Tensor | None) -> Tensor:
-        """[B, width, h, w] and the attended features before, [B, previous, 2h, 2w] -> the mask [B, width, h, w]."""
+        """The stage [B, width, h, w] and the attended features before, [B, previous, step h, step w] -> the mask."""
         if self.down is not None:
             assert previous is not None
             # Odd sizes: some backbones round up where they halve, others down.
-            pooled = F.max_pool2d(previous, 2, ceil_mode=True)[..., : stage.shape[2], : stage.shape[3]]
+            pooled = F.max_pool2d(previous, self.step, ceil_mode=True)[..., : stage.shape[2], : stage.shape[3]]
             stage = torch.cat([stage, self.down(pooled)], 1)
         mask: Tensor = self.mask(self.inner(stage))
         return mask

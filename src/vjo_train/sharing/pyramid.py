@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -39,6 +40,13 @@ def channels(part: nn.Module) -> dict[str, int]:
     known = part.channels
     assert isinstance(known, dict)
     return known
+
+
+def steps(backbone: nn.Module) -> dict[str, int]:
+    """Level of a backbone -> its cells per cell of the level before, along each axis: 2, or 1 where it is dilated."""
+    strides = backbone.strides
+    assert isinstance(strides, dict)
+    return {high: strides[high] // strides[low] for low, high in pairwise(strides)}
 
 
 def stages_of(backbone: nn.Module) -> nn.ModuleList:

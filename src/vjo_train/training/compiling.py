@@ -9,9 +9,8 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from vjo_train.backbones.base import Backbone
+from vjo_train.backbones.base import Backbone, FeatureNet
 from vjo_train.backbones.neck import FPN
-from vjo_train.backbones.timm import TimmBackbone
 from vjo_train.errors import ConfigError
 from vjo_train.training.module import MultiTaskModule
 
@@ -42,6 +41,6 @@ def compiled_parts(module: MultiTaskModule) -> Iterator[nn.Module]:
     for part in module.sharing.modules():
         if isinstance(part, Backbone):
             yield from part.stages
-        elif isinstance(part, FPN | TimmBackbone):
+        elif isinstance(part, FPN | FeatureNet):
             yield part
     yield from module.heads.values()

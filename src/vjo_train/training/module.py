@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
+from vjo_train.backbones.base import MEAN, STD
 from vjo_train.errors import CheckpointError, NumericsError, not_finite
 from vjo_train.heads.base import Head
 from vjo_train.heads.parts import head_name, joint_parameters, loss_name, own_parameters
@@ -21,9 +22,6 @@ from vjo_train.training.gradient_checks import GradientChecks, all_finite
 from vjo_train.training.losses import StepLosses, check_finite, step_losses
 from vjo_train.types import Batch, SharedFeatures
 from vjo_train.weighting.base import ImageLosses, TaskLosses, Weighting
-
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 
 
 class MultiTaskModule(GradientChecks):
@@ -281,6 +279,12 @@ class MultiTaskModule(GradientChecks):
                 f"The checkpoint was saved with another optimizer: {len(saved)} groups of parameters with the settings"
                 f" {', '.join(saved[0])}; here {len(own)} with {', '.join(own[0])}."
             )
+        for one, other in zip(*([group["name"] for group in some] for some in groups), strict=True):
+            if one != other:
+                raise CheckpointError(
+                    f"The checkpoint was saved with other learning rates: it has the group of parameters '{one}' in the"
+                    f" place of '{other}'; is optimizer.layer_decay another, or a key lr_factor?"
+                )
 
     def configure_optimizers(self) -> Any:
         """The optimizer, and the learning-rate schedule by step."""

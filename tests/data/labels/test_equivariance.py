@@ -17,6 +17,7 @@ from vjo_train.data.labels.boxes import Boxes
 from vjo_train.data.labels.category import Category
 from vjo_train.data.labels.classes import Classes, ShownByObjects
 from vjo_train.data.labels.depth import Depth
+from vjo_train.data.labels.keypoints import Keypoints, ObjectPoints
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.normals import Normals
 from vjo_train.data.labels.semantic import Semantic
@@ -137,6 +138,27 @@ def test_normals_face_the_other_side_in_a_mirror(case: Any) -> None:
         assert placed[0][yes].median() == pytest.approx(-0.6 if placement.mirrored else 0.6, abs=1e-6)
     known = placed.isfinite().all(0)
     torch.testing.assert_close(placed[:, known].norm(dim=0), torch.ones(int(known.sum())))
+
+
+@settings(deadline=None, max_examples=60)
+@given(case=pictures)
+def test_points_stay_on_their_object_and_change_sides_in_a_mirror(case: Any) -> None:
+    """The corners of a box stay its corners, of which a mirror image exchanges left and right."""
+    image, _, box, seed = drawn(case)
+    placement, _ = laid(image, box, seed)
+    left, top, right, bottom = box
+    corners = np.array([[(left, top, 2), (right, top, 1), (right, bottom, 2), (left, bottom, 0)]], np.float32)
+    placed = Keypoints().place(ObjectPoints(corners, np.ones(1, np.float32), np.array([1, 0, 3, 2])), placement).points
+    objects = Objects(np.array([box], np.float32), np.array([0]), np.array([False]))
+    boxes = Boxes().place(objects, placement).xyxy
+    assert len(placed) == len(boxes)
+    for points, (x1, y1, x2, y2) in zip(placed.tolist(), boxes.tolist(), strict=True):
+        wanted = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
+        unknown = 2 if placement.mirrored else 3
+        assert points[unknown] == [0, 0, 0]
+        for number, (x, y, seen) in enumerate(points):
+            if seen:  # a corner beyond the crop is not known, and the box is cut there
+                assert (x, y) == pytest.approx(wanted[number], abs=1e-3)
 
 
 @settings(deadline=None, max_examples=20)

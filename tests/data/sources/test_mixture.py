@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from tests.conftest import Answer
 from tests.data.conftest import Devkit
+from tests.data.sources.written import document, thing, written
 from vjo_train.data.datamodule import DataModule
+from vjo_train.data.sources.coco.source import COCO
 from vjo_train.data.sources.mixture import Mixture, Part
 from vjo_train.data.sources.opened import load_index
 from vjo_train.data.sources.renaming import Renaming
@@ -148,3 +150,15 @@ def test_two_data_sets_train_two_heads(command: Callable[..., Answer], root: Pat
     status, _, err = command("vjo-train", *words, "+dataset.source.parts.road.clases={}")
     assert status == 2
     assert "did you mean 'classes'?" in err
+
+
+def test_key_points_follow_the_objects_that_are_left(tmp_path: Path) -> None:
+    things = [thing(1, 3, keypoints=[1, 2, 2]), thing(1, 7), thing(1, 3, keypoints=[5, 6, 1])]
+    found = document(["a.jpg"], things)
+    found["categories"][0]["keypoints"] = ["nose"]
+    written(tmp_path / "zoo/annotations/instances_train.json", found, tmp_path / "zoo/train")
+    source = Mixture(parts={"zoo": Part(source=COCO(), root="zoo")})
+    for classes, wanted in ((["cat", "dog", "bird"], [1.5, 0, 5.5]), (["cat"], [1.5, 5.5]), (["dog"], [0])):
+        index = source.read_index(tmp_path, classes)
+        assert source.read(tmp_path, index, 0, "keypoints").points[:, 0, 0].tolist() == wanted
+        assert len(index.objects(0)) == len(wanted)

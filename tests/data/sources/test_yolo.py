@@ -115,12 +115,101 @@ def test_a_changed_outline_changes_the_fingerprint(written):
     assert prints[0] != prints[1]
 
 
-def test_key_points_are_left_out(tmp_path):
-    written = Set(tmp_path / "set", kpt_shape=[2, 3])
-    written.add("train/a", "0 0.5 0.5 0.5 0.5 0.4 0.4 2 0 0 0")
+def points(index, name: str = "train/a"):
+    row = int(index.rows([f"images/{name}"])[0])
+    return YOLO().read(Path(index.images[row]).parents[2] / "data.yaml", index, row, "keypoints")
+
+
+def test_key_points_are_read_in_pixels(tmp_path):
+    written = Set(tmp_path / "set", kpt_shape=[2, 3], flip_idx=[1, 0])
+    written.add(
+        "train/a", "0 0.5 0.5 0.5 0.5 0.4 0.4 2 0 0 0\n1 0.5 0.5 0.25 0.5\n0 0.5 0.5 0.5 0.5 0.4 0.4 1 0.9 0.2 2"
+    )
+    written.add("val/v", "")
     found = written.index()
-    assert found.boxes.tolist() == [[10, 5, 30, 15]]
+    assert found.boxes[0].tolist() == [10, 5, 30, 15]
     assert not found.labelled["masks"].any()
+    assert found.labelled["keypoints"].tolist() == [True, True]
+    known = points(found)
+    assert (
+        known.points.tolist() == np.float32([[[16, 8, 2], [0, 0, 0]], [[0] * 3] * 2, [[16, 8, 1], [36, 4, 2]]]).tolist()
+    )
+    assert known.swap.tolist() == [1, 0]
+    assert known.areas.tolist() == pytest.approx([0.53 * 200, 0.53 * 100, 0.53 * 200])
+    assert points(found, "val/v").points.shape == (0, 2, 3)
+
+
+def test_key_points_of_two_numbers_are_visible_but_at_the_origin(tmp_path):
+    written = Set(tmp_path / "set", kpt_shape=[3, 2])
+    written.add("train/a", "0 0.5 0.5 0.5 0.5 0.4 0.4 0 0 0 0.5")
+    found = written.index()
+    known = points(found)
+    assert known.points.tolist() == np.float32([[[16, 8, 2], [0, 0, 0], [0, 10, 2]]]).tolist()
+    assert known.swap is None
+    assert "no flip_idx" in found.notes[:, 0]
+
+
+def test_key_points_count_in_the_fingerprint(tmp_path):
+    written = Set(tmp_path / "set", kpt_shape=[1, 3], flip_idx=[0])
+    prints = []
+    for point in ("0.4 0.4 2", "0.4 0.4 1", "0.4 0.5 1"):
+        written.add("train/a", f"0 0.5 0.5 0.5 0.5 {point}")
+        prints.append(written.index().fingerprint(np.arange(1)))
+    assert len(set(prints)) == 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_key_points_are_turned_with_the_picture(tmp_path, orientation):
+    """What is shown at a point is stored at the point that is read; a mirror image swaps left and right."""
+    written = Set(tmp_path / "set", kpt_shape=[2, 3], flip_idx=[1, 0])
+    picture = written.add("train/a", "0 0.5 0.5 1 1 0.2 0.3 2 0.8 0.9 1")
+    shown = np.zeros((20, 40, 3), np.uint8)
+    shown[6, 8], shown[18, 32] = 255, 128
+    stored = next(
+        image
+        for transpose in [None, *Image.Transpose]
+        if (image := Image.fromarray(shown) if transpose is None else Image.fromarray(shown).transpose(transpose))
+        and np.array_equal(np.asarray(ImageOps.exif_transpose(_with_orientation(image, orientation))), shown)
+    )
+    _with_orientation(stored, orientation).save(picture, exif=_exif(orientation), quality=100)
+    points_there = points(written.index()).points[0]
+    values = np.asarray(stored)[..., 0]
+    mirror = orientation in (2, 4, 5, 7)
+    for (x, y, visible), bright in zip(points_there.tolist(), (128, 255) if mirror else (255, 128), strict=True):
+        assert visible == {255: 2, 128: 1}[bright]
+        row, column = (values == bright).nonzero()
+        assert abs(x - (column[0] + 0.5)) <= 0.51
+        assert abs(y - (row[0] + 0.5)) <= 0.51
+
+
+def _exif(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def _with_orientation(image: Image.Image, orientation: int) -> Image.Image:
+    copy = image.copy()
+    copy.getexif()[0x0112] = orientation
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("content", "row", "message"),
+    [
+        ({"kpt_shape": [2, 4]}, "", r"found kpt_shape \[2, 4\]; must be \[K, 2\] or \[K, 3\]"),
+        ({"kpt_shape": 17}, "", r"found kpt_shape 17"),
+        ({"kpt_shape": [2, 3], "flip_idx": [0, 2]}, "", r"found flip_idx \[0, 2\]; must hold each of 0\.\.1 once"),
+        ({"kpt_shape": [1, 3]}, "0.4 0.4 3", r"a\.txt: line 1: found the visibility 3 of a point; must be 0, 1 or 2"),
+        ({"kpt_shape": [1, 3]}, "0.4 x 2", r"line 1: found 'x'; must be a number"),
+        ({"kpt_shape": [2, 3]}, "0.4 0.4 2", r"line 1: found 8 columns; must be 5, .* or 11, with key points"),
+    ],
+)
+def test_wrong_key_points_are_named(tmp_path, content, row, message):
+    written = Set(tmp_path / "set", **content)
+    written.add("train/a", f"0 0.5 0.5 0.5 0.5 {row}")
+    with pytest.raises(DataError, match=message):
+        raise DataError(str(written.index().faults[0]))
 
 
 @pytest.mark.parametrize(
@@ -266,5 +355,5 @@ def test_the_command_sums_it_up(command: Callable[..., Answer], written):
         assert command("vjo-data", "summary", *words)[0] == 0
     splits = json.loads(Path("seen/summary.json").read_text())["splits"]
     assert {name: split["images"] for name, split in splits.items()} == {"train": 9, "val": 1, "test": 1}
-    assert splits["train"]["labelled"] == {"classes": 9, "boxes": 9, "semantic": 9, "masks": 9}
+    assert splits["train"]["labelled"] == {"classes": 9, "boxes": 9, "semantic": 9, "masks": 9, "keypoints": 0}
     assert splits["test"]["without_objects"] == 1

@@ -100,7 +100,7 @@ def test_pooling_is_that_of_torchvision(boundary: bool) -> None:
     side = 300.0 if boundary else 60.0
     regions = torch.tensor([[4.0, 4, 30, 40], [0, 0, side, side], [10, 50, 90, 90]])
     image = torch.tensor([0, 1, 1])
-    ours = pool_regions(list(maps.values()), list(maps), regions, image, 7)
+    ours = pool_regions(list(maps.values()), [8, 16, 32], regions, image, 7)
     cell = torch.tensor([8.0, 16.0 if boundary else 8.0, 8.0])[:, None]
     theirs = MultiScaleRoIAlign(list(maps), output_size=7, sampling_ratio=2)
     moved = regions - cell / 2

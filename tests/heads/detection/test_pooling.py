@@ -49,22 +49,22 @@ def test_pooling_and_its_gradient_are_those_of_torchvisions_kernel(seed: int, co
 @pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
 def test_what_is_pooled_does_not_depend_on_memory_order_and_is_float32(memory_format: torch.memory_format) -> None:
     regions, image = torch.tensor([[4.0, 4, 60, 40], [10, 0, 104, 72]]), torch.tensor([1, 0])
-    pooled = pool_regions(pyramid(0, memory_format), ("p3", "p4", "p5"), regions, image, 7)
+    pooled = pool_regions(pyramid(0, memory_format), STRIDES, regions, image, 7)
     assert pooled.dtype == torch.float32
-    torch.testing.assert_close(pooled, pool_regions(pyramid(0), ("p3", "p4", "p5"), regions, image, 7))
+    torch.testing.assert_close(pooled, pool_regions(pyramid(0), STRIDES, regions, image, 7))
     half = [feature.bfloat16() for feature in pyramid(0, memory_format)]
-    assert pool_regions(half, ("p3", "p4", "p5"), regions, image, 7).dtype == torch.float32
+    assert pool_regions(half, STRIDES, regions, image, 7).dtype == torch.float32
 
 
 def test_no_gradient_reaches_the_regions() -> None:
     regions = torch.tensor([[4.0, 4, 60, 40]], requires_grad=True)
-    pool_regions(pyramid(0), ("p3", "p4", "p5"), regions, torch.tensor([0]), 7).sum().backward()
+    pool_regions(pyramid(0), STRIDES, regions, torch.tensor([0]), 7).sum().backward()
     assert regions.grad is None
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf"), 1e30])
 def test_nothing_is_pooled_where_a_region_is_not_finite(odd: float) -> None:
     regions = torch.tensor([[4.0, 4, 60, 40], [4, odd, 60, odd]])
-    pooled = pool_regions(pyramid(0), ("p3", "p4", "p5"), regions, torch.tensor([0, 1]), 7)
+    pooled = pool_regions(pyramid(0), STRIDES, regions, torch.tensor([0, 1]), 7)
     assert pooled[0].any()
     assert not pooled[1].any()

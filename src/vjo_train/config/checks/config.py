@@ -111,6 +111,7 @@ def _check_pairs(cfg: DictConfig) -> None:
             validated=data.val_split is not None or data.val_fraction > 0,
         )
     rules.check_norm(backbone.get("norm"), backbone.get("weights"))
+    rules.check_output_stride(str(backbone.get("name")), backbone.get("output_stride"))
 
 
 def _check_schedule(cfg: DictConfig) -> None:

@@ -208,6 +208,8 @@ class Mixture(Source):
             return renaming.map(raw)
         if kind == "category":
             return int(renaming.places[raw]) if raw >= 0 else raw
+        if kind == "keypoints":
+            return renaming.points(raw, own.objects(theirs).labels)
         return renaming.masks(raw, own.objects(theirs).labels) if kind == "masks" else raw
 
 

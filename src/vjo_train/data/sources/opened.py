@@ -31,7 +31,7 @@ def load_index(source: Source, root: Path, classes: Sequence[str], cache: Path) 
     """
     root = root.resolve()
     stamp = source.stamp(root)
-    asked = repr(source), str(root), list(classes)
+    asked = repr(source), [kind.name for kind in source.kinds], str(root), list(classes)
     path = cache / f"index-{hashlib.sha256(repr(asked).encode()).hexdigest()[:16]}.npz"
     index = indices.cached(path, stamp)
     if index is None:

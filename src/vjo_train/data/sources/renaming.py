@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vjo_train.data.labels.keypoints import ObjectPoints
 from vjo_train.types import IGNORE
 
 
@@ -42,6 +43,10 @@ class Renaming:
         table[1 : len(self.places) + 1] = torch.from_numpy(self.places + 1).to(torch.uint8)
         table[IGNORE] = IGNORE
         return table[raw.long()]
+
+    def points(self, raw: ObjectPoints, labels: npt.NDArray[np.int64]) -> ObjectPoints:
+        """The raw label of the kind `keypoints`, without the objects of classes that are not there; `labels` [N]."""
+        return raw[self.places[labels] >= 0]
 
     def masks(self, raw: Tensor, labels: npt.NDArray[np.int64]) -> Tensor:
         """The raw label of the kind `masks`, without the objects of classes that are not there.

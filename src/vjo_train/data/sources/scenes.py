@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from vjo_train.data.labels.binary import Edges, Saliency
 from vjo_train.data.labels.category import Category
 from vjo_train.data.labels.classes import ShownByObjects
 from vjo_train.data.labels.depth import Depth
+from vjo_train.data.labels.keypoints import BOX_SHARE, Keypoints, ObjectPoints
 from vjo_train.data.labels.normals import Normals, normalised
 from vjo_train.data.scene_geometry import CATEGORIES
 from vjo_train.data.shape_painting import CLASSES
@@ -29,6 +31,8 @@ from vjo_train.types import IGNORE
 
 DEPTH, NORMALS, SPACE = "Depth", "Normals", "Space"
 """Folders: 16-bit PNG of depth in steps of `STEP`, 16-bit RGB PNG of normals, JSON of categories and points."""
+MIRRORED = np.array([0, 3, 2, 1])
+"""In a mirror image the rightmost point is the leftmost."""
 STEP = 0.001
 """Metres."""
 
@@ -37,10 +41,11 @@ class SceneFiles(VOC):
     """What `Scenes` draws.
 
     The classes are those of the shapes and the categories of the scenes. Every picture is labelled for `category`,
-    `depth` and `normals`; those with masks also for `edges`, where objects begin, and `saliency`, any object's pixels.
+    `depth`, `normals`, and `keypoints`: the topmost, rightmost, lowest and leftmost point of each object. Those with
+    masks are labelled for `edges`, where objects begin, and `saliency`, any object's pixels, too.
     """
 
-    kinds: tuple[Kind, ...] = (*VOC.kinds, Depth(), Normals(), Edges(), Saliency(), Category())
+    kinds: tuple[Kind, ...] = (*VOC.kinds, Keypoints(), Depth(), Normals(), Edges(), Saliency(), Category())
     maps: Mapping[str, torch.dtype] = {
         **VOC.maps,
         "depth": torch.float32,
@@ -67,12 +72,15 @@ class SceneFiles(VOC):
         known = [json.loads((root / SPACE / f"{name}.json").read_text()) for name in names]
         numbers = {name: number for number, name in enumerate(classes)}
         category = np.array([numbers.get(one["category"], -1) for one in known], np.int16)
+        points = np.array([point for one in known for point in one["points"]], np.float32).reshape(-1, 4, 3)
+        digests = np.array([crc32(repr(one["points"]).encode()) for one in known], np.uint32)
         every, masked = np.ones(len(index), np.bool_), index.labelled["masks"]
         masks = index.files["masks"]
         return replace(
             index,
             labelled={
                 **index.labelled,
+                "keypoints": every,
                 "depth": every,
                 "normals": every,
                 "edges": masked,
@@ -86,12 +94,16 @@ class SceneFiles(VOC):
                 "edges": masks,
                 "saliency": masks,
             },
-            more={**index.more, "category": category},
+            more={**index.more, "category": category, "points": points, "point_digests": digests},
         )
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
         if kind == "category":
             return int(index.more["category"][row])
+        if kind == "keypoints":
+            boxes = index.objects(row).boxes
+            areas = BOX_SHARE * (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+            return ObjectPoints(index.more["points"][index.offsets[row] : index.offsets[row + 1]], areas, MIRRORED)
         if kind == "classes":
             shapes = np.isin(index.classes, CLASSES)
             return ShownByObjects(index.objects(row), len(index.classes), shapes)

@@ -24,6 +24,9 @@ from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.task_files import TaskFiles
 from vjo_train.types import Batch, Boxes, Detections, Frames, Target
 
+BY_OBJECT = ("masks", "keypoints")
+"""Kinds of label in the order of the boxes."""
+
 
 class DetectionHead(Head):
     """Base of the detection heads.
@@ -39,6 +42,8 @@ class DetectionHead(Head):
     needs: ClassVar[frozenset[str]] = frozenset({"boxes"})
     monitor: ClassVar[str] = "map_area"
     difficulty: ClassVar[int] = 2
+    task: ClassVar[str] = "detection"
+    """The head's place in the config, for messages."""
 
     def __init__(
         self,
@@ -89,8 +94,8 @@ class DetectionHead(Head):
         places = space.places(known.labels)
         kept = places >= 0
         boxes = Boxes(known.xyxy[kept], places[kept], known.difficult[kept])
-        masks = {"masks": target["masks"][kept]} if "masks" in target else {}
-        return Target(target.size, {**target.labels, "boxes": boxes, **masks})
+        more = {kind: target[kind][kept] for kind in BY_OBJECT if kind in target}
+        return Target(target.size, {**target.labels, "boxes": boxes, **more})
 
     def in_known_classes(self, prediction: Detections, space: LabelSpace) -> Detections:
         return replace(prediction, labels=space.known_labels(prediction.labels))
@@ -103,7 +108,8 @@ class DetectionHead(Head):
         tags = [f"{classes[k]} {score:.2f}" for k, score in zip(labels, found.scores[keep].tolist(), strict=True)]
         if found.masks is not None:
             sheet.masks(found.masks[keep], labels)
-        sheet.boxes(found.boxes[keep], labels, tags, masked=found.masks is not None)
+        more = found.masks is not None or found.keypoints is not None
+        sheet.boxes(found.boxes[keep], labels, tags, masked=more)
 
     def write(self, files: TaskFiles, prediction: Detections, classes: Sequence[str]) -> None:
         """A row for each object, in the form of COCO's results."""
@@ -115,28 +121,42 @@ class DetectionHead(Head):
     def decoded(self, outputs: Any, frames: Frames) -> dict[str, Tensor]:
         """The N best objects of each image, best first, in the pixels of its file.
 
-        `boxes` [B, N, 4], `scores` [B, N] float32, `labels` [B, N] int64. N is `detections_per_image`, or
-        `candidates` where they are fewer; behind an image's last object, boxes and scores are 0 and labels -1.
+        `boxes` [B, N, 4], `scores` [B, N] float32, `labels` [B, N] int64, and what `details` gives. N is
+        `detections_per_image`, or `candidates` where they are fewer; behind an image's last object, boxes and scores
+        are 0 and labels -1.
         """
         with torch.autocast(frames.scales.device.type, enabled=False):
             pairs, boxes = self.find(outputs, frames.sizes, self.score_threshold)
             boxes = clip((boxes / frames.scales[pairs.image, None])[:, None], frames.originals[pairs.image])[:, 0]
+            details = self.details(outputs, pairs, frames)
         images = frames.scales.shape[0]
         where = (pairs.image, pairs.places(images))
-        table = boxes.new_zeros(images, self.candidates, 4).index_put(where, boxes)
+        tables = {
+            name: values.new_zeros(images, self.candidates, values.shape[1]).index_put(where, values)
+            for name, values in {"boxes": boxes, **details}.items()
+        }
         labels = pairs.label.new_zeros(images, self.candidates).index_put(where, pairs.label)
         real = (boxes[:, 2:] > boxes[:, :2]).all(1)
         scores = pairs.score.new_full(labels.shape, -torch.inf)
         scores = scores.index_put(where, torch.where(real, pairs.score, -torch.inf))
-        kept = suppress(table, scores, labels, self.num_classes, self.nms_threshold)
+        kept = suppress(tables["boxes"], scores, labels, self.num_classes, self.nms_threshold)
         count = min(self.detections_per_image, self.candidates)
         best, chosen = torch.where(kept, scores, -torch.inf).topk(count, dim=1)
         there = best > -torch.inf
+        found = {
+            name: torch.where(there[..., None], table.gather(1, chosen[..., None].expand(-1, -1, table.shape[2])), 0.0)
+            for name, table in tables.items()
+        }
         return {
-            "boxes": torch.where(there[..., None], table.gather(1, chosen[..., None].expand(-1, -1, 4)), 0.0),
+            "boxes": found.pop("boxes"),
             "scores": torch.where(there, best, 0.0),
             "labels": torch.where(there, labels.gather(1, chosen), -1),
+            **found,
         }
+
+    def details(self, outputs: Any, pairs: Pairs, frames: Frames) -> dict[str, Tensor]:
+        """What else is known of each of M pairs, by name: [M, W], in the pixels of the image file; nothing here."""
+        return {}
 
     def predictions(self, decoded: Mapping[str, Tensor], batch: Batch) -> list[Detections]:
         """The objects found in each image, in the pixels of its file."""

@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 from faster_coco_eval.core import mask as rle
+from torch import Tensor
 
+from vjo_train.geometry import PIXEL_CENTRE
 from vjo_train.types import Detections
 
 
 def coco_rows(found: Detections) -> list[dict[str, Any]]:
     """One entry per object of an image, without the image's id; boxes to 1e-4 pixels.
 
-    `bbox` is x, y, width, height; the category of class k is k + 1; `segmentation` is a run-length code.
+    `bbox` is x, y, width, height; the category of class k is k + 1; `segmentation` is a run-length code; `keypoints`
+    are x, y in COCO's numbers of pixels and how sure the point is, one point after the other.
 
     Args:
         found: on the CPU, in the image file's pixels.
@@ -27,5 +30,12 @@ def coco_rows(found: Detections) -> list[dict[str, Any]]:
         if found.masks is not None:
             code = rle.encode(np.asfortranarray(found.masks[k].numpy().astype(np.uint8)))
             row["segmentation"] = {"size": code["size"], "counts": code["counts"].decode("ascii")}
+        if found.keypoints is not None:
+            row["keypoints"] = _numbers(found.keypoints[k])
         rows.append(row)
     return rows
+
+
+def _numbers(points: Tensor) -> list[float]:
+    """[K, 3] -> 3 K numbers."""
+    return [round(value, 4) for x, y, sure in points.tolist() for value in (x - PIXEL_CENTRE, y - PIXEL_CENTRE, sure)]

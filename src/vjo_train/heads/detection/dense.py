@@ -11,14 +11,15 @@ from torch import Tensor, nn
 from vjo_train.errors import ConfigError
 from vjo_train.group_norm import group_norm
 from vjo_train.heads.base import check_levels
+from vjo_train.types import usual_stride
 
 PRIOR = 0.01
 """The probability of an object that an untrained detector gives (Lin et al. 2017b)."""
 
 
-def stride(level: str) -> int:
-    """`p3` -> 8: pixels of the canvas per cell of the level."""
-    return 1 << int(level[1:])
+def stride(level: str, strides: Mapping[str, int] | None) -> int:
+    """Pixels of the canvas per cell of a level: as `strides` has it, else as usual (`p3` -> 8)."""
+    return (strides or {}).get(level, usual_stride(level))
 
 
 def common_channels(key: str, levels: Sequence[str], channels: Mapping[str, int]) -> int:

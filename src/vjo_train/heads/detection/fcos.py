@@ -59,6 +59,7 @@ class FCOS(DetectionHead):
 
     Args:
         channels: of every level of the pyramid.
+        strides: of every level, pixels of the canvas per cell; None: as usual (`c5`, `p5`: 32).
         levels: the features it reads, finest first.
         depth: 3x3 convolutions per tower; the towers are shared by all levels.
         width: channels of the towers; as the levels if None.
@@ -73,6 +74,7 @@ class FCOS(DetectionHead):
         self,
         *,
         channels: Mapping[str, int],
+        strides: Mapping[str, int] | None = None,
         levels: Sequence[str] = ("p3", "p4", "p5", "p6", "p7"),
         depth: Annotated[int, Interval(ge=0, le=8)] = 4,
         width: Annotated[int, Ge(8)] | None = None,
@@ -80,9 +82,10 @@ class FCOS(DetectionHead):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        inputs = common_channels("heads.detection.levels", levels, channels)
+        inputs = common_channels(f"heads.{self.task}.levels", levels, channels)
         width = width or inputs
         self.levels = tuple(levels)
+        self.strides = [stride(level, strides) for level in levels]
         self.centre_radius = centre_radius
         self.class_tower = tower(inputs, width, depth)
         self.box_tower = tower(inputs, width, depth)
@@ -105,7 +108,7 @@ class FCOS(DetectionHead):
             logits=torch.cat(logits, dim=1),
             sides=torch.cat(sides, dim=1),
             centreness=torch.cat(centreness, dim=1)[..., 0],
-            locations=grid(shapes, [stride(level) for level in self.levels], self.scales.device),
+            locations=grid(shapes, self.strides, self.scales.device),
         )
 
     def losses(self, outputs: FCOSOutputs, objects: Objects) -> Tensor:

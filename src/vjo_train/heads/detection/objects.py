@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from vjo_train.types import Boxes, Target
+from vjo_train.types import Boxes, Keypoints, Target
 
 
 @dataclass
@@ -30,6 +31,8 @@ class Objects:
     """[B, 2] float32: heights and widths of the images on their canvases."""
     masks: list[Tensor | None] = field(default_factory=list)
     """[n, S, S] bool of each image, in the order of its boxes, without padding; None where there are none."""
+    keypoints: list[Keypoints | None] = field(default_factory=list)
+    """Of each image, in the same way."""
 
     @classmethod
     def of(cls, targets: Sequence[Target], labelled: Sequence[bool], device: torch.device | str = "cpu") -> Objects:
@@ -45,10 +48,13 @@ class Objects:
             difficult=difficult,
             labelled=torch.tensor(labelled, device=device),
             sizes=torch.tensor([target.size for target in targets], dtype=torch.float32, device=device),
-            masks=[
-                target.labels.get("masks") if flag else None for target, flag in zip(targets, labelled, strict=True)
-            ],
+            masks=_given("masks", targets, labelled),
+            keypoints=_given("keypoints", targets, labelled),
         )
+
+
+def _given(kind: str, targets: Sequence[Target], labelled: Sequence[bool]) -> list[Any]:
+    return [target.labels.get(kind) if flag else None for target, flag in zip(targets, labelled, strict=True)]
 
 
 def _pad(rows: list[Tensor]) -> Tensor:

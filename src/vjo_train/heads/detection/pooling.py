@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -10,14 +11,13 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from vjo_train.heads.detection.boxes import area
-from vjo_train.heads.detection.dense import stride
 
 SAMPLES = 2
 """Samples per cell along each axis."""
 
 
 def pool_regions(
-    features: Sequence[Tensor], levels: Sequence[str], regions: Tensor, image: Tensor, resolution: int
+    features: Sequence[Tensor], strides: Sequence[int], regions: Tensor, image: Tensor, resolution: int
 ) -> Tensor:
     """Pools each region on the level of its size (Lin et al. 2017a); no gradient to the regions.
 
@@ -25,8 +25,9 @@ def pool_regions(
     channel's samples anew.
 
     Args:
-        features: [B, channels, h, w] of each of `levels`.
-        levels: finest first; a region of 224 pixels goes to level 4, one of half the side to level 3, and so on.
+        features: [B, channels, h, w] of each level.
+        strides: of the levels, finest first; a region of 224 pixels goes to stride 16, one of half the side to stride
+            8, and so on.
         regions: [M, 4] xyxy in canvas pixels.
         image: [M] int64: the image of each region.
         resolution: cells per side that a region is pooled into.
@@ -36,9 +37,8 @@ def pool_regions(
     """
     regions = regions.detach()
     wanted = torch.floor(4 + torch.log2(area(regions).clamp(min=0).sqrt() / 224 + 1e-6))
-    bounds = wanted.new_tensor([int(level[1:]) for level in levels[1:]])
+    bounds = wanted.new_tensor([math.log2(stride) for stride in strides[1:]])
     place = (wanted[:, None] >= bounds).sum(1)
-    strides = [stride(level) for level in levels]
     # What is exported is an operator that ONNX knows.
     pool = by_rows if features[0].is_cpu and not torch.compiler.is_exporting() else by_torchvision
     return pool(features, strides, regions, image, place, resolution)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Gt
@@ -80,9 +80,10 @@ class RegionHead(DetectionHead):
 
     Args:
         channels: of every level of the pyramid.
+        strides: of every level, pixels of the canvas per cell; None: as usual (`c5`, `p5`: 32).
         levels: the features that give proposals, finest first.
-        roi_levels: the features that regions are pooled from, finest first: a region of 224 pixels goes to level 4,
-            one of half the side to level 3, and so on.
+        roi_levels: the features that regions are pooled from, finest first: a region of 224 pixels goes to stride 16,
+            one of half the side to stride 8, and so on.
         anchor_scale: side of a level's square anchor, in strides (4 from p3 on, or 8 from p2 on, start at 32 pixels).
         anchors_per_image: anchors sampled for the proposals' loss.
         proposal_candidates: boxes per level that enter the proposals' non-maximum suppression.
@@ -96,13 +97,11 @@ class RegionHead(DetectionHead):
         ConfigError: levels that are not there or differ in channels.
     """
 
-    task: ClassVar[str] = "detection"
-    """The head's place in the config, for messages."""
-
     def __init__(
         self,
         *,
         channels: Mapping[str, int],
+        strides: Mapping[str, int] | None = None,
         levels: Sequence[str] = ("p3", "p4", "p5", "p6", "p7"),
         roi_levels: Sequence[str] = ("p3", "p4", "p5"),
         anchor_scale: Annotated[float, Gt(0)] = 4.0,
@@ -119,6 +118,8 @@ class RegionHead(DetectionHead):
         self.pooled_channels = common_channels(f"heads.{self.task}.roi_levels", roi_levels, channels)
         self.proposal_levels = tuple(levels)
         self.roi_levels = tuple(roi_levels)
+        self.proposal_strides = [stride(level, strides) for level in levels]
+        self.roi_strides = [stride(level, strides) for level in roi_levels]
         self.levels = (*levels, *(level for level in roi_levels if level not in levels))
         self.anchor_scale = anchor_scale
         self.anchors_per_image = anchors_per_image
@@ -159,11 +160,10 @@ class RegionHead(DetectionHead):
         maps = [features[level] for level in self.proposal_levels]
         objectness, offsets = self.proposal_head(maps)
         shapes = [(feature.shape[2], feature.shape[3]) for feature in maps]
-        strides = [stride(level) for level in self.proposal_levels]
         outputs = ProposalOutputs(
             objectness=torch.cat([rows(level, 1) for level in objectness], dim=1)[..., 0],
             offsets=torch.cat([rows(level, 4) for level in offsets], dim=1),
-            anchors=grid_anchors(shapes, strides, [self.anchor_scale], maps[0].device),
+            anchors=grid_anchors(shapes, self.proposal_strides, [self.anchor_scale], maps[0].device),
         )
         return RegionOutputs(outputs, [features[level] for level in self.roi_levels])
 
@@ -206,7 +206,7 @@ class RegionHead(DetectionHead):
 
     def pool(self, features: Sequence[Tensor], boxes: Tensor, image: Tensor, size: int) -> Tensor:
         """Features [M, channels, size, size] float32 of boxes [M, 4] of the images [M]; no gradient to the boxes."""
-        return pool_regions(features, self.roi_levels, boxes, image, size)
+        return pool_regions(features, self.roi_strides, boxes, image, size)
 
 
 def in_type_of(feature: Tensor) -> torch.autocast:

@@ -46,6 +46,7 @@ class RetinaNet(DetectionHead):
 
     Args:
         channels: of every level of the pyramid.
+        strides: of every level, pixels of the canvas per cell; None: as usual (`c5`, `p5`: 32).
         levels: the features it reads, finest first.
         depth: 3x3 convolutions per tower; the towers are shared by all levels.
         width: channels of the towers; as the levels if None.
@@ -62,6 +63,7 @@ class RetinaNet(DetectionHead):
         self,
         *,
         channels: Mapping[str, int],
+        strides: Mapping[str, int] | None = None,
         levels: Sequence[str] = ("p3", "p4", "p5", "p6", "p7"),
         depth: Annotated[int, Interval(ge=0, le=8)] = 4,
         width: Annotated[int, Ge(8)] | None = None,
@@ -79,6 +81,7 @@ class RetinaNet(DetectionHead):
         inputs = common_channels("heads.detection.levels", levels, channels)
         width = width or inputs
         self.levels = tuple(levels)
+        self.strides = [stride(level, strides) for level in levels]
         self.anchor_sizes = tuple(anchor_scale * octave for octave in OCTAVES)
         self.foreground_iou = foreground_iou
         self.background_iou = background_iou
@@ -96,8 +99,7 @@ class RetinaNet(DetectionHead):
             logits.append(rows(self.class_logits(self.class_tower(feature)), self.num_classes))
             offsets.append(rows(self.box_offsets(self.box_tower(feature)), 4))
             shapes.append((feature.shape[2], feature.shape[3]))
-        strides = [stride(level) for level in self.levels]
-        anchors = grid_anchors(shapes, strides, self.anchor_sizes, logits[0].device)
+        anchors = grid_anchors(shapes, self.strides, self.anchor_sizes, logits[0].device)
         return RetinaNetOutputs(torch.cat(logits, dim=1), torch.cat(offsets, dim=1), torch.cat(anchors))
 
     def losses(self, outputs: RetinaNetOutputs, objects: Objects) -> Tensor:

@@ -29,6 +29,7 @@ class BinaryHead(PixelHead):
 
     Args:
         channels: of every level of the pyramid.
+        strides: of every level, pixels of the canvas per cell; None: as usual (`c5`, `p5`: 32).
         levels: the features it reads; maps have the stride of the finest.
         width: channels of the branch.
         positive: weight of a pixel that is a yes, from 0 to 1.
@@ -45,13 +46,14 @@ class BinaryHead(PixelHead):
         self,
         *,
         channels: Mapping[str, int],
+        strides: Mapping[str, int] | None = None,
         levels: Sequence[str] = ("p3", "p4", "p5"),
         width: Annotated[int, Ge(8)] = 128,
         positive: Annotated[float, Interval(gt=0, lt=1)] | None = None,
         rates: Annotated[Sequence[Annotated[int, Ge(1)]], Len(1)] | None = None,
         dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1,
     ) -> None:
-        layers = decoder(f"heads.{self.label}", channels, levels, width, 1, rates=rates, dropout=dropout)
+        layers = decoder(f"heads.{self.label}", channels, strides, levels, width, 1, rates=rates, dropout=dropout)
         super().__init__(layers.stride)
         self.levels, self.decoder, self.positive = layers.levels, layers, positive
 

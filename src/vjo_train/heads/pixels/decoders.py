@@ -24,6 +24,7 @@ class PyramidSum(nn.Module):
     Args:
         key: of the head, for messages.
         channels: of every level of the pyramid.
+        strides: of every level, pixels of the canvas per cell; None: as usual (`c5`, `p5`: 32).
         levels: the features it reads; maps have the stride of the finest.
         width: channels of the branch.
         outputs: K maps.
@@ -32,12 +33,20 @@ class PyramidSum(nn.Module):
         ConfigError: levels that are not there or differ in channels.
     """
 
-    def __init__(self, key: str, channels: Mapping[str, int], levels: Sequence[str], width: int, outputs: int) -> None:
+    def __init__(
+        self,
+        key: str,
+        channels: Mapping[str, int],
+        strides: Mapping[str, int] | None,
+        levels: Sequence[str],
+        width: int,
+        outputs: int,
+    ) -> None:
         super().__init__()
         inputs = common_channels(f"{key}.levels", levels, channels)
-        strides = [stride(level) for level in levels]
-        self.levels, self.stride = tuple(levels), min(strides)
-        self.branches = pyramid_branches(inputs, width, strides)
+        steps = [stride(level, strides) for level in levels]
+        self.levels, self.stride = tuple(levels), min(steps)
+        self.branches = pyramid_branches(inputs, width, steps)
         self.maps = nn.Conv2d(width, outputs, 1)
 
     def forward(self, features: Features) -> Tensor:
@@ -52,6 +61,7 @@ class Atrous(nn.Module):
     Args:
         key: of the head, for messages.
         channels: of every level of the pyramid.
+        strides: of every level, pixels of the canvas per cell; None: as usual (`c5`, `p5`: 32).
         levels: the one feature it reads; maps have its stride.
         width: channels of the branches.
         outputs: K maps.
@@ -66,6 +76,7 @@ class Atrous(nn.Module):
         self,
         key: str,
         channels: Mapping[str, int],
+        strides: Mapping[str, int] | None,
         levels: Sequence[str],
         width: int,
         outputs: int,
@@ -77,7 +88,7 @@ class Atrous(nn.Module):
         check_levels(f"{key}.levels", levels, channels)
         if len(levels) != 1:
             raise ConfigError(f"{key}.levels: found {', '.join(levels)}; with {key}.rates it must be one level.")
-        self.levels, self.stride = tuple(levels), stride(levels[0])
+        self.levels, self.stride = tuple(levels), stride(levels[0], strides)
         self.branches, self.pooled, self.join, self.last = atrous_layers(channels[levels[0]], width, rates, dropout)
         self.maps = nn.Conv2d(width, outputs, 1)
 
@@ -90,6 +101,7 @@ class Atrous(nn.Module):
 def decoder(
     key: str,
     channels: Mapping[str, int],
+    strides: Mapping[str, int] | None,
     levels: Sequence[str],
     width: int,
     outputs: int,
@@ -99,8 +111,8 @@ def decoder(
 ) -> PyramidSum | Atrous:
     """`Atrous` where `rates` are given, else `PyramidSum`."""
     if rates is None:
-        return PyramidSum(key, channels, levels, width, outputs)
-    return Atrous(key, channels, levels, width, outputs, rates=rates, dropout=dropout)
+        return PyramidSum(key, channels, strides, levels, width, outputs)
+    return Atrous(key, channels, strides, levels, width, outputs, rates=rates, dropout=dropout)
 
 
 def pyramid_branches(inputs: int, width: int, strides: Sequence[int]) -> nn.ModuleList:
@@ -110,7 +122,7 @@ def pyramid_branches(inputs: int, width: int, strides: Sequence[int]) -> nn.Modu
 
 def added_up(features: Features, levels: Sequence[str], branches: Iterable[nn.Module]) -> Tensor:
     """The sum of what the branches make of their levels, on the finest one's grid."""
-    height, width = features[min(levels, key=stride)].shape[2:]
+    height, width = max(features[level].shape[2:] for level in levels)
     # A level's last cells may reach beyond the finest one's: these are cut, so that all grids begin together.
     maps = [branch(features[level])[..., :height, :width] for level, branch in zip(levels, branches, strict=True)]
     return torch.stack(maps).sum(0)

@@ -33,6 +33,7 @@ class Depth(PixelHead):
 
     Args:
         channels: of every level of the pyramid.
+        strides: of every level, pixels of the canvas per cell; None: as usual (`c5`, `p5`: 32).
         levels: the features it reads; maps have the stride of the finest.
         width: channels of the branch.
         loss: scale-invariant of logarithms, mean absolute error, or berHu; see `depth_losses`.
@@ -54,6 +55,7 @@ class Depth(PixelHead):
         self,
         *,
         channels: Mapping[str, int],
+        strides: Mapping[str, int] | None = None,
         levels: Sequence[str] = ("p3", "p4", "p5"),
         width: Annotated[int, Ge(8)] = 128,
         loss: Literal["silog", "l1", "berhu"] = "silog",
@@ -62,7 +64,7 @@ class Depth(PixelHead):
         dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1,
         step: Annotated[float, Gt(0)] = 0.001,
     ) -> None:
-        layers = decoder("heads.depth", channels, levels, width, 1, rates=rates, dropout=dropout)
+        layers = decoder("heads.depth", channels, strides, levels, width, 1, rates=rates, dropout=dropout)
         super().__init__(layers.stride)
         self.levels, self.decoder = layers.levels, layers
         self.typical, self.step, self.loss_of = typical, step, LOSSES[loss]

@@ -29,6 +29,7 @@ class Normals(PixelHead):
 
     Args:
         channels: of every level of the pyramid.
+        strides: of every level, pixels of the canvas per cell; None: as usual (`c5`, `p5`: 32).
         levels: the features it reads; maps have the stride of the finest.
         width: channels of the branch.
         rates: dilations of atrous spatial pyramid pooling on one level; None: levels are added up.
@@ -50,12 +51,13 @@ class Normals(PixelHead):
         self,
         *,
         channels: Mapping[str, int],
+        strides: Mapping[str, int] | None = None,
         levels: Sequence[str] = ("p3", "p4", "p5"),
         width: Annotated[int, Ge(8)] = 128,
         rates: Annotated[Sequence[Annotated[int, Ge(1)]], Len(1)] | None = None,
         dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1,
     ) -> None:
-        layers = decoder("heads.normals", channels, levels, width, 3, rates=rates, dropout=dropout)
+        layers = decoder("heads.normals", channels, strides, levels, width, 3, rates=rates, dropout=dropout)
         super().__init__(layers.stride)
         self.levels, self.decoder = layers.levels, layers
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vjo_train.data.sources.coco.document import items, start
+from vjo_train.data.sources.coco.keypoints import BY_OBJECT, Points
 from vjo_train.data.sources.coco.layout import Part
 from vjo_train.data.sources.coco.outlines import FARTHEST, Outlines, known, numbers
 from vjo_train.data.sources.voc.annotation import LONGEST_SIDE
@@ -43,6 +44,10 @@ class Gathered:
     """[I]: the pixels of its objects are known, but perhaps of crowds."""
     outlines: dict[str, npt.NDArray[Any]]
     """See `Outlines.arrays`."""
+    pointed: npt.NDArray[np.bool_]
+    """[I]: the key points of its objects are known."""
+    points: dict[str, npt.NDArray[Any]]
+    """See `Points.arrays`."""
     faults: dict[int, str]
     """Image -> what is wrong with it."""
     notes: list[tuple[int, str, str]]
@@ -71,12 +76,14 @@ class Gathering:
 
     Args:
         labels: class name -> label; objects of other categories are left out.
+        pointed: names of the classes whose key points are read.
     """
 
-    def __init__(self, labels: Mapping[str, int]) -> None:
+    def __init__(self, labels: Mapping[str, int], pointed: Sequence[str]) -> None:
         self._classes = labels
         self._where: list[tuple[Part, str]] = []
         self._sizes, self._annotated, self._drawn = array("i"), bytearray(), bytearray()
+        self._ids, self._points, self._pointed = array("q"), Points(pointed), bytearray()
         self._owners, self._labels, self._boxes, self._crowd = array("i"), array("h"), array("d"), bytearray()
         self._outlines = Outlines()
         self.faults: dict[int, str] = {}
@@ -88,10 +95,16 @@ class Gathering:
         Raises:
             DataError: its file is broken, or has objects of images that it does not list.
         """
-        first = len(self._where)
+        first, objects = len(self._where), len(self._owners)
         rows = self._read_images(part)
         there = start(part.file, "annotations") is not None
         drawn = self._read_objects(part, rows) if there else False
+        pointed = bytearray(len(self._where) - first)
+        if there:
+            for image in self._points.read(part, np.array(self._ids[objects:], np.int64), rows, self._fault):
+                if image in rows:
+                    pointed[rows[image] - first] = True
+        self._pointed += pointed
         self._annotated += bytes([there]) * (len(self._where) - first)
         self._drawn += bytes([drawn]) * (len(self._where) - first)
 
@@ -163,6 +176,7 @@ class Gathering:
         except ValueError as error:
             self._fault(row, f"annotation {found.get('id')} has {error}")
         self._owners.append(row)
+        self._ids.append(found["id"] if type(found.get("id")) is int else -1)
         self._labels.append(label)
         self._boxes.extend(sides)
         self._crowd.append(bool(crowd))
@@ -181,6 +195,8 @@ class Gathering:
         order = np.flatnonzero(kept)[np.argsort(owners[kept], kind="stable")]
         owners, crowd = owners[order], crowd[order]
         outlines |= {name: outlines[name][order] for name in ("rings", "spans")}
+        points = self._points.arrays()
+        points |= {name: points[name][order] for name in BY_OBJECT if points}
         outlined = np.frombuffer(bytes(self._drawn), np.bool_).copy()
         outlined[owners[~known(outlines) & ~crowd]] = False
         return Gathered(
@@ -192,6 +208,8 @@ class Gathering:
             annotated=np.frombuffer(bytes(self._annotated), np.bool_),
             outlined=outlined,
             outlines=outlines,
+            pointed=np.frombuffer(bytes(self._pointed), np.bool_),
+            points=points,
             faults=self.faults,
             notes=self._notes,
         )

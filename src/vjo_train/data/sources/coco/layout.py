@@ -21,9 +21,11 @@ from vjo_train.errors import DataError
 
 FOLDER = "annotations"
 PREFIX = "instances_"
+POINTS = "person_keypoints_"
+"""How a file with the key points of the same objects begins, beside one with `PREFIX`."""
 IN_SPLITS = ("_annotations.coco.json", "annotations.json", "labels.json")
 """Names of an annotation file in the folder of its split."""
-OTHER_TASKS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")
+OTHER_TASKS = ("captions_", POINTS, "panoptic_", "stuff_", "image_info_")
 """How COCO's names of files begin that hold no instances."""
 LOOKED_UP = 100
 """Pictures of a split that are looked for to tell their folder."""
@@ -39,12 +41,14 @@ class Part:
         file: its annotations.
         folder: of its pictures, below the root; empty for the root.
         names: of its pictures below `folder`, in the order of the file.
+        points: the file with the key points of its objects; `file` itself, or one beside it.
     """
 
     split: str
     file: Path
     folder: str
     names: tuple[str, ...]
+    points: Path
 
     def picture(self, name: str) -> str:
         """Where a picture lies below the root."""
@@ -113,7 +117,7 @@ def parts(root: Path, annotations: Mapping[str, str], images: Mapping[str, str])
     for split, file in files.items():
         names = _names(file, *_stamp(file))
         folder = images[split] if split in images else _folder(root, split, file, names)
-        found.append(Part(split, file, folder, names))
+        found.append(Part(split, file, folder, names, _points(file)))
     return found
 
 
@@ -194,6 +198,11 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 def _is_coco(file: Path) -> bool:
     return start(file, "images") is not None and start(file, "categories") is not None
+
+
+def _points(file: Path) -> Path:
+    beside = file.with_name(POINTS + file.name.removeprefix(PREFIX))
+    return beside if file.name.startswith(PREFIX) and beside.is_file() else file
 
 
 def _plain(stem: str) -> str:

@@ -17,10 +17,11 @@ from vjo_train.data.index import Index
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.boxes import Boxes
 from vjo_train.data.labels.classes import Classes, ShownByObjects
+from vjo_train.data.labels.keypoints import Keypoints
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.sources.base import Source
-from vjo_train.data.sources.coco import layout
+from vjo_train.data.sources.coco import keypoints, layout
 from vjo_train.data.sources.coco.annotations import Gathered, Gathering, categories
 from vjo_train.data.sources.coco.outlines import masks
 from vjo_train.data.sources.coco.painting import painted
@@ -34,20 +35,27 @@ class COCO(Source):
 
     Every image of a file with annotations is labelled for `classes` and `boxes`, and, if all its objects but crowds
     have an outline, for `masks` and `semantic`. Crowds are difficult. Objects of categories that are no class are left
-    out.
+    out. Every image of a file in which a class has key points is labelled for `keypoints`; objects of other classes
+    have none.
 
     Args:
         annotations: split -> its JSON file below the root, in the place of those that are found.
         images: split -> the folder of its pictures below the root, in the place of the one that is found.
+        keypoints: the classes whose key points are read; None: all that have any. They must have the same ones.
     """
 
-    kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks())
+    kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks(), Keypoints())
     maps: Mapping[str, torch.dtype] = {"semantic": torch.uint8}
 
     def __init__(
-        self, *, annotations: Mapping[str, str] | None = None, images: Mapping[str, str] | None = None
+        self,
+        *,
+        annotations: Mapping[str, str] | None = None,
+        images: Mapping[str, str] | None = None,
+        keypoints: Sequence[str] | None = None,
     ) -> None:
         self.annotations, self.images = dict(annotations or {}), dict(images or {})
+        self.keypoints = None if keypoints is None else list(keypoints)
 
     def root(self, folder: Path) -> Path:
         return folder if self.annotations and folder.is_dir() else layout.find_root(folder)
@@ -83,8 +91,10 @@ class COCO(Source):
     def stamp(self, root: Path) -> str:
         digest = hashlib.sha256()
         for part in self._parts(root):
-            stat = part.file.stat()
-            digest.update(f"{part.split}\0{part.file}\0{stat.st_size}\0{stat.st_mtime_ns}\0{part.folder}\n".encode())
+            digest.update(f"{part.split}\0{part.folder}\n".encode())
+            for file in (part.file, part.points):
+                stat = file.stat()
+                digest.update(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         for folder in sorted({part.folder for part in self._parts(root)}):
             for line in sorted(layout.files_below(root / folder)):
                 digest.update(f"{line}\n".encode(errors="surrogateescape"))
@@ -97,7 +107,12 @@ class COCO(Source):
             if name not in names:
                 allowed = f"{nearest(name, sorted(names))}; allowed are {listing(sorted(names))}"
                 raise DataError(f"dataset.classes: found '{name}', which no category of {root} is called{allowed}.")
-        gathering = Gathering({name: label for label, name in enumerate(classes)})
+        for name in self.keypoints or ():
+            if name not in classes:
+                found = f"found '{name}'{nearest(name, list(classes))}"
+                raise DataError(f"dataset.source.keypoints: {found}; allowed are classes, {listing(classes)}.")
+        pointed = classes if self.keypoints is None else self.keypoints
+        gathering = Gathering({name: label for label, name in enumerate(classes)}, pointed)
         for part in parts:
             gathering.read(part)
         ids = [name for names in layout.ids(parts) for name in names]
@@ -110,7 +125,10 @@ class COCO(Source):
             return objects
         if kind == "classes":
             return ShownByObjects(objects, len(index.classes))
-        drawn = masks(index.more, slice(int(index.offsets[row]), int(index.offsets[row + 1])), index.size(row))
+        own = slice(int(index.offsets[row]), int(index.offsets[row + 1]))
+        if kind == "keypoints":
+            return keypoints.points(index.more, own, objects)
+        drawn = masks(index.more, own, index.size(row))
         return torch.from_numpy(drawn if kind == "masks" else painted(drawn, objects))
 
     def _parts(self, root: Path) -> list[layout.Part]:
@@ -137,6 +155,7 @@ def _index(
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     objects = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
     more = found.outlines | {name: found.outlines[name][objects] for name in ("rings", "spans")}
+    points = found.points | {name: found.points[name][objects] for name in keypoints.BY_OBJECT if found.points}
     places = np.empty_like(order)
     places[order] = np.arange(len(order))
     faults = {int(places[row]): what for row, what in found.faults.items()}
@@ -156,14 +175,25 @@ def _index(
             "boxes": found.annotated[order],
             "semantic": outlined,
             "masks": outlined,
+            "keypoints": found.pointed[order],
         },
         files={},
         faulty=np.asarray(list(faults), np.int64),
         faults=np.asarray(list(faults.values()), np.str_),
         noted=np.asarray([places[row] for row, _, _ in found.notes], np.int64),
         notes=np.asarray([note for _, *note in found.notes], np.str_).reshape(-1, 2),
-        more=more | {"outline_digests": _digests(more, offsets)},
+        more=more | points | {"outline_digests": _digests(more, offsets)} | _point_digests(points, offsets),
     )
+
+
+def _point_digests(
+    points: Mapping[str, npt.NDArray[Any]], offsets: npt.NDArray[np.int64]
+) -> dict[str, npt.NDArray[np.uint32]]:
+    """Of the key points, in the same way; nothing where there are none."""
+    if not points:
+        return {}
+    digests = [keypoints.digest(points, slice(first, last)) for first, last in pairwise(offsets.tolist())]
+    return {"point_digests": np.array(digests, np.uint32)}
 
 
 def _digests(more: Mapping[str, npt.NDArray[Any]], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:

@@ -28,8 +28,15 @@ class Layout:
     """Class number -> name."""
     splits: dict[str, list[str]]
     """Split -> folders, lists or pictures."""
-    keypoints: int
-    """Numbers behind the box of each row, for key points."""
+    points: tuple[int, int] | None
+    """Key points of each object, K, and numbers of each, 2 or 3; None where there are none."""
+    swap: tuple[int, ...] | None
+    """[K]: which point each one is in a mirror image; None where that is not said."""
+
+    @property
+    def point_columns(self) -> int:
+        """Numbers behind the box of each row."""
+        return self.points[0] * self.points[1] if self.points else 0
 
 
 def find_file(place: Path) -> Path:
@@ -58,7 +65,7 @@ def read_layout(file: Path) -> Layout:
     """Reads the YAML file.
 
     Raises:
-        DataError: it is no such file, or lacks `names`.
+        DataError: it is no such file, lacks `names`, or says wrong things of key points.
     """
     content = _content(file)
     names = _names(content.get("names"), file)
@@ -67,14 +74,15 @@ def read_layout(file: Path) -> Layout:
     for name, entries in splits.items():
         if not all(isinstance(entry, str) for entry in entries):
             raise DataError(f"{file}: {name}: found {entries!r}; must be a folder, a text file, or a list of them.")
-    shape = content.get("kpt_shape")
+    points = _points(content.get("kpt_shape"), file)
     base = file.parent / str(content.get("path") or ".")
     return Layout(
         file=file,
         base=Path(os.path.normpath(base if base.is_dir() else file.parent)),
         names=names,
         splits=splits,
-        keypoints=int(shape[0]) * int(shape[1]) if isinstance(shape, list) and len(shape) == 2 else 0,
+        points=points,
+        swap=_swap(content.get("flip_idx"), points[0], file) if points else None,
     )
 
 
@@ -135,6 +143,23 @@ def _names(found: Any, file: Path) -> dict[int, str]:
         said = "none" if found is None else repr(found)[:60]
         raise DataError(f"{file}: found {said} for names; must be a list of class names, or number: name for each.")
     return {key: str(numbered[key]) for key in sorted(numbered)}
+
+
+def _points(found: Any, file: Path) -> tuple[int, int] | None:
+    if found is None:
+        return None
+    whole = isinstance(found, list) and len(found) == 2 and all(type(value) is int for value in found)
+    if not whole or found[0] < 1 or found[1] not in (2, 3):
+        raise DataError(f"{file}: found kpt_shape {found!r}; must be [K, 2] or [K, 3], for K points of each object.")
+    return found[0], found[1]
+
+
+def _swap(found: Any, count: int, file: Path) -> tuple[int, ...] | None:
+    if found is None:
+        return None
+    if not isinstance(found, list) or sorted(map(str, found)) != sorted(map(str, range(count))):
+        raise DataError(f"{file}: found flip_idx {str(found)[:60]}; must hold each of 0..{count - 1} once.")
+    return tuple(map(int, found))
 
 
 def _has_names(file: Path) -> bool:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from vjo_train.data.labels.keypoints import mirrored
 from vjo_train.errors import DataError
 
 ROUNDING = 1e-3
 """By how much a number may leave 0..1."""
+_MIRRORED = (2, 4, 5, 7)
+"""EXIF orientations whose stored pixels are a mirror image of what is shown."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,13 @@ class Row:
     """xyxy in 0..1."""
     polygon: npt.NDArray[np.float64] | None
     """[P, 2] in 0..1, or None where there is only a box."""
+    points: npt.NDArray[np.float64] | None = None
+    """[K, 3]: x, y, and 0 unknown, 1 hidden, 2 visible; None where the row has no key points."""
 
 
-def read_rows(path: Path, names: Mapping[int, str], keypoints: int) -> tuple[list[Row], list[tuple[str, str]]]:
+def read_rows(
+    path: Path, names: Mapping[int, str], points: tuple[int, int] | None
+) -> tuple[list[Row], list[tuple[str, str]]]:
     """The objects of a picture; none where the file is empty or missing.
 
     Rows that are there twice are read once, and rows without area are left out.
@@ -36,7 +43,8 @@ def read_rows(path: Path, names: Mapping[int, str], keypoints: int) -> tuple[lis
     Args:
         path: the file: `class cx cy w h`, `class x1 y1 x2 y2 x3 y3 ...`, or `class cx cy w h` and key points.
         names: class number -> name.
-        keypoints: numbers behind each box; 0 for none.
+        points: key points behind each box, and numbers of each, 2 or 3; None for none. With 2, a point at 0 0 is
+            unknown, and others are visible.
 
     Returns:
         The rows, and what was changed: (kind, what).
@@ -53,7 +61,7 @@ def read_rows(path: Path, names: Mapping[int, str], keypoints: int) -> tuple[lis
         if text in rows:
             notes.append(("duplicate row", f"line {number}: {text[:60]}"))
             continue
-        row = _row(text.split(), f"{path}: line {number}", names, keypoints)
+        row = _row(text.split(), f"{path}: line {number}", names, points)
         if row.box[2] > row.box[0] and row.box[3] > row.box[1]:
             rows[text] = row
         else:
@@ -61,18 +69,25 @@ def read_rows(path: Path, names: Mapping[int, str], keypoints: int) -> tuple[lis
     return list(rows.values()), notes
 
 
-def as_stored(row: Row, orientation: int) -> Row:
+def as_stored(row: Row, orientation: int, swap: Sequence[int] | None) -> Row:
     """A row of the picture as it is shown, for the pixels as they are stored.
 
     Args:
         row: of the upright picture.
         orientation: of the picture file, by EXIF, 1..8.
+        swap: see `Layout.swap`; some orientations mirror the picture.
     """
     if orientation == 1:
         return row
     ends = _stored(np.asarray(row.box).reshape(2, 2), orientation)
     (x1, y1), (x2, y2) = ends.min(axis=0).tolist(), ends.max(axis=0).tolist()
-    return Row(row.number, (x1, y1, x2, y2), None if row.polygon is None else _stored(row.polygon, orientation))
+    polygon = None if row.polygon is None else _stored(row.polygon, orientation)
+    points = row.points
+    if points is not None:
+        points = np.concatenate([_stored(points[:, :2], orientation), points[:, 2:]], axis=1)
+        if orientation in _MIRRORED:
+            points = mirrored(points, None if swap is None else np.array(swap))
+    return Row(row.number, (x1, y1, x2, y2), polygon, points)
 
 
 def _stored(points: npt.NDArray[np.float64], orientation: int) -> npt.NDArray[np.float64]:
@@ -84,8 +99,8 @@ def _stored(points: npt.NDArray[np.float64], orientation: int) -> npt.NDArray[np
     return np.stack([across, down], axis=1)
 
 
-def _row(columns: list[str], where: str, names: Mapping[int, str], keypoints: int) -> Row:
-    count = len(columns)
+def _row(columns: list[str], where: str, names: Mapping[int, str], points: tuple[int, int] | None) -> Row:
+    count, keypoints = len(columns), points[0] * points[1] if points else 0
     if not (count == 5 + keypoints or count == 5 or (not keypoints and count >= 7 and count % 2)):
         allowed = f"or {5 + keypoints}, with key points" if keypoints else "or 7, 9, 11 ..., a class and a polygon"
         raise DataError(f"{where}: found {count} columns; must be 5, a class and a box, {allowed}.")
@@ -95,12 +110,23 @@ def _row(columns: list[str], where: str, names: Mapping[int, str], keypoints: in
         raise DataError(f"{where}: found the class {columns[0][:20]}; names has the numbers {last}.")
     values = [_share(text, where) for text in columns[1 : 5 if keypoints else count]]
     if len(values) > 4:
-        points = np.asarray(values).reshape(-1, 2)
-        (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-        return Row(int(label), (x1, y1, x2, y2), points)
+        corners = np.asarray(values).reshape(-1, 2)
+        (x1, y1), (x2, y2) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+        return Row(int(label), (x1, y1, x2, y2), corners)
     x, y, width, height = values
     low, high = (x - width / 2, y - height / 2), (x + width / 2, y + height / 2)
-    return Row(int(label), (max(low[0], 0.0), max(low[1], 0.0), min(high[0], 1.0), min(high[1], 1.0)), None)
+    box = (max(low[0], 0.0), max(low[1], 0.0), min(high[0], 1.0), min(high[1], 1.0))
+    return Row(int(label), box, None, _points(columns[5:], where, points) if points and count > 5 else None)
+
+
+def _points(columns: list[str], where: str, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """[K, 3]; what lies outside the picture is left to the kind of label."""
+    found = np.array([_number(text, where) for text in columns]).reshape(shape)
+    known = found[:, 2] if shape[1] == 3 else 2.0 * (found != 0).any(axis=1)
+    if not np.isin(known, (0, 1, 2)).all():
+        odd = next(value for value in known.tolist() if value not in (0, 1, 2))
+        raise DataError(f"{where}: found the visibility {odd:g} of a point; must be 0, 1 or 2.")
+    return np.concatenate([found[:, :2], known[:, None]], axis=1)
 
 
 def _share(text: str, where: str) -> float:

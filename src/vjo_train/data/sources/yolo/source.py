@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from vjo_train.data.decode import orientation
@@ -18,6 +17,7 @@ from vjo_train.data.index import Index, table
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.boxes import Boxes
 from vjo_train.data.labels.classes import Classes, ShownByObjects
+from vjo_train.data.labels.keypoints import BOX_SHARE, Keypoints, ObjectPoints
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
@@ -33,15 +33,15 @@ from vjo_train.errors import DataError
 class YOLO(Source):
     """`data.yaml`, pictures, and a text file of rows for each; see `layout` and `rows`.
 
-    A picture is labelled for `classes` and `boxes`, and for `semantic` and `masks` where every object of it has a
-    polygon. The root is the YAML file.
+    A picture is labelled for `classes` and `boxes`, for `semantic` and `masks` where every object of it has a polygon,
+    and for `keypoints` where the YAML file has `kpt_shape`. The root is the YAML file.
 
     Args:
         missing: what a picture without a text file says: `empty`, that nothing is there, as Ultralytics has it;
             `unlabelled`, nothing.
     """
 
-    kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks())
+    kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks(), Keypoints())
     maps: Mapping[str, torch.dtype] = {"semantic": torch.uint8}
 
     def __init__(self, *, missing: Literal["empty", "unlabelled"] = "empty") -> None:
@@ -89,7 +89,7 @@ class YOLO(Source):
         _check_classes(layout, images, rows, classes, faults)
         sizes = [measured(path, row, faults) for row, path in enumerate(images)]
         there = [label_file(path).exists() for path in images]
-        notes += self._without_file(root, images, there)
+        notes += self._without_file(root, images, there) + _without_swap(layout)
         known = [self.missing_file == "empty" or found for found in there]
         outlined = any(row.polygon is not None for own in rows for row in own)
         whole = [
@@ -105,10 +105,18 @@ class YOLO(Source):
             image_bytes=[_state(path)[0] for path in images],
             sizes=sizes,
             objects=[_objects(own, labels, size) for own, size in zip(rows, sizes, strict=True)],
-            labelled={"semantic": whole, "masks": whole, "classes": known, "boxes": known},
+            labelled={
+                "semantic": whole,
+                "masks": whole,
+                "classes": known,
+                "boxes": known,
+                "keypoints": [labelled and layout.points is not None for labelled in known],
+            },
             faults=dict(sorted(faults.items())),
             notes=[note for note in notes if note[0] not in faults],
-            more={"outlines": np.asarray([_digest(own) for own in rows], np.int64)} if outlined else {},
+            more={"outlines": np.asarray([_digest(own) for own in rows], np.int64)}
+            if outlined or layout.points
+            else {},
         )
 
     def _without_file(self, root: Path, images: Sequence[Path], there: Sequence[bool]) -> list[tuple[int, str, str]]:
@@ -130,7 +138,10 @@ class YOLO(Source):
             return objects
         if kind == "classes":
             return ShownByObjects(objects, len(index.classes))
-        rows, _ = _of_picture(read_layout(root), index.image(root, row))
+        layout = read_layout(root)
+        rows, _ = _of_picture(layout, index.image(root, row))
+        if kind == "keypoints":
+            return _points(layout, rows, objects, size)
         outlines = [np.zeros((0, 2)) if one.polygon is None else one.polygon * size[::-1] for one in rows]
         masks = np.stack([filled(points, size) for points in outlines]) if rows else np.zeros((0, *size), np.bool_)
         if kind == "masks":
@@ -176,9 +187,27 @@ def _read(
 
 def _of_picture(layout: Layout, picture: Path) -> tuple[list[Row], list[tuple[str, str]]]:
     """The rows of one picture, for its stored pixels, and what was changed."""
-    rows, changes = read_rows(label_file(picture), layout.names, layout.keypoints)
+    rows, changes = read_rows(label_file(picture), layout.names, layout.points)
     turned = orientation(picture) if rows else 1
-    return [as_stored(row, turned) for row in rows], changes
+    return [as_stored(row, turned, layout.swap) for row in rows], changes
+
+
+def _points(layout: Layout, rows: Sequence[Row], objects: Objects, size: tuple[int, int]) -> ObjectPoints:
+    assert layout.points is not None, "what is labelled has points"
+    points = np.zeros((len(rows), layout.points[0], 3), np.float32)
+    for own, row in zip(points, rows, strict=True):
+        if row.points is not None:
+            own[:] = row.points * (size[1], size[0], 1)
+    areas = BOX_SHARE * (objects.boxes[:, 2:] - objects.boxes[:, :2]).prod(axis=1)
+    return ObjectPoints(points, areas, None if layout.swap is None else np.array(layout.swap))
+
+
+def _without_swap(layout: Layout) -> list[tuple[int, str, str]]:
+    """What to say of key points of which nothing says what a mirror image swaps."""
+    if layout.points is None or layout.swap is not None:
+        return []
+    said = "mirror images have no key points, as nothing says which are left and right: [0, 1, 2, ...] if none are"
+    return [(-1, "no flip_idx", f"{layout.file}: {said}")]
 
 
 def _check_classes(
@@ -199,11 +228,11 @@ def _objects(rows: Sequence[Row], labels: Mapping[int, int], size: tuple[int, in
 
 
 def _digest(rows: Sequence[Row]) -> int:
-    """Changes with the outlines of a picture's objects."""
+    """Changes with the outlines and key points of a picture's objects."""
     digest = hashlib.sha256()
     for row in rows:
-        points: npt.NDArray[np.float64] = np.empty((0, 2)) if row.polygon is None else row.polygon
-        digest.update(np.ascontiguousarray(points).tobytes())
+        for points in (row.polygon, row.points):
+            digest.update(b"" if points is None else np.ascontiguousarray(points).tobytes())
     return int.from_bytes(digest.digest()[:8], "little", signed=True)
 
 
