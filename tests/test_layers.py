@@ -150,9 +150,7 @@ def test_imports_are_declared_and_declared_is_imported() -> None:
     outside = {name for name in found if name not in sys.stdlib_module_names and name != "vjo_train"}
     wanted = {RENAMED.get(name, name).replace("_", "-").lower() for name in outside}
     groups = declared()
-    assert wanted <= names(groups[""]) | names(groups["timm"]) | names(groups["export"]) | names(
-        groups["tune"]
-    ) | names(groups["mat"])
+    assert wanted <= set().union(*(names(groups[group]) for group in ("", "timm", "export", "tune", "mat")))
     assert names(groups[""]) <= wanted
 
 
@@ -160,7 +158,7 @@ def test_every_declared_version_is_pinned() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {line.split("==")[0].lower() for line in lines if not line.startswith("#")}
     groups = declared()
-    for group in ("", "timm", "tensorboard", "export", "tune", "joblib", "submitit", "dev"):
+    for group in ("", "timm", "tensorboard", "export", "tune", "mat", "joblib", "submitit", "dev"):
         assert names(groups[group]) - {"vjo-train"} <= pinned
 
 

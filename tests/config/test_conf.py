@@ -62,6 +62,9 @@ def with_file(file: Path) -> DictConfig:
         overrides += [f"dataset.classes={CLASSES}", f"dataset.source.parts={{a: {part}}}"]
     overrides.append("backbone.weights=null")
     cfg = compose(*overrides)
+    if OmegaConf.is_missing(cfg.dataset, "root"):  # an experiment on data that are one's own
+        overrides += ["dataset.root=.", *([f"dataset.classes={CLASSES}"] if cfg.dataset.classes is None else [])]
+        cfg = compose(*overrides)
     return compose(*overrides, *class_names(cfg)) if cfg.dataset.get("generate") else cfg
 
 

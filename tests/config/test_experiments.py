@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from omegaconf import OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
+from tests.miniatures import PASCAL_SIZE, write_arrays, write_coco, write_pascal, write_streets
 from vjo_train.config.checks.class_names import class_names
 from vjo_train.config.compose import Composer
 from vjo_train.data.shape_painting import CLASSES
@@ -44,26 +47,74 @@ HEADS = {
 DRAWN = {"train": 8, "val": 1, "test": 2, "image_size": 64}
 
 
-@pytest.fixture(scope="module")
-def miniature(tmp_path_factory: pytest.TempPathFactory) -> Path:
+SPLITS = {"train": 8, "test": 2}
+
+
+def write_devkit(root: Path, data: DictConfig) -> None:
     """A data set in the devkit's layout, of which half have masks."""
-    folder = tmp_path_factory.mktemp("miniature") / "set"
-    Shapes(**DRAWN).write(folder)
-    return folder
+    Shapes(**DRAWN).write(root)
 
 
-def small(name: str, miniature: Path, cache: Path) -> Any:
+def write_pascal_context(root: Path, data: DictConfig) -> None:
+    for split, count in SPLITS.items():
+        for k in range(count):
+            head = {"head": np.ones(PASCAL_SIZE, np.uint8)}
+            write_pascal(root, f"{split}_{k}", parts=head if k % 2 else None, split=split)
+
+
+def write_maps(root: Path, data: DictConfig) -> None:
+    label = Path(data.source.masks).parent.name
+    normals = data.source.normals is not None
+    write_arrays(root, (48, 64), SPLITS, label=label, classes=len(data.classes), normals=normals)
+
+
+Miniature = Callable[[DictConfig], Path]
+"""Config of a data set -> its root, in small."""
+WRITERS: dict[str, Callable[[Path, DictConfig], None]] = {
+    "VOC": write_devkit,
+    "MapFiles": write_maps,
+    "PascalContext": write_pascal_context,
+    "Cityscapes": lambda root, data: write_streets(root, SPLITS),
+    "COCO": lambda root, data: write_coco(root, SPLITS),
+    "CocoPanoptic": lambda root, data: write_coco(root, SPLITS),
+}
+"""Source -> what writes a miniature of its data."""
+
+
+def layout_of(data: DictConfig) -> str:
+    """The class of a data set's source; the devkit's where it names none."""
+    return str((data.get("source") or {}).get("_target_", "VOC")).rpartition(".")[2]
+
+
+@pytest.fixture(scope="module")
+def miniature(tmp_path_factory: pytest.TempPathFactory) -> Miniature:
+    """The data set of a config in small."""
+    folder = tmp_path_factory.mktemp("miniature")
+
+    def write(data: DictConfig) -> Path:
+        layout = layout_of(data)
+        root = folder / layout / Path(str((data.get("source") or {}).get("masks", ""))).parent.name
+        if not root.exists():
+            root.mkdir(parents=True)
+            WRITERS[layout](root, data)
+        return root
+
+    return write
+
+
+def small(name: str, miniature: Miniature, cache: Path) -> Any:
     """The experiment's own config, but for its size and the folder of its data."""
     composer, words = Composer("train"), [f"experiment={name}", *SMALL, f"dataset.cache_dir={cache}"]
     cfg = composer.compose(words)
-    drawn = "generate" in cfg.dataset
-    cfg = composer.compose([*words, *(class_names(cfg) if drawn else [f"dataset.classes=[{','.join(CLASSES)}]"])])
+    if "generate" not in cfg.dataset:
+        words.append(f"dataset.root={miniature(cfg.dataset)}")
+        words += [f"dataset.classes=[{','.join(CLASSES)}]"] if layout_of(cfg.dataset) == "VOC" else []
+        cfg = composer.compose(words)
+    cfg = composer.compose([*words, *class_names(cfg)])
     with open_dict(cfg):
         del cfg["hydra"]
     if "generate" in cfg.dataset:
         OmegaConf.update(cfg, "dataset.generate", DRAWN)
-    else:
-        cfg.dataset.root = str(miniature)
     cfg.backbone = {"_target_": "tests.tiny.BatchNormBackbone"}
     for head in cfg.heads.values():
         head.update({key: value for key, value in HEADS.items() if key in head})
@@ -71,18 +122,20 @@ def small(name: str, miniature: Path, cache: Path) -> Any:
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_trains_an_epoch(name: str, miniature: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_trains_an_epoch(
+    name: str, miniature: Miniature, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     from vjo_train.config import jobs
 
     cfg = small(name, miniature, tmp_path_factory.getbasetemp() / "cache")
     results = jobs.train(cfg, tmp_path)
     assert (results.epochs, results.steps) == (1, 1)
-    assert {metric.split("/")[1] for metric in results.metrics} == set(cfg.heads)
+    assert {metric.split("/")[1] for metric in results.metrics} == {*cfg.heads, *(cfg.get("merge") or {})}
     tested = [value for metric, value in results.metrics.items() if metric.startswith("test/")]
     assert all(0 <= value < math.inf or math.isnan(value) for value in tested)
 
 
-def test_four_tasks_are_trained_and_tested_in_bfloat16(miniature: Path, tmp_path: Path) -> None:
+def test_four_tasks_are_trained_and_tested_in_bfloat16(miniature: Miniature, tmp_path: Path) -> None:
     from vjo_train.config import jobs
 
     cfg = small("shapes_all_tasks", miniature, tmp_path / "cache")

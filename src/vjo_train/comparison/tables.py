@@ -59,9 +59,12 @@ def figures(comparison: Comparison) -> Sheet:
 
 def gains(comparison: Comparison) -> Sheet:
     """The relative gain of every metric that counts."""
-    names = comparison.counting
-    rows = [[label, *(interval_text(comparison.gain(label, n)) for n in names)] for label in comparison.methods]
-    return Sheet("Gain over the task alone in %", ["method", *names], rows)
+    labels = list(comparison.methods)
+    rows = [
+        [*name.split("/"), *(interval_text(comparison.gain(label, name)) for label in labels)]
+        for name in comparison.counting
+    ]
+    return Sheet("Gain over the task alone in %", ["task", "metric", *labels], rows if labels else [], left=2)
 
 
 def costs(comparison: Comparison) -> Sheet:

@@ -84,6 +84,24 @@ class MultiStep(LRSchedule):
         return float(self.gamma ** sum(progress >= m for m in self.milestones))
 
 
+class Poly(LRSchedule):
+    """(1 - share of training)^power (Chen et al. 2018, DeepLab).
+
+    Args:
+        warmup: share of all steps with a rising learning rate.
+        power: above 0; 1 falls in a straight line.
+    """
+
+    def __init__(
+        self, *, warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.0, power: Annotated[float, Gt(0)] = 0.9
+    ) -> None:
+        super().__init__(warmup=warmup)
+        self.power = power
+
+    def shape(self, progress: float) -> float:
+        return float((1 - progress) ** self.power)
+
+
 class Constant(LRSchedule):
     """The same learning rate throughout, after the warm-up.
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-import scipy.io
-from PIL import Image
 
+from tests.miniatures import PASCAL_SIZE as SIZE
+from tests.miniatures import SKY, WALL, write_pascal
 from vjo_train.data.index import Index
 from vjo_train.data.labels.human_parts import HumanParts
 from vjo_train.data.placement import Unmoved
@@ -18,50 +17,6 @@ from vjo_train.data.sources.opened import load_index
 from vjo_train.data.sources.pascal_context.classes import NORMALS_KNOWN, OBJECTS, PARTS
 from vjo_train.data.sources.pascal_context.source import PascalContext, borders
 from vjo_train.errors import DataError
-
-SIZE = (12, 16)
-WALL, SKY = 440, 360
-
-
-def struct(**fields: Any) -> npt.NDArray[Any]:
-    """A structure of MATLAB."""
-    made = np.zeros((1, 1), [(name, "O") for name in fields])
-    made[0, 0] = tuple(fields.values())
-    return made
-
-
-def write_picture(
-    root: Path, name: str, *, parts: dict[str, Any] | None, context: bool = False, split: str = "train"
-) -> None:
-    """A picture with all labels; `parts`: of one person, None for no person."""
-
-    def save(path: str, pixels: Any) -> None:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.asarray(pixels, np.uint8)).save(root / path)
-
-    save(f"JPEGImages/{name}.jpg", np.full((*SIZE, 3), 90))
-    classes = np.zeros(SIZE)
-    classes[:, 8:], classes[0] = 15, 255
-    save(f"semseg/{'pascal-context' if context else 'VOC12'}/{name}.png", classes)
-    labels = np.full(SIZE, WALL, np.uint16)
-    labels[:, 8:] = SKY
-    for folder in ("pascal-context/trainval", "human_parts"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    scipy.io.savemat(root / f"pascal-context/trainval/{name}.mat", {"LabelMap": labels})
-    objects = [struct(**{"class": "dog", "class_ind": 12, "mask": np.ones(SIZE, np.uint8), "parts": np.zeros((0, 0))})]
-    if parts is not None:
-        known = np.concatenate([struct(part_name=key, mask=mask) for key, mask in parts.items()], axis=1)
-        objects.append(struct(**{"class": "person", "class_ind": 15, "mask": np.ones(SIZE, np.uint8), "parts": known}))
-    anno = struct(imname=name, objects=np.concatenate(objects, axis=1))
-    scipy.io.savemat(root / f"human_parts/{name}.mat", {"anno": anno})
-    save(f"normals_distill/{name}.png", np.broadcast_to([255, 128, 128], (6, 8, 3)))  # of half the size
-    salient = np.zeros(SIZE)
-    salient[:4], salient[4:6] = 255, 127
-    save(f"sal_distill/{name}.png", salient)
-    lists = root / "ImageSets/Context"
-    lists.mkdir(parents=True, exist_ok=True)
-    with (lists / f"{split}.txt").open("a") as file:
-        file.write(f"{name}\n")
 
 
 def halves(rows: slice) -> npt.NDArray[np.uint8]:
@@ -73,9 +28,9 @@ def halves(rows: slice) -> npt.NDArray[np.uint8]:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     place = tmp_path / "PASCAL_MT"
-    write_picture(place, "2008_000002", parts={"hair": halves(slice(0, 2)), "lfoot": halves(slice(8, 12))})
-    write_picture(place, "2008_000003", parts=None, context=True)
-    write_picture(place, "2008_000004", parts={"torso": halves(slice(0, 12))}, split="val")
+    write_pascal(place, "2008_000002", parts={"hair": halves(slice(0, 2)), "lfoot": halves(slice(8, 12))})
+    write_pascal(place, "2008_000003", parts=None, context=True)
+    write_pascal(place, "2008_000004", parts={"torso": halves(slice(0, 12))}, split="val")
     return place
 
 
@@ -138,7 +93,7 @@ def test_broken_files_are_faults_of_their_pictures(root: Path, content: bytes | 
 
 
 def test_an_unknown_part_is_said(root: Path) -> None:
-    write_picture(root, "2008_000005", parts={"tail": halves(slice(0, 3))})
+    write_pascal(root, "2008_000005", parts={"tail": halves(slice(0, 3))})
     _, index = read(root)
     assert "found the part 'tail'; allowed are head, hair" in str(index.faults[0])
 
