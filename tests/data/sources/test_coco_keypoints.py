@@ -99,6 +99,14 @@ def test_a_file_of_key_points_beside_that_of_the_objects_is_read(root: Path) -> 
     assert source.stamp(root) != stamp
 
 
+def test_files_of_key_points_alone_are_a_data_set(root: Path) -> None:
+    found = with_points(document(["a.jpg"], [thing(1, 3, keypoints=FACE)]), cat=CAT)
+    written(root / "annotations/person_keypoints_train2017.json", found, root / "train2017")
+    source, index = read(root)
+    assert source.splits(root) == ["train2017"]
+    assert points(source, root, index, "a").points.any()
+
+
 def test_a_head_of_key_points_has_the_classes_that_have_any(root: Path) -> None:
     write(root, [thing(1, 3)])
     assert COCO().class_names_of(root, "keypoints") == ["cat"]
