@@ -7,21 +7,22 @@ import torch
 
 from tests.heads.detection import cases as detection
 from tests.heads.instance import cases
+from tests.heads.keypoints import cases as keypoints
 from vjo_train.heads.base import Head
 from vjo_train.heads.parts import joint_parameters, own_parameters
 
-KINDS = ("faster_rcnn", *cases.KINDS)
+KINDS = ("faster_rcnn", *cases.KINDS, "rcnn")
 
 
 def head(kind: str, split: bool) -> Head:
-    make = detection.head if kind == "faster_rcnn" else cases.head
-    return make(kind, split_losses=split)
+    makers = {"faster_rcnn": detection.head, "rcnn": keypoints.head}
+    return makers.get(kind, cases.head)(kind, split_losses=split)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_parts_make_up_the_loss_and_own_what_no_other_part_reaches(kind: str) -> None:
     whole, parted = head(kind, False), head(kind, True)
-    maps, targets = detection.features(6), cases.mixed()
+    maps, targets = detection.features(6), keypoints.mixed() if kind == "rcnn" else cases.mixed()
     parts = parted.part_losses(parted(maps), targets)
     torch.testing.assert_close(sum(parts.values()), whole.loss(whole(maps), targets))
     names = {id(p): name for name, p in parted.named_parameters()}

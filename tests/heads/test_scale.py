@@ -16,8 +16,10 @@ from vjo_train.heads.detection.faster_rcnn import FasterRCNN
 from vjo_train.heads.detection.fcos import FCOS
 from vjo_train.heads.detection.retinanet import RetinaNet
 from vjo_train.heads.instance.mask_rcnn import MaskRCNN
+from vjo_train.heads.keypoints.fcos import FCOSKeypoints
+from vjo_train.heads.keypoints.keypoint_rcnn import KeypointRCNN
 from vjo_train.heads.semantic import DeepLabV3, SemanticFPN
-from vjo_train.types import Boxes, Target
+from vjo_train.types import Boxes, Keypoints, Target
 
 IMAGES, SEEDS = 8, 12
 
@@ -40,10 +42,17 @@ def scene(classes: int, side: int) -> tuple[torch.Tensor, list[Target]]:
             "boxes": Boxes(boxes.xyxy * zoom, labels, boxes.difficult),
             "semantic": semantic.repeat_interleave(zoom, 0).repeat_interleave(zoom, 1),
             "masks": masks.repeat_interleave(zoom, 1).repeat_interleave(zoom, 2),
+            "keypoints": corners(boxes.xyxy * zoom),
         }
         targets.append(Target((side, side), known))
     images = F.interpolate(batch.images.float(), scale_factor=zoom, mode="bilinear")
     return (images - 128) / 64, targets
+
+
+def corners(boxes: torch.Tensor) -> Keypoints:
+    """The top left and the bottom right corner of each object."""
+    points = torch.cat([boxes.view(-1, 2, 2), torch.full((len(boxes), 2, 1), 2.0)], dim=-1)
+    return Keypoints(points, (boxes[:, 2:] - boxes[:, :2]).prod(1), torch.empty(0, 2, dtype=torch.int64))
 
 
 def heads(classes: int, channels: dict[str, int]) -> dict[str, Head]:
@@ -58,6 +67,8 @@ def heads(classes: int, channels: dict[str, int]) -> dict[str, Head]:
         "mask_rcnn": MaskRCNN(**given, **regions, mask_depth=1),
         "semantic fpn": SemanticFPN(**given, width=16),
         "deeplab": DeepLabV3(**given, width=16, dropout=0.0),
+        "keypoint_rcnn": KeypointRCNN(**given, **regions, point_depth=1, points=2),
+        "keypoints, fcos": FCOSKeypoints(**given, depth=1, point_depth=1, points=2),
     }
 
 
@@ -94,6 +105,7 @@ NETWORKS = [
     ("classification", "fcos", "semantic fpn", "mask_rcnn"),
     ("classification, max", "retinanet", "deeplab"),
     ("classification", "faster_rcnn"),
+    ("classification", "keypoint_rcnn", "keypoints, fcos"),
 ]
 
 
@@ -112,5 +124,7 @@ def test_losses_at_the_start_are_as_documented(base: dict[str, tuple[float, floa
     assert base["classification"][0] == pytest.approx(math.log(2), rel=0.1)
     assert base["semantic fpn"][0] == pytest.approx(math.log(7), rel=0.2)
     assert base["deeplab"][0] == pytest.approx(math.log(7), rel=0.2)
-    for name in ("fcos", "retinanet", "faster_rcnn", "mask_rcnn"):
+    for name in ("fcos", "retinanet", "faster_rcnn", "mask_rcnn", "keypoint_rcnn", "keypoints, fcos"):
         assert 1.5 < base[name][0] < 4.5, name
+    assert base["keypoint_rcnn"][0] - base["faster_rcnn"][0] == pytest.approx(1, abs=0.5)
+    assert base["keypoints, fcos"][0] - base["fcos"][0] == pytest.approx(1.3, abs=0.5)

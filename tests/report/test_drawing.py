@@ -170,3 +170,13 @@ def test_figures_go_from_dark_to_bright_and_unknown_ones_stay_clear():
     luma = row @ np.array([0.299, 0.587, 0.114])
     assert luma[0] < luma[1] < luma[2]
     assert row[3].tolist() == [90, 90, 90]
+
+
+def test_known_points_are_drawn_and_joined_in_the_pixels_of_the_file():
+    points = torch.tensor([[[10.0, 10.0, 2], [50.0, 10.0, 1], [30.0, 30.0, 0]]])
+    sheet = Sheet(torch.full((3, 40, 60), 128, dtype=torch.uint8), side=120)
+    sheet.points(points, [1], [[0, 1], [0, 2]])
+    drawn = np.asarray(sheet.finished("x"))[:80]
+    coloured = (drawn == np.asarray(class_colour(1))).all(-1)
+    for x, y, there in ((20, 20, True), (100, 20, True), (60, 20, True), (60, 60, False), (40, 40, False)):
+        assert coloured[y, x] == there, (x, y)

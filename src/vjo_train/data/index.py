@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -99,13 +100,21 @@ class Index:
         chosen = np.concatenate(objects) if objects else np.empty(0, np.int64)
         counts = np.diff(self.offsets)[rows]
         flags = [flags[rows] for kind, flags in self.labelled.items() if kind in self.files or not flags.all()]
-        more = [array[rows] for array in self.more.values() if len(array) == len(self)]
+        more = [array[rows] for array in self._by_image()]
         for array in (
             *(self.sizes[rows], counts, *flags, self.image_bytes[rows]),
             *(self.boxes[chosen], self.labels[chosen], self.difficult[chosen], *more),
         ):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
+
+    def prints(self) -> npt.NDArray[np.uint32]:
+        """[I]: what the source keeps of each image besides, in 32 bits: for an index that holds this one."""
+        kept = [b"".join(array[row].tobytes() for array in self._by_image()) for row in range(len(self))]
+        return np.array([crc32(row) for row in kept], np.uint32)
+
+    def _by_image(self) -> list[npt.NDArray[Any]]:
+        return [array for array in self.more.values() if len(array) == len(self)]
 
 
 def table(

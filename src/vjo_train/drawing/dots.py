@@ -17,7 +17,7 @@ def draw_points(
     labels: Sequence[int],
     edges: Sequence[Sequence[int]],
 ) -> None:
-    """Lines in the colours of the classes, and over them dots with a contrasting edge.
+    """Lines and dots in the colours of the classes, with a contrasting edge, so that they stand out on masks too.
 
     Args:
         picture: is drawn on.
@@ -29,12 +29,14 @@ def draw_points(
     line = max(1, round(max(picture.size) / 240))
     for points, label in zip(objects, labels, strict=True):
         colour = class_colour(label)
-        for first, second in edges:
-            ends = points[first], points[second]
-            if ends[0] is not None and ends[1] is not None:
-                draw.line([ends[0], ends[1]], fill=colour, width=line)
+        contrast = text_colour(colour)
+        joined = [(points[first], points[second]) for first, second in edges]
+        for fill, width in ((contrast, line + 2), (colour, line)):
+            for one, other in joined:
+                if one is not None and other is not None:
+                    draw.line([one, other], fill=fill, width=width)
         for dot in points:
             if dot is not None:
                 x, y = dot
                 around = (x - 2 * line, y - 2 * line, x + 2 * line, y + 2 * line)
-                draw.ellipse(around, fill=colour, outline=text_colour(colour))
+                draw.ellipse(around, fill=colour, outline=contrast)

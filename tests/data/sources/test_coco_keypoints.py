@@ -99,6 +99,23 @@ def test_a_file_of_key_points_beside_that_of_the_objects_is_read(root: Path) -> 
     assert source.stamp(root) != stamp
 
 
+def test_files_of_key_points_alone_are_a_data_set(root: Path) -> None:
+    found = with_points(document(["a.jpg"], [thing(1, 3, keypoints=FACE)]), cat=CAT)
+    written(root / "annotations/person_keypoints_train2017.json", found, root / "train2017")
+    source, index = read(root)
+    assert source.splits(root) == ["train2017"]
+    assert points(source, root, index, "a").points.any()
+
+
+def test_a_head_of_key_points_has_the_classes_that_have_any(root: Path) -> None:
+    write(root, [thing(1, 3)])
+    assert COCO().class_names_of(root, "keypoints") == ["cat"]
+    assert COCO().class_names_of(root, "boxes") == ["cat", "dog", "bird"]
+    assert COCO(keypoints=["dog"]).class_names_of(root, "keypoints") == ["dog"]
+    written(root / "annotations/instances_train.json", document(["a.jpg"], [thing(1, 3)]), None)
+    assert COCO().class_names_of(root, "keypoints") == ["cat", "dog", "bird"]
+
+
 def test_left_and_right_change_places() -> None:
     assert swap(["leftEar", "rightEar", "L", "hip_Right", "hip_Left", "left_only"]).tolist() == [1, 0, 2, 4, 3, 5]
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import Answer
 from tests.data.conftest import Devkit
-from tests.data.sources.written import document, thing, written
+from tests.data.sources.written import SQUARE, document, thing, written
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.sources.coco.source import COCO
 from vjo_train.data.sources.mixture import Mixture, Part
@@ -162,3 +162,20 @@ def test_key_points_follow_the_objects_that_are_left(tmp_path: Path) -> None:
         index = source.read_index(tmp_path, classes)
         assert source.read(tmp_path, index, 0, "keypoints").points[:, 0, 0].tolist() == wanted
         assert len(index.objects(0)) == len(wanted)
+
+
+def test_key_points_and_outlines_count_in_the_fingerprint(tmp_path: Path) -> None:
+    prints = []
+    for x, outline in ((1, SQUARE), (2, SQUARE), (2, [[5.0, 5.0, 12.0, 5.0, 12.0, 12.0]])):
+        found = document(
+            [f"{name}.jpg" for name in "abcdef"], [thing(1, 3, keypoints=[x, 2, 2], outline=outline), thing(2, 3)]
+        )
+        found["categories"][0]["keypoints"] = ["nose"]
+        for name in ("zoo", "park"):
+            written(tmp_path / f"{name}/annotations/instances_train.json", found, tmp_path / f"{name}/train")
+            found = document(["a.jpg", "b.jpg"], [thing(1, 3)])
+        source = Mixture(parts={name: Part(source=COCO(), root=name) for name in ("zoo", "park")})
+        index = source.read_index(tmp_path, ["cat", "dog", "bird"])
+        prints.append([index.fingerprint(index.rows([name])) for name in ("zoo/a", "zoo/b", "park/a")])
+    assert len({first for first, _, _ in prints}) == 3
+    assert len({tuple(rest) for _, *rest in prints}) == 1

@@ -26,7 +26,6 @@ SMALL = (
     "heads.detection.depth=1",
     "heads.detection.levels=[p3,p4,p5]",
     "heads.keypoints.points=3",
-    "heads.keypoints.classes=[face]",
     "heads.keypoints.levels=[p3,p4,p5]",
     "heads.keypoints.point_depth=1",
     "heads.keypoints.detections_per_image=4",
@@ -100,7 +99,7 @@ def test_from_training_to_the_exported_file(command: Command, faces: None, choic
     loaded = COCO("found/images.json").loadRes("found/keypoints.json")
     rows = loaded.loadAnns(loaded.getAnnIds())
     assert rows
-    assert {(len(row["keypoints"]), row["category_id"]) for row in rows} == {(9, 1)}
+    assert {(len(row["keypoints"]), row["category_id"]) for row in rows} == {(9, 1)}, "of the class that has points"
     assert command("vjo-export", "run=run", "decoded=true", "output=net.onnx", "tolerance=1e-3")[0] == 0
     assert command("vjo-predict", "source=faces/val", "model=net.onnx", "output=again")[0] == 0
     again = json.loads(Path("again/keypoints.json").read_text())

@@ -152,7 +152,10 @@ class Mixture(Source):
         joined, place = joined_indices(whole)
         more = {f"{name}:{key}": array for name, index in read.items() for key, array in arrays_of(index).items()}
         folders = np.array([[str(part.folder(root)) for part in self._parts]])
-        return replace(joined, more={**more, "part": place.part, "row": place.row, "folders": folders})
+        prints = [index.prints() for index in read.values()]
+        kept = np.array([prints[part][row] for part, row in zip(*place, strict=True)], np.uint32)
+        own: dict[str, npt.NDArray[Any]] = {"part": place.part, "row": place.row, "prints": kept}
+        return replace(joined, more={**more, **own, "folders": folders})
 
     def _as_part(self, root: Path, name: str, index: Index, classes: Sequence[str]) -> Index:
         """A part's index in the words of the mixture; objects of other classes are not there."""

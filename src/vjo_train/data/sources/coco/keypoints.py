@@ -45,6 +45,12 @@ def swap(names: Sequence[str]) -> npt.NDArray[np.int64]:
     return np.array([names.index(name) if name in names else k for k, name in enumerate(other)], np.int64)
 
 
+def pointed(parts: Sequence[Part]) -> set[str]:
+    """The names of the categories that have key points."""
+    files = {part.points for part in parts}
+    return {_name(one) for file in files for one in items(file, "categories") if one.get("keypoints")}
+
+
 class Points:
     """Reads the key points of one file after the other.
 
@@ -122,7 +128,7 @@ class Points:
         """The ids of the categories that have points."""
         found = set()
         for category in items(file, "categories"):
-            names, name = category.get("keypoints"), str(category.get("name")).strip()
+            names, name = category.get("keypoints"), _name(category)
             if names and name in self._classes:
                 own = Skeleton(name, file, _names(names, file), _edges(category.get("skeleton"), len(names), file))
                 self._skeleton = self._skeleton or own
@@ -188,6 +194,10 @@ def digest(more: Mapping[str, npt.NDArray[Any]], objects: slice) -> int:
     return crc32(
         more["points"][rows[rows >= 0]].tobytes(), crc32((rows >= 0).tobytes(), crc32(more["areas"][objects].tobytes()))
     )
+
+
+def _name(category: Mapping[str, Any]) -> str:
+    return str(category.get("name")).strip()
 
 
 def _names(found: Any, file: Path) -> tuple[str, ...]:

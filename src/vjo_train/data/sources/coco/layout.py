@@ -1,6 +1,7 @@
 """Where the annotation files of a data set lie, what splits they make, and where their pictures are.
 
-Found without a key: `annotations/instances_<split>.json` (COCO, CVAT), `<split>/_annotations.coco.json` (Roboflow),
+Found without a key: `annotations/instances_<split>.json` (COCO, CVAT) or, without any,
+`annotations/person_keypoints_<split>.json`, `<split>/_annotations.coco.json` (Roboflow),
 other instance JSON in `annotations/`, and JSON beside a folder of pictures.
 """
 
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from pathlib import Path, PurePosixPath
 
 from vjo_train.data.sources.coco.document import items, start
@@ -22,7 +24,7 @@ from vjo_train.errors import DataError
 FOLDER = "annotations"
 PREFIX = "instances_"
 POINTS = "person_keypoints_"
-"""How a file with the key points of the same objects begins, beside one with `PREFIX`."""
+"""How a file with key points begins: those of the same objects beside one with `PREFIX`, or objects of its own."""
 IN_SPLITS = ("_annotations.coco.json", "annotations.json", "labels.json")
 """Names of an annotation file in the folder of its split."""
 OTHER_TASKS = ("captions_", POINTS, "panoptic_", "stuff_", "image_info_")
@@ -76,8 +78,8 @@ def find_root(folder: Path) -> Path:
 
 def annotation_files(root: Path) -> dict[str, Path]:
     """Split -> its annotation file, by the first kind of layout that is there."""
-    for folder in (root / FOLDER, root):
-        if found := {file.stem.removeprefix(PREFIX): file for file in sorted(folder.glob(f"{PREFIX}*.json"))}:
+    for prefix, folder in product((PREFIX, POINTS), (root / FOLDER, root)):
+        if found := {file.stem.removeprefix(prefix): file for file in sorted(folder.glob(f"{prefix}*.json"))}:
             return found
     for name in IN_SPLITS:
         if found := {file.parent.name: file for file in sorted(root.glob(f"*/{name}")) if _is_coco(file)}:

@@ -67,6 +67,14 @@ class COCO(Source):
             raise DataError(f"{root}: found no categories; dataset.classes must be given.")
         return list(names)
 
+    def class_names_of(self, root: Path, kind: str) -> list[str]:
+        """Of `keypoints`, those that have any; all where none has."""
+        names = self.class_names(root)
+        if kind != "keypoints":
+            return names
+        found = keypoints.pointed(self._parts(root)) if self.keypoints is None else set(self.keypoints)
+        return [name for name in names if name in found] or names
+
     def splits(self, root: Path) -> list[str]:
         return [part.split for part in self._parts(root)]
 
