@@ -192,6 +192,9 @@ def test_key_points_count_in_the_fingerprint_and_outlast_the_cache(root: Path, t
         later = load_index(source, root, ["cat"], tmp_path / "cache")
         assert later.fingerprint(np.array([0])) != prints[0]
         assert later.fingerprint(np.array([1])) == prints[1], "the other image is as it was"
+    write(root, [thing(1, 3, keypoints=FACE), thing(2, 3)], cat={"keypoints": ["nose", "eye", "mouth"]})
+    later = load_index(source, root, ["cat"], tmp_path / "cache")
+    assert later.fingerprint(np.array([0])) != prints[0], "a mirror image swaps nothing"
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -39,6 +40,7 @@ class FCOSKeypoints(KeypointHead, FCOS):
     the mean cross-entropy of all points of those whose object has any.
 
     Args:
+        channels: of every level of the pyramid.
         point_depth: 3x3 convolutions of the points' tower.
         point_width: their channels; as the levels if None.
         options: those of `KeypointHead` and `FCOS`.
@@ -50,12 +52,13 @@ class FCOSKeypoints(KeypointHead, FCOS):
     def __init__(
         self,
         *,
+        channels: Mapping[str, int],
         point_depth: Annotated[int, Interval(ge=0, le=8)] = 4,
         point_width: Annotated[int, Ge(8)] | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
-        inputs = options["channels"][self.levels[0]]
+        super().__init__(channels=channels, **options)
+        inputs = channels[self.levels[0]]
         width = point_width or inputs
         self.point_tower = tower(inputs, width, point_depth)
         features = width if point_depth else inputs

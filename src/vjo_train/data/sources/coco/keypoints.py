@@ -189,11 +189,12 @@ def points(more: Mapping[str, npt.NDArray[Any]], objects: slice, known: Objects)
 
 
 def digest(more: Mapping[str, npt.NDArray[Any]], objects: slice) -> int:
-    """32 bits that change with the points of some objects."""
+    """32 bits that change with the points of some objects, and with what a mirror image swaps."""
     rows = more["point_rows"][objects]
-    return crc32(
-        more["points"][rows[rows >= 0]].tobytes(), crc32((rows >= 0).tobytes(), crc32(more["areas"][objects].tobytes()))
-    )
+    found = 0
+    for part in (more["swap"], more["areas"][objects], rows >= 0, more["points"][rows[rows >= 0]]):
+        found = crc32(part.tobytes(), found)
+    return found
 
 
 def _name(category: Mapping[str, Any]) -> str:

@@ -114,7 +114,7 @@ class YOLO(Source):
             },
             faults=dict(sorted(faults.items())),
             notes=[note for note in notes if note[0] not in faults],
-            more={"outlines": np.asarray([_digest(own) for own in rows], np.int64)}
+            more={"outlines": np.asarray([_digest(own, layout) for own in rows], np.int64)}
             if outlined or layout.points
             else {},
         )
@@ -227,9 +227,9 @@ def _objects(rows: Sequence[Row], labels: Mapping[int, int], size: tuple[int, in
     return Objects(boxes.astype(np.float32), classes, np.zeros(len(rows), np.bool_))
 
 
-def _digest(rows: Sequence[Row]) -> int:
-    """Changes with the outlines and key points of a picture's objects."""
-    digest = hashlib.sha256()
+def _digest(rows: Sequence[Row], layout: Layout) -> int:
+    """Changes with the outlines and key points of a picture's objects, and with what its mirror image swaps."""
+    digest = hashlib.sha256(b"" if layout.swap is None else str(layout.swap).encode())
     for row in rows:
         for points in (row.polygon, row.points):
             digest.update(b"" if points is None else np.ascontiguousarray(points).tobytes())
