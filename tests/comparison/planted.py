@@ -59,7 +59,7 @@ def plant(
     OmegaConf.save(OmegaConf.create(cfg), place / run_folder.CONFIG)
     OmegaConf.save(OmegaConf.create(overrides), place / ".hydra" / "overrides.yaml")
     if finished:
-        named = {f"test/{task}/{METRICS[task]}": value for task, value in figures.items()}
+        named = {f"test/{task}/{METRICS.get(task, task)}": value for task, value in figures.items()}
         images = {"classification": 160, "detection": 160} if seen is None else seen
         training = {f"train/{task}/images": float(images[task]) for task in figures if task in images}
         own = {"metrics": named, "monitors": list(named), "training": training, "seed": seed}

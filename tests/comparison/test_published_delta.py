@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -94,12 +94,52 @@ def test_the_command_takes_the_key(command: Callable[..., Answer]) -> None:
     assert status == 0
     assert f"{published(ALONE, JOINT):+.2f}" in out
     status, _, err = command("vjo-report", "runs=sweep", "delta=all")
-    assert (status, "delta: found 'all' (text); must be one of monitor, metrics" in err) == (2, True)
+    assert (status, "delta: found 'all' (text); must be one of monitor, metrics, pooled" in err) == (2, True)
 
 
 def test_weights_sum_to_one_and_give_every_task_the_same() -> None:
     found = delta_weights({"a": ["x"], "b": ["x", "y", "z"]})
     assert found == pytest.approx({"a/x": 1 / 2, "b/x": 1 / 6, "b/y": 1 / 6, "b/z": 1 / 6})
+
+
+NYUV2 = {"semantic": SemanticHead, "depth": Depth, "normals": Normals}
+# Navon et al. 2022, "Multi-Task Learning as a Bargaining Game", tables 2 (NYUv2) and 3 (Cityscapes): mIoU, pixel
+# accuracy, absolute and relative error, mean and median angle, shares within 11.25, 22.5 and 30 degrees; Delta_m.
+STL = {
+    "nyuv2": (38.30, 63.76, 0.6754, 0.2780, 25.01, 19.21, 30.14, 57.20, 69.15),
+    "cityscapes": (74.01, 93.16, 0.0125, 27.77),
+}
+PUBLISHED = [
+    ("nyuv2", (39.29, 65.33, 0.5493, 0.2263, 28.15, 23.96, 22.09, 47.50, 61.08), 5.59),
+    ("nyuv2", (39.11, 65.31, 0.5510, 0.2285, 27.61, 23.18, 24.17, 50.18, 62.39), 3.57),
+    ("nyuv2", (38.06, 64.64, 0.5550, 0.2325, 27.41, 22.80, 23.86, 49.83, 63.14), 3.97),
+    ("nyuv2", (40.13, 65.93, 0.5261, 0.2171, 25.26, 20.08, 28.40, 55.47, 68.15), -4.04),
+    ("cityscapes", (75.18, 93.49, 0.0155, 46.77), 22.60),
+    ("cityscapes", (75.41, 93.66, 0.0129, 35.02), 6.82),
+]
+
+
+@pytest.mark.parametrize(("data", "method", "loss"), PUBLISHED)
+def test_the_losses_of_a_paper_follow_from_its_figures(
+    tmp_path: Path, data: str, method: Sequence[float], loss: float
+) -> None:
+    """Pooled, to what the rounding of the table leaves."""
+    heads = {task: head for task, head in NYUV2.items() if data == "nyuv2" or task != "normals"}
+    reported = {f"test/{task}/{metric}": up for task, head in heads.items() for metric, up in head.reported.items()}
+
+    def figures(values: Sequence[float]) -> dict[str, float]:
+        return dict(zip(reported, values, strict=True))
+
+    monitors = [f"test/{task}/{next(iter(head.reported))}" for task, head in heads.items()]
+    config = {"heads": {task: {} for task in heads}}
+    common = {"reported": reported, "config": config, "seen": dict.fromkeys(heads, 160)}
+    for task in heads:
+        alone = {name: value for name, value in figures(STL[data]).items() if name.split("/")[1] == task}
+        own = [name for name in monitors if name.split("/")[1] == task]
+        plant(tmp_path, f"single-{task}", 1, {task: 0.0}, metrics=alone, monitors=own, **common)
+    joint = dict.fromkeys(heads, 0.0)
+    plant(tmp_path, "equal", 1, joint, metrics=figures(method), monitors=monitors, **common)
+    assert compared(tmp_path, delta="pooled").delta_m("equal").mean == pytest.approx(-loss, abs=0.01 if data == "nyuv2" else 0.12)
 
 
 @pytest.mark.parametrize("head", [SemanticHead, Depth, Normals])

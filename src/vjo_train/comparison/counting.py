@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
+from vjo_train.comparison.delta import delta_weights
 from vjo_train.comparison.reading import Run
 from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
 
-Delta: TypeAlias = Literal["monitor", "metrics"]
-"""What delta_m counts of a task: the metric that stands for it, or all that the field reports."""
+Delta: TypeAlias = Literal["monitor", "metrics", "pooled"]
+"""What delta_m counts of a task: the metric that stands for it, or all that the field reports: `metrics` takes their
+mean, `pooled` the mean over those of all tasks."""
 
 
 def standing(finished: Sequence[Run], tasks: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
@@ -46,20 +48,20 @@ def counted(
     given: Collection[str],
     reported: Iterable[str],
     delta: Delta | None,
-) -> dict[str, list[str]]:
-    """Task -> the metrics that count in delta_m.
+) -> dict[str, float]:
+    """Figure such as `depth/abs_err` -> what its gain weighs in delta_m.
 
     Args:
         finished: runs with results.
         chosen: task -> the metric that stands for it.
         given: the tasks whose metric the user has named, which counts alone.
-        reported: figures such as `depth/abs_err` that the field reports.
+        reported: the figures that the field reports.
         delta: what counts of the other tasks; None: as the comparison that made the runs said.
     """
     said = [(run.config.get("compare") or {}).get("delta") for run in finished]
-    if (delta or next(filter(None, said), "monitor")) == "monitor":
-        return {task: [metric] for task, metric in chosen.items()}
+    wanted = delta or next(filter(None, said), "monitor")
     own: dict[str, list[str]] = {}
-    for name in reported:
+    for name in reported if wanted != "monitor" else ():
         own.setdefault(name.partition("/")[0], []).append(name.partition("/")[2])
-    return {task: [metric] if task in given else own.get(task, [metric]) for task, metric in chosen.items()}
+    metrics = {task: [metric] if task in given else own.get(task, [metric]) for task, metric in chosen.items()}
+    return delta_weights(metrics, pooled=wanted == "pooled")

@@ -32,17 +32,26 @@ class Interval:
         return "better" if self.low > 0 else "worse"
 
 
-def delta_weights(counted: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """What each figure's gain weighs in delta_m, the mean over tasks of the mean over a task's metrics.
+def delta_weights(counted: Mapping[str, Sequence[str]], pooled: bool = False) -> dict[str, float]:
+    """What each figure's gain weighs in delta_m.
+
+    The mean over tasks of the mean over a task's metrics: Maninis, Radosavovic, Kokkinos 2019, "Attentive
+    Single-Tasking of Multiple Tasks", equation 4, for one metric each; Lin, Zhang 2023, "LibMTL", for several. Liu et
+    al. 2021 (CAGrad), Navon et al. 2022 (Nash-MTL) and Liu et al. 2023 (FAMO) pool the metrics of all tasks, and give
+    the loss, which is minus the gain.
 
     Args:
         counted: task -> its metrics; at least one task, and at least one metric of each.
+        pooled: all metrics weigh the same, so that a task with more of them weighs more.
 
     Returns:
         `<task>/<metric>` -> weight; they sum to 1.
     """
+    total = sum(map(len, counted.values()))
     return {
-        f"{task}/{metric}": 1 / (len(counted) * len(metrics)) for task, metrics in counted.items() for metric in metrics
+        f"{task}/{metric}": 1 / (total if pooled else len(counted) * len(metrics))
+        for task, metrics in counted.items()
+        for metric in metrics
     }
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from vjo_train.comparison import checks
 from vjo_train.comparison.costs import Cost, cost_of, mean_cost, together
 from vjo_train.comparison.counting import Delta, counted, standing
-from vjo_train.comparison.delta import Interval, delta_weights, draw_images, percentile_interval, student_interval
+from vjo_train.comparison.delta import Interval, draw_images, percentile_interval, student_interval
 from vjo_train.comparison.reading import Run
 from vjo_train.diagnosis.gains import gain
 from vjo_train.errors import ConfigError
@@ -35,8 +35,8 @@ class Comparison:
     Attributes:
         tasks: in the order of the heads.
         metrics: task -> the metric that stands for it.
-        counted: task -> the metrics whose gains delta_m counts.
-        higher: figure such as `depth/abs_err` -> whether higher is better, of those that the field reports.
+        weights: figure such as `depth/abs_err` -> what its gain weighs in delta_m; they sum to 1.
+        higher: figure -> whether higher is better, of those that the field reports.
         methods: label -> seed -> run.
         singles: task -> seed -> run.
         interval: what the intervals are over.
@@ -47,7 +47,7 @@ class Comparison:
 
     tasks: tuple[str, ...]
     metrics: dict[str, str]
-    counted: dict[str, list[str]]
+    weights: dict[str, float]
     higher: dict[str, bool]
     methods: dict[str, dict[int, Run]]
     singles: dict[str, dict[int, Run]]
@@ -85,12 +85,8 @@ class Comparison:
         return self._interval(label, {name: 1.0})
 
     def delta_m(self, label: str) -> Interval:
-        """The mean over tasks of the mean relative gain of the metrics that count, in percent.
-
-        Maninis, Radosavovic, Kokkinos 2019, "Attentive Single-Tasking of Multiple Tasks", equation 4, for one metric of
-        each task; with several, Lin, Zhang 2023, "LibMTL: A Python Library for Deep Multi-Task Learning".
-        """
-        return self._interval(label, delta_weights(self.counted))
+        """The mean relative gain, in percent; see `delta.delta_weights`."""
+        return self._interval(label, self.weights)
 
     def basis(self, label: str) -> str:
         """What the method's intervals are over, in words."""
@@ -113,7 +109,7 @@ class Comparison:
     @property
     def counting(self) -> list[str]:
         """The figures that delta_m counts, such as `detection/map_area`, task by task."""
-        return list(delta_weights(self.counted))
+        return list(self.weights)
 
     def names(self) -> list[str]:
         """All scalar test figures, such as `detection/map_area`, task by task, those that count first."""
@@ -218,7 +214,7 @@ def compare(
     return Comparison(
         tasks=tasks,
         metrics=chosen,
-        counted=counted(finished, chosen, metrics, higher, delta),
+        weights=counted(finished, chosen, metrics, higher, delta),
         higher=higher,
         methods=methods,
         singles=singles,

@@ -70,12 +70,13 @@ class CompareConfig:
             `weighting=dwa weighting.temperature=1`; a word without `=` is a weighting.
         tune: trials by which the learning rate of every case, single tasks included, and the weights of `fixed` are
             chosen on val, all on the first seed; None: every case is trained with what the config says.
-        delta: what delta_m counts of each task: the metric that stands for it, or all that the field reports.
+        delta: what delta_m counts of each task: the metric that stands for it, the mean of all that the field reports,
+            or `pooled`, those of all tasks alike.
     """
 
     methods: Annotated[Sequence[str], Len(1)] = ("equal", "balanced", "adatask", "aligned", "dbmtl")
     tune: Annotated[int, Ge(2)] | None = None
-    delta: Literal["monitor", "metrics"] = "monitor"
+    delta: Literal["monitor", "metrics", "pooled"] = "monitor"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,8 +164,8 @@ class ReportConfig:
         study: the folder of a study of `vjo-tune`, whose page is written; one of `runs`, `run` and this.
         output: where the report is written; None: the run's or the study's folder, or the one that holds all runs.
         metrics: task -> the metric that stands for it in delta_m; None: the heads' own.
-        delta: what delta_m counts of the other tasks: the metric that stands for each, or all that the field reports;
-            None: as `compare.delta` said when the runs were made, else `monitor`.
+        delta: what delta_m counts of the other tasks, as `compare.delta`; None: as that said when the runs were made,
+            else `monitor`.
         interval: what intervals are over; `auto` takes seeds where there are several, else images.
         level: how often intervals hold the truth.
         resamples: samples of the test images in a bootstrap.
@@ -175,7 +176,7 @@ class ReportConfig:
     study: str | None = None
     output: str | None = None
     metrics: Mapping[str, str] | None = None
-    delta: Literal["monitor", "metrics"] | None = None
+    delta: Literal["monitor", "metrics", "pooled"] | None = None
     interval: Literal["auto", "seeds", "images"] = "auto"
     level: Annotated[float, Interval(gt=0, lt=1)] = 0.95
     resamples: Annotated[int, Interval(ge=100, le=100_000)] = 2000
