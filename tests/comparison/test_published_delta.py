@@ -139,7 +139,9 @@ def test_the_losses_of_a_paper_follow_from_its_figures(
         plant(tmp_path, f"single-{task}", 1, {task: 0.0}, metrics=alone, monitors=own, **common)
     joint = dict.fromkeys(heads, 0.0)
     plant(tmp_path, "equal", 1, joint, metrics=figures(method), monitors=monitors, **common)
-    assert compared(tmp_path, delta="pooled").delta_m("equal").mean == pytest.approx(-loss, abs=0.01 if data == "nyuv2" else 0.12)
+    assert compared(tmp_path, delta="pooled").delta_m("equal").mean == pytest.approx(
+        -loss, abs=0.01 if data == "nyuv2" else 0.12
+    )
 
 
 @pytest.mark.parametrize("head", [SemanticHead, Depth, Normals])

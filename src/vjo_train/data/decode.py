@@ -68,6 +68,8 @@ def read_image(path: Path, canvas: Canvas | None = None, size: tuple[int, int] |
 
 def orientation(path: Path) -> int:
     """The EXIF orientation of a picture, 1..8; 1, as stored, where it has none that can be read, as viewers do it."""
+    if is_array(path):
+        return 1
     try:
         with _opened(path) as image:
             found = image.getexif().get(ExifTags.Base.Orientation, 1)

@@ -204,8 +204,10 @@ def _pairs(looks: Sequence[Look], block: int = 1024) -> Iterator[tuple[int, int,
 
 
 def missing_classes(index: Index, parts: Mapping[str, Rows]) -> list[Fault]:
-    """Classes that a split has no object of."""
-    faults = []
+    """Classes that a split has no object of; none where the data set knows of no objects."""
+    faults: list[Fault] = []
+    if "boxes" not in index.labelled:
+        return faults
     for name, rows in parts.items():
         there = {int(label) for row in rows for label in index.objects(int(row)).labels}
         faults += [

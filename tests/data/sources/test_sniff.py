@@ -16,6 +16,9 @@ from vjo_train.errors import DataError
 FILES = {
     "coco": {"annotations/instances_val.json": '{"info": {}, "images": []}', "val/a.jpg": ""},
     "yolo": {"my.yaml": "path: .\nnames: [a]\n", "images/train/a.jpg": ""},
+    "pascal_context": {"JPEGImages/a.jpg": "", "human_parts/a.mat": ""},
+    "nyuv2": {"train/image/0.npy": "", "train/normal/0.npy": ""},
+    "cityscapes_mtan": {"train/image/0.npy": "", "train/label_7/0.npy": ""},
     "cityscapes": {"leftImg8bit/train/aachen/a.png": "", "gtFine/train/aachen/b.png": ""},
     "voc": {"VOC2012/JPEGImages/a.jpg": "", "VOC2012/Annotations/a.xml": ""},
     "masks": {"images/train/a.jpg": "", "masks/train/a.png": ""},

@@ -61,6 +61,18 @@ def _guess(place: Path) -> Guess | None:
     return None
 
 
+def _pascal_context(place: Path) -> Iterator[Path]:
+    yield from (path for name in ("human_parts", "normals_distill") if (path := place / name).is_dir())
+
+
+def _nyuv2(place: Path) -> Iterator[Path]:
+    yield from _files(place, ("*/normal/*.npy",))
+
+
+def _cityscapes_mtan(place: Path) -> Iterator[Path]:
+    yield from _files(place, ("*/label_7/*.npy",))
+
+
 def _voc(place: Path) -> Iterator[Path]:
     for parent in (place, place / "VOCdevkit"):
         yield from parent.glob("JPEGImages")
@@ -104,6 +116,9 @@ def _folders(place: Path) -> Iterator[Path]:
 
 
 _LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path]]]] = {
+    "pascal_context": ("PASCAL-Context for several tasks", _pascal_context),
+    "nyuv2": ("NYUv2 as MTAN publishes it", _nyuv2),
+    "cityscapes_mtan": ("Cityscapes as MTAN publishes it", _cityscapes_mtan),
     "voc": ("PASCAL VOC", _voc),
     "cityscapes": ("Cityscapes", _cityscapes),
     "coco_panoptic": ("COCO's panoptic format", _panoptic),
