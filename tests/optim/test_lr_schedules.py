@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vjo_train.errors import ConfigError
-from vjo_train.optim.lr_schedules import Constant, Cosine, MultiStep
+from vjo_train.optim.lr_schedules import Constant, Cosine, MultiStep, Poly
 
 
 def test_cosine_warms_up_and_ends_at_its_final_factor() -> None:
@@ -22,6 +22,11 @@ def test_multistep_drops_at_its_milestones() -> None:
     assert [schedule.factor(step, 100) for step in (0, 49, 50, 74, 75, 99)] == pytest.approx(
         [1, 1, 0.1, 0.1, 0.01, 0.01]
     )
+
+
+def test_poly_falls_to_nothing() -> None:
+    assert [Poly(power=2.0).factor(step, 100) for step in (0, 50, 100)] == pytest.approx([1, 0.25, 0])
+    assert Poly().factor(50, 100) == pytest.approx(0.5**0.9)
 
 
 def test_constant_stays() -> None:
