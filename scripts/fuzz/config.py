@@ -30,7 +30,7 @@ from omegaconf import OmegaConf, open_dict
 from rich.console import Console
 from rich.table import Table
 
-from vjo_train.cli import commands
+from vjo_train.cli import commands, data, finished_run, report, train
 from vjo_train.config.compose import Composer
 
 
@@ -96,7 +96,8 @@ def play(number: int, seed: int) -> list[dict[str, Any]]:
     def accept(*_: Any) -> None:
         raise Accepted
 
-    commands._hydra = accept  # what a right command line would start
+    for command in (train, data, finished_run, report):
+        command.run_hydra = accept  # what a right command line would start
     rng, makers, played = random.Random(seed), [Maker(base) for base in BASES], []
     for _ in range(number):
         other = rng.random() < 0.2

@@ -225,7 +225,8 @@ class Maker:
 
     def deleted(self, rng: random.Random) -> tuple[str, str]:
         required = [key for key in self.keys if "." not in key.path or signature_requires(self, key)]
-        key = rng.choice([key for key in required if key.path not in ("compare", "single")])
+        optional = ("compare", "single", "reference", "logger", "insight", "merge")
+        key = rng.choice([key for key in required if key.path not in optional])
         return f"~{key.path}", key.last
 
     def target(self, rng: random.Random) -> tuple[str, str]:

@@ -392,7 +392,7 @@ def test_the_cut_is_disjoint_and_by_seed(shapes_root, tmp_path):
             r"dataset\.classes: found \['x'\]; the drawn classes are",
         ),
         ({"split": "trian"}, DataError, r"no split 'trian' \(did you mean 'train'\?\)"),
-        ({"labelled_per_batch": 3}, ConfigError, r"dataset\.labelled_per_batch: found 3 for 3 tasks"),
+        ({"labelled_per_batch": 9}, ConfigError, r"dataset\.labelled_per_batch: found 9 for 1 tasks"),
     ],
 )
 def test_mistakes(shapes_root, tmp_path, changed, kind, message):
