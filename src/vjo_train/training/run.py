@@ -156,11 +156,7 @@ def _test(
             {task: job.classes(task) for task in module.measured},
         ),
         monitors=[f"test/{task}/{module.measures(task).monitor}" for task in module.measured],
-        reported={
-            f"test/{task}/{metric}": higher
-            for task in module.measured
-            for metric, higher in module.measures(task).reported.items()
-        },
+        reported={f"test/{t}/{m}": up for t in module.measured for m, up in module.measures(t).reported.items()},
         config=job.config,
         overrides=job.overrides,
         seed=job.seed,
