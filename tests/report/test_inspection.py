@@ -38,6 +38,15 @@ def test_summary_counts_and_shows_pictures(command: Command) -> None:
     assert Path("again/train.png").read_bytes() == before
 
 
+def test_summary_counts_classes_that_no_object_shows(command: Command) -> None:
+    """Every drawn scene has one category."""
+    assert command("vjo-data", "summary", "dataset=scenes", *SMALL, "output=seen")[0] == 0
+    train = json.loads(Path("seen/summary.json").read_text())["splits"]["train"]
+    scenes = ("wall", "floor", "ceiling", "corridor")
+    assert sum(train["images_per_class"][name] for name in scenes) == 9
+    assert all(train["objects_per_class"][name] == 0 for name in scenes)
+
+
 def test_show_writes_a_page_of_pictures_with_their_labels(command: Command) -> None:
     words = ["dataset=scenes", *SMALL, "output=seen"]
     assert command("vjo-data", "show", *words)[0] == 0

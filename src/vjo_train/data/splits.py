@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 from vjo_train.config import rules
 from vjo_train.data import cuts, file_checks
 from vjo_train.data.index import Index
+from vjo_train.data.labels.base import Kind
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.opened import load_index
 from vjo_train.errors import ConfigError, DataError
@@ -201,7 +202,8 @@ class Splits(pl.LightningDataModule):
         index = self.index
         owner = np.repeat(np.arange(len(index)), np.diff(index.offsets))
         inside = np.isin(owner, rows)
-        pairs = np.unique(np.stack([owner[inside], index.labels[inside]], axis=1), axis=0)
+        said = np.array(self._said(rows), np.int64).reshape(-1, 2)
+        pairs = np.unique(np.concatenate([np.stack([owner[inside], index.labels[inside]], axis=1), said]), axis=0)
         objects = np.bincount(index.labels[inside], minlength=self.num_classes)
         images = np.bincount(pairs[:, 1], minlength=self.num_classes)
         return {
@@ -213,6 +215,19 @@ class Splits(pl.LightningDataModule):
             "images_per_class": dict(zip(self.classes, images.tolist(), strict=True)),
             "objects_per_class": dict(zip(self.classes, objects.tolist(), strict=True)),
         }
+
+    def _said(self, rows: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+        """Pairs of a row and a class that labels name without objects."""
+        pairs = []
+        for kind in self.source.kinds:
+            if type(kind).shown is Kind.shown:
+                continue
+            for row in rows[self.index.labelled[kind.name][rows]].tolist():
+                labels = kind.shown(self.source.read(self.root, self.index, row, kind.name))
+                if labels is None:
+                    break  # as of all other images
+                pairs += [(row, label) for label in labels]
+        return pairs
 
     def _with_boxes(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Those of `rows` whose objects are known."""

@@ -49,6 +49,14 @@ class Kind(ABC):
             classes: the data set's class names.
         """
 
+    def shown(self, raw: Any) -> Sequence[int] | None:
+        """The classes that a label says its picture shows, for counts; None where it names none, or only by objects.
+
+        Args:
+            raw: as the source reads it.
+        """
+        return None
+
     def doubts(self, raw: Any, objects: Objects) -> Iterator[tuple[str, str]]:
         """What looks wrong about the label of one picture: pairs (kind of fault, what was found); nothing by default.
 

@@ -29,6 +29,9 @@ class Category(Kind):
     def place(self, raw: int, placement: Placement) -> Tensor:
         return torch.tensor(raw, dtype=torch.int64)
 
+    def shown(self, raw: int) -> Sequence[int]:
+        return [] if raw == OTHER else [raw]
+
     def draw(self, sheet: Sheet, target: Target, classes: Sequence[str]) -> None:
         label = int(target[self.name])
         if label != OTHER:

@@ -53,6 +53,9 @@ class Classes(Kind):
             classes[~raw.annotated] = 0
         return torch.from_numpy(classes)
 
+    def shown(self, raw: Tensor | ShownByObjects) -> Sequence[int] | None:
+        return (raw == 1).nonzero().flatten().tolist() if isinstance(raw, Tensor) else None
+
     def draw(self, sheet: Sheet, target: Target, classes: Sequence[str]) -> None:
         present = (target[self.name] == 1).nonzero().flatten().tolist()
         sheet.chips([(classes[label], class_colour(label)) for label in present])
