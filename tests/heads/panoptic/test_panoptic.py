@@ -102,6 +102,14 @@ def test_void_forgives_and_background_does_not() -> None:
     assert figures((found, image()), background=False)["pq"] == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize("background", [True, False])
+def test_an_object_that_nothing_covers_is_missed(background: bool) -> None:
+    """As in the panoptic API, which knows void in the truth alone: pixels without a segment forgive nothing."""
+    found = segments(objects((DOG & ~CAT, 2, 0.8)), image()["semantic"])
+    wanted = {"pq": 2 / 3, "sq": 2 / 3, "rq": 2 / 3, "pq_things": 0.5, "pq_stuff": 1.0}
+    assert figures((found, image()), background=background) == pytest.approx(wanted, abs=1e-6)
+
+
 def test_difficult_objects_are_void() -> None:
     target = image()
     target["boxes"].difficult[1] = True
@@ -115,7 +123,7 @@ def test_it_is_torchmetrics_own_where_all_classes_are_there() -> None:
     noisy = image()["semantic"].clone()
     noisy[torch.rand(8, 10, generator=generator) < 0.15] = 2
     found = segments(objects((CAT, 0, 0.9), (DOG.roll(1, 0), 2, 0.8)), noisy)
-    pair = predicted(found, 3, True)[None], truth(image(), THINGS, True)[None]
+    pair = predicted(found, 3)[None], truth(image(), THINGS, True)[None]
     each = panoptic_quality(
         *pair, things={0, 2}, stuffs={1, 3}, return_per_class=True, allow_unknown_preds_category=True
     )

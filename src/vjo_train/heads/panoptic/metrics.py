@@ -33,7 +33,7 @@ class PanopticMetrics(TaskMetrics):
     def update(self, predictions: list[Segments], targets: list[Target]) -> None:
         for prediction, target in zip(predictions, targets, strict=True):
             if target.labelled >= KINDS:
-                found = predicted(prediction, len(self.things), self.background)
+                found = predicted(prediction, len(self.things))
                 self.figures.update(found[None], truth(target, self.things, self.background)[None])
 
     def compute(self) -> dict[str, Tensor]:
@@ -43,10 +43,10 @@ class PanopticMetrics(TaskMetrics):
         self.figures.reset()
 
 
-def predicted(segments: Segments, classes: int, background: bool) -> Tensor:
-    """[H, W, 2]: the class of each pixel, C where there is no segment (C + 1 without a background), and its segment."""
-    none = classes if background else classes + 1
-    table = torch.cat([segments.labels.new_tensor([none]), segments.labels])
+def predicted(segments: Segments, classes: int) -> Tensor:
+    """[H, W, 2]: the class of each pixel, C where there is no segment, and its segment."""
+    # Never void, which would be forgiven: the panoptic API counts an object that nothing covers as missed.
+    table = torch.cat([segments.labels.new_tensor([classes]), segments.labels])
     ids = segments.ids.long()
     return torch.stack([table[ids], ids], dim=-1)
 
