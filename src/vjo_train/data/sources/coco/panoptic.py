@@ -18,18 +18,16 @@ from vjo_train.data.labels.boxes import Boxes
 from vjo_train.data.labels.classes import Classes, ShownByObjects
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
-from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.coco import layout
+from vjo_train.data.sources.coco.files import JsonFiles, check_classes
 from vjo_train.data.sources.coco.segments import Read, gathered, things
-from vjo_train.data.sources.split_names import meant
-from vjo_train.data.sources.voc.layout import listing, nearest
 from vjo_train.errors import DataError
 from vjo_train.types import IGNORE
 
 PREFIX = "panoptic_"
 
 
-class CocoPanoptic(Source):
+class CocoPanoptic(JsonFiles):
     """`annotations/panoptic_<split>.json`, and beside it `panoptic_<split>/` with PNGs whose colours are segments' ids.
 
     Every image with an entry is labelled for `semantic`, of all categories, and for `boxes`, `masks` and `classes` of
@@ -44,11 +42,6 @@ class CocoPanoptic(Source):
 
     kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks())
     maps: Mapping[str, torch.dtype] = {"semantic": torch.uint8, "masks": torch.int16}
-
-    def __init__(
-        self, *, annotations: Mapping[str, str] | None = None, images: Mapping[str, str] | None = None
-    ) -> None:
-        self.annotations, self.images = dict(annotations or {}), dict(images or {})
 
     def root(self, folder: Path) -> Path:
         if not folder.is_dir() or not self._files(folder):
@@ -65,32 +58,19 @@ class CocoPanoptic(Source):
         own = {file.stem.removeprefix(PREFIX): file.relative_to(root).as_posix() for file in found}
         return self.annotations or own
 
-    def _parts(self, root: Path) -> list[layout.Part]:
+    def parts(self, root: Path) -> list[layout.Part]:
         return layout.parts(root, self._files(root), self.images)
 
     def class_names(self, root: Path) -> list[str]:
-        return list(dict.fromkeys(name for part in self._parts(root) for name in things(part)))
+        return list(dict.fromkeys(name for part in self.parts(root) for name in things(part)))
 
     def class_names_of(self, root: Path, kind: str) -> list[str]:
-        known = {name: thing for part in self._parts(root) for name, thing in things(part).items()}
+        known = {name: thing for part in self.parts(root) for name, thing in things(part).items()}
         return [name for name, thing in known.items() if thing or kind == "semantic"]
-
-    def splits(self, root: Path) -> list[str]:
-        return [part.split for part in self._parts(root)]
-
-    def has_split(self, root: Path, split: str) -> bool:
-        return len(meant(split, self.splits(root))) == 1
-
-    def split(self, root: Path, split: str) -> list[str]:
-        parts = self._parts(root)
-        return layout.ids(parts)[parts.index(layout.named(parts, split))]
-
-    def split_name(self, root: Path, split: str) -> str:
-        return str(layout.named(self._parts(root), split).file)
 
     def stamp(self, root: Path) -> str:
         digest = hashlib.sha256()
-        for part in self._parts(root):
+        for part in self.parts(root):
             stat = part.file.stat()
             digest.update(f"{part.split}\0{part.file}\0{stat.st_size}\0{stat.st_mtime_ns}\0{part.folder}\n".encode())
             for folder in (root / part.folder, part.file.with_suffix("")):
@@ -99,12 +79,9 @@ class CocoPanoptic(Source):
         return digest.hexdigest()
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
-        parts = self._parts(root)
+        parts = self.parts(root)
         known = {name for part in parts for name in things(part)}
-        for name in classes:
-            if name not in known:
-                allowed = f"{nearest(name, sorted(known))}; allowed are {listing(sorted(known))}"
-                raise DataError(f"dataset.classes: found '{name}', which no category of {root} is called{allowed}.")
+        check_classes(root, classes, known)
         labels = {name: number for number, name in enumerate(classes)}
         read = [Read(part, names, root, labels) for part, names in zip(parts, layout.ids(parts), strict=True)]
         return gathered(classes, read)

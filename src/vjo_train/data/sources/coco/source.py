@@ -20,17 +20,16 @@ from vjo_train.data.labels.classes import Classes, ShownByObjects
 from vjo_train.data.labels.keypoints import Keypoints
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
-from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.coco import keypoints, layout
 from vjo_train.data.sources.coco.annotations import Gathered, Gathering, categories
+from vjo_train.data.sources.coco.files import JsonFiles, check_classes
 from vjo_train.data.sources.coco.outlines import masks
 from vjo_train.data.sources.coco.painting import painted
-from vjo_train.data.sources.split_names import meant
 from vjo_train.data.sources.voc.layout import listing, nearest
 from vjo_train.errors import DataError
 
 
-class COCO(Source):
+class COCO(JsonFiles):
     """Boxes, polygons and run lengths of instance JSON; see `layout` for where it lies.
 
     Every image of a file with annotations is labelled for `classes` and `boxes`, and, if all its objects but crowds
@@ -54,7 +53,7 @@ class COCO(Source):
         images: Mapping[str, str] | None = None,
         keypoints: Sequence[str] | None = None,
     ) -> None:
-        self.annotations, self.images = dict(annotations or {}), dict(images or {})
+        super().__init__(annotations=annotations, images=images)
         self.keypoints = None if keypoints is None else list(keypoints)
 
     def root(self, folder: Path) -> Path:
@@ -62,7 +61,7 @@ class COCO(Source):
 
     def class_names(self, root: Path) -> list[str]:
         """Those of all categories in the order of their ids; of further files, those that are new."""
-        names = dict.fromkeys(name for part in self._parts(root) for name in categories(part).values())
+        names = dict.fromkeys(name for part in self.parts(root) for name in categories(part).values())
         if not names:
             raise DataError(f"{root}: found no categories; dataset.classes must be given.")
         return list(names)
@@ -72,49 +71,25 @@ class COCO(Source):
         names = self.class_names(root)
         if kind != "keypoints":
             return names
-        found = keypoints.pointed(self._parts(root)) if self.keypoints is None else set(self.keypoints)
+        found = keypoints.pointed(self.parts(root)) if self.keypoints is None else set(self.keypoints)
         return [name for name in names if name in found] or names
-
-    def splits(self, root: Path) -> list[str]:
-        return [part.split for part in self._parts(root)]
-
-    def has_split(self, root: Path, split: str) -> bool:
-        return len(meant(split, self.splits(root))) == 1
-
-    def split(self, root: Path, split: str) -> list[str]:
-        parts = self._parts(root)
-        part = layout.named(parts, split)
-        if not part.names:
-            raise DataError(f"{part.file}: the split '{split}' is empty; it must list at least one image.")
-        if not any((root / part.picture(name)).is_file() for name in part.names):
-            raise DataError(
-                f"{part.file}: found none of its {len(part.names)} pictures, such as {part.picture(part.names[0])};"
-                f" dataset.source.images={{{part.split}: FOLDER}} says where they are."
-            )
-        return layout.ids(parts)[parts.index(part)]
-
-    def split_name(self, root: Path, split: str) -> str:
-        return str(layout.named(self._parts(root), split).file)
 
     def stamp(self, root: Path) -> str:
         digest = hashlib.sha256()
-        for part in self._parts(root):
+        for part in self.parts(root):
             digest.update(f"{part.split}\0{part.folder}\n".encode())
             for file in (part.file, part.points):
                 stat = file.stat()
                 digest.update(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-        for folder in sorted({part.folder for part in self._parts(root)}):
+        for folder in sorted({part.folder for part in self.parts(root)}):
             for line in sorted(layout.files_below(root / folder)):
                 digest.update(f"{line}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
-        parts = self._parts(root)
+        parts = self.parts(root)
         names = {name for part in parts for name in categories(part).values()}
-        for name in classes:
-            if name not in names:
-                allowed = f"{nearest(name, sorted(names))}; allowed are {listing(sorted(names))}"
-                raise DataError(f"dataset.classes: found '{name}', which no category of {root} is called{allowed}.")
+        check_classes(root, classes, names)
         for name in self.keypoints or ():
             if name not in classes:
                 found = f"found '{name}'{nearest(name, list(classes))}"
@@ -139,7 +114,7 @@ class COCO(Source):
         drawn = masks(index.more, own, index.size(row))
         return torch.from_numpy(drawn if kind == "masks" else painted(drawn, objects))
 
-    def _parts(self, root: Path) -> list[layout.Part]:
+    def parts(self, root: Path) -> list[layout.Part]:
         return layout.parts(root, self.annotations, self.images)
 
 

@@ -1,0 +1,68 @@
+"""What COCO's layouts share: a JSON file for each split."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from vjo_train.data.sources.base import Source
+from vjo_train.data.sources.coco import layout
+from vjo_train.data.sources.split_names import meant
+from vjo_train.data.sources.voc.layout import listing, nearest
+from vjo_train.errors import DataError
+
+
+class JsonFiles(Source):
+    """Its splits are the files.
+
+    Args:
+        annotations: split -> its JSON file below the root, in the place of those that are found.
+        images: split -> the folder of its pictures below the root, in the place of the one that is found.
+    """
+
+    def __init__(
+        self, *, annotations: Mapping[str, str] | None = None, images: Mapping[str, str] | None = None
+    ) -> None:
+        self.annotations, self.images = dict(annotations or {}), dict(images or {})
+
+    @abstractmethod
+    def parts(self, root: Path) -> list[layout.Part]:
+        """The splits of a data set.
+
+        Raises:
+            DataError: a key names what is not there, or a file is no such JSON.
+        """
+
+    def splits(self, root: Path) -> list[str]:
+        return [part.split for part in self.parts(root)]
+
+    def has_split(self, root: Path, split: str) -> bool:
+        return len(meant(split, self.splits(root))) == 1
+
+    def split(self, root: Path, split: str) -> list[str]:
+        parts = self.parts(root)
+        part = layout.named(parts, split)
+        if not part.names:
+            raise DataError(f"{part.file}: the split '{split}' is empty; it must list at least one image.")
+        if not any((root / part.picture(name)).is_file() for name in part.names):
+            raise DataError(
+                f"{part.file}: found none of its {len(part.names)} pictures, such as {part.picture(part.names[0])};"
+                f" dataset.source.images={{{part.split}: FOLDER}} says where they are."
+            )
+        return layout.ids(parts)[parts.index(part)]
+
+    def split_name(self, root: Path, split: str) -> str:
+        return str(layout.named(self.parts(root), split).file)
+
+
+def check_classes(root: Path, classes: Sequence[str], names: Collection[str]) -> None:
+    """Checks class names against those of the categories.
+
+    Raises:
+        DataError: one is no category.
+    """
+    for name in classes:
+        if name not in names:
+            allowed = f"{nearest(name, sorted(names))}; allowed are {listing(sorted(names))}"
+            raise DataError(f"dataset.classes: found '{name}', which no category of {root} is called{allowed}.")
