@@ -38,6 +38,10 @@ IGNORE = 255
 """The class of pixels that count neither way in a semantic mask."""
 
 
+OTHER = -1
+"""The category of an image of none of the classes of a data set or a head, which counts neither way."""
+
+
 class Movable:
     """Moves every tensor of a dataclass to a device, also inside lists and dicts."""
 

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from vjo_train.errors import ConfigError
-from vjo_train.heads.category import OTHER, Category
+from vjo_train.heads.category import Category
 from vjo_train.heads.label_space import LabelSpace
-from vjo_train.types import Target
+from vjo_train.types import OTHER, Target
 
 
 def head(classes: int = 4, **options: object) -> Category:

@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Interval
-from torch import Tensor, nn
+from torch import Tensor
 
 from vjo_train.drawing.palette import class_colour
 from vjo_train.drawing.sheet import Sheet
 from vjo_train.errors import ConfigError
-from vjo_train.heads.base import Head, TaskMetrics, check_levels
+from vjo_train.heads.base import TaskMetrics
 from vjo_train.heads.label_space import LabelSpace
+from vjo_train.heads.pooled import PooledHead, scores_by_name
 from vjo_train.heads.task_files import TaskFiles
 from vjo_train.metrics.choices import CategoryAccuracy
 from vjo_train.runs.records import Choices
-from vjo_train.types import Batch, Features, Frames, Target
-
-OTHER = -1
-"""The class of an image of none of the head's classes, which counts neither way."""
+from vjo_train.types import OTHER, Frames, Target
 
 
-class Category(Head):
+class Category(PooledHead):
     """Global pooling, dropout and one linear layer; cross-entropy divided by log C.
 
     Scale: 1 at the start for any number of classes.
 
     Args:
-        channels: of every level of the pyramid.
         num_classes: C, two or more.
-        level: the feature that is pooled.
-        pool: over the canvas: the mean, or the greatest value.
-        dropout: share of the pooled features that is dropped in training.
         smoothing: share of the truth that is spread over all classes (Szegedy et al. 2016).
         class_weights: of each class in the loss, in the order of the classes; None: all 1.
+        options: the others of `PooledHead`.
 
     Raises:
         ConfigError: the pyramid has no such level, there is one class, or weights of another number.
@@ -45,39 +40,26 @@ class Category(Head):
 
     needs: ClassVar[frozenset[str]] = frozenset({"category"})
     monitor: ClassVar[str] = "top1"
-    difficulty: ClassVar[int] = 1
+    task: ClassVar[str] = "category"
     class_weights: Tensor
 
     def __init__(
         self,
         *,
-        channels: Mapping[str, int],
         num_classes: int,
-        level: str = "c5",
-        pool: Literal["average", "max"] = "average",
-        dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.2,
         smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
         class_weights: Sequence[Annotated[float, Ge(0)]] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__()
-        check_levels("heads.category.level", [level], channels)
+        super().__init__(num_classes=num_classes, **options)
         if num_classes < 2:
             raise ConfigError("heads.category.classes: found one class; to tell classes apart takes two or more.")
         if class_weights is not None and len(class_weights) != num_classes:
             found = f"found {len(class_weights)} weights"
             raise ConfigError(f"heads.category.class_weights: {found}; there are {num_classes} classes.")
-        self.levels, self.pool, self.num_classes, self.smoothing = (level,), pool, num_classes, smoothing
+        self.smoothing = smoothing
         weights = torch.ones(num_classes) if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         self.register_buffer("class_weights", weights, persistent=False)
-        self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(channels[level], num_classes)
-
-    def forward(self, features: Features) -> Tensor:
-        """The pyramid -> logits [B, C]."""
-        feature = features[self.levels[0]]
-        pooled = feature.mean((2, 3)) if self.pool == "average" else feature.amax((2, 3))
-        logits: Tensor = self.linear(self.dropout(pooled))
-        return logits
 
     def loss(self, outputs: Tensor, targets: list[Target]) -> Tensor:
         other = torch.tensor(OTHER, device=outputs.device)
@@ -95,8 +77,10 @@ class Category(Head):
 
     def labelled(self, target: Target) -> bool:
         """Whether the image is of one of the head's classes."""
-        if not super().labelled(target) or self.space is None or self.space.is_whole:
-            return super().labelled(target)
+        if not super().labelled(target):
+            return False
+        if self.space is None or self.space.is_whole:
+            return True
         return int(self.in_own_classes(target, self.space)["category"]) != OTHER
 
     def in_own_classes(self, target: Target, space: LabelSpace) -> Target:
@@ -106,30 +90,18 @@ class Category(Head):
         own = torch.where(label == OTHER, OTHER, space.places(label.clamp(min=0)))
         return Target(target.size, {**target.labels, "category": own})
 
-    def in_known_classes(self, prediction: Tensor, space: LabelSpace) -> Tensor:
-        return space.known_scores(prediction)
-
     def draw(self, sheet: Sheet, prediction: Tensor, classes: Sequence[str]) -> None:
         label = int(prediction.nan_to_num(-1.0).argmax())
         sheet.chips([(f"{classes[label]} {float(prediction[label]):.2f}", class_colour(label))])
 
     def write(self, files: TaskFiles, prediction: Tensor, classes: Sequence[str]) -> None:
         """A row with the likeliest class and the probability of each class that the head has."""
-        pairs = zip(classes, prediction.tolist(), strict=True)
-        scores = {name: round(score, 6) for name, score in pairs if not math.isnan(score)}
+        scores = scores_by_name(prediction, classes)
         files.row({"file_name": files.file_name, "category": max(scores, key=scores.__getitem__), "scores": scores})
 
     def decoded(self, outputs: Tensor, frames: Frames) -> dict[str, Tensor]:
         """`probabilities` [B, C] float32, which sum to 1."""
         return {"probabilities": outputs.float().softmax(1)}
-
-    def predictions(self, decoded: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
-        """Probabilities [C] float32 of each image."""
-        return list(decoded["probabilities"].unbind())
-
-    def explained(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """The logit of the likeliest class."""
-        return outputs.float().amax(1)
 
     def metrics(self) -> CategoryMetrics:
         return CategoryMetrics(self.num_classes)

@@ -2,70 +2,36 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Interval
-from torch import Tensor, nn
+from torch import Tensor
 
 from vjo_train.drawing.palette import class_colour
 from vjo_train.drawing.sheet import Sheet
-from vjo_train.heads.base import Head, TaskMetrics, check_levels
+from vjo_train.heads.base import TaskMetrics
 from vjo_train.heads.label_space import LabelSpace
+from vjo_train.heads.pooled import PooledHead, scores_by_name
 from vjo_train.heads.task_files import TaskFiles
 from vjo_train.metrics import VOCClassificationAP
 from vjo_train.runs.records import Scores
-from vjo_train.types import Batch, Features, Frames, Target
+from vjo_train.types import Frames, Target
 
 
-class Classification(Head):
+class Classification(PooledHead):
     """Global pooling, dropout and one linear layer; binary cross-entropy, the mean over the classes.
 
     Scale: log 2 at the start for any number of classes. A sum over them would grow with their number and take most
     of the shared gradient. Classes that an image shows only as difficult objects are left out.
-    Pooling runs over the whole canvas, padding included.
 
-    Args:
-        channels: of every level of the pyramid.
-        num_classes: C.
-        level: the feature that is pooled.
-        pool: over the canvas: the mean, or the greatest value.
-        dropout: share of the pooled features that is dropped in training.
-
-    Raises:
-        ConfigError: the pyramid has no such level.
+    The arguments are those of `PooledHead`.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"classes"})
     monitor: ClassVar[str] = "map"
-    difficulty: ClassVar[int] = 1
-
-    def __init__(
-        self,
-        *,
-        channels: Mapping[str, int],
-        num_classes: int,
-        level: str = "c5",
-        pool: Literal["average", "max"] = "average",
-        dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.2,
-    ) -> None:
-        super().__init__()
-        check_levels("heads.classification.level", [level], channels)
-        self.levels = (level,)
-        self.pool = pool
-        self.num_classes = num_classes
-        self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(channels[level], num_classes)
-
-    def forward(self, features: Features) -> Tensor:
-        """The pyramid -> logits [B, C]."""
-        feature = features[self.levels[0]]
-        pooled = feature.mean((2, 3)) if self.pool == "average" else feature.amax((2, 3))
-        logits: Tensor = self.linear(self.dropout(pooled))
-        return logits
+    task: ClassVar[str] = "classification"
 
     def loss(self, outputs: Tensor, targets: list[Target]) -> Tensor:
         unknown = outputs.new_zeros(self.num_classes, dtype=torch.int8)
@@ -77,9 +43,6 @@ class Classification(Head):
             return target
         return Target(target.size, {**target.labels, "classes": space.flags(target["classes"])})
 
-    def in_known_classes(self, prediction: Tensor, space: LabelSpace) -> Tensor:
-        return space.known_scores(prediction)
-
     def draw(self, sheet: Sheet, prediction: Tensor, classes: Sequence[str]) -> None:
         """The classes with a score of at least 0.5, best first; the best one alone where there is none."""
         values, order = prediction.detach().float().cpu().nan_to_num(-1.0).sort(descending=True)
@@ -89,21 +52,11 @@ class Classification(Head):
 
     def write(self, files: TaskFiles, prediction: Tensor, classes: Sequence[str]) -> None:
         """A row with the score of each class that the head has."""
-        pairs = zip(classes, prediction.tolist(), strict=True)
-        scores = {name: round(score, 6) for name, score in pairs if not math.isnan(score)}
-        files.row({"file_name": files.file_name, "scores": scores})
+        files.row({"file_name": files.file_name, "scores": scores_by_name(prediction, classes)})
 
     def decoded(self, outputs: Tensor, frames: Frames) -> dict[str, Tensor]:
         """`probabilities` [B, C] float32."""
         return {"probabilities": outputs.float().sigmoid()}
-
-    def predictions(self, decoded: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
-        """Probabilities [C] float32 of each image."""
-        return list(decoded["probabilities"].unbind())
-
-    def explained(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """The logit of the likeliest class."""
-        return outputs.float().amax(1)
 
     def metrics(self) -> ClassificationMetrics:
         return ClassificationMetrics(self.num_classes)

@@ -25,7 +25,7 @@ class PanopticFigures(PanopticQuality):
     def __init__(self, things: Tensor) -> None:
         own = things.nonzero().flatten().tolist()
         stuff = [*(~things).nonzero().flatten().tolist(), len(things)]
-        super().__init__(things=set(own), stuffs=set(stuff), allow_unknown_preds_category=True)
+        super().__init__(things=set(own), stuffs=set(stuff))
         self.is_thing = things.clone()
 
     def compute(self) -> dict[str, Tensor]:  # type: ignore[override]

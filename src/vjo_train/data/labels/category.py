@@ -12,10 +12,7 @@ from vjo_train.data.labels.base import Kind
 from vjo_train.data.placement import Placement
 from vjo_train.drawing.palette import class_colour
 from vjo_train.drawing.sheet import Sheet
-from vjo_train.types import Target
-
-OTHER = -1
-"""The category of an image of a class that the data set, or a head, does not have."""
+from vjo_train.types import OTHER, Target
 
 
 class Category(Kind):

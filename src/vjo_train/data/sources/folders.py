@@ -14,7 +14,7 @@ import torch
 
 from vjo_train.data.index import Index, table
 from vjo_train.data.labels.base import Kind
-from vjo_train.data.labels.category import OTHER, Category
+from vjo_train.data.labels.category import Category
 from vjo_train.data.labels.classes import Classes
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
@@ -23,6 +23,7 @@ from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.sizes import measured
 from vjo_train.data.sources.split_names import meant
 from vjo_train.errors import DataError
+from vjo_train.types import OTHER
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.renaming import Renaming
 from vjo_train.errors import ConfigError, DataError
+from vjo_train.types import OTHER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +211,7 @@ class Mixture(Source):
         if kind == "semantic":
             return renaming.map(raw)
         if kind == "category":
-            return int(renaming.places[raw]) if raw >= 0 else raw
+            return raw if raw == OTHER else int(renaming.places[raw])
         if kind == "keypoints":
             return renaming.points(raw, own.objects(theirs).labels)
         return renaming.masks(raw, own.objects(theirs).labels) if kind == "masks" else raw

@@ -27,7 +27,7 @@ from vjo_train.data.labels.normals import Normals, normalised
 from vjo_train.data.scene_geometry import CATEGORIES
 from vjo_train.data.shape_painting import CLASSES
 from vjo_train.data.sources.voc.source import VOC
-from vjo_train.types import IGNORE
+from vjo_train.types import IGNORE, OTHER
 
 DEPTH, NORMALS, SPACE = "Depth", "Normals", "Space"
 """Folders: 16-bit PNG of depth in steps of `STEP`, 16-bit RGB PNG of normals, JSON of categories and points."""
@@ -71,7 +71,7 @@ class SceneFiles(VOC):
         names = index.ids.tolist()
         known = [json.loads((root / SPACE / f"{name}.json").read_text()) for name in names]
         numbers = {name: number for number, name in enumerate(classes)}
-        category = np.array([numbers.get(one["category"], -1) for one in known], np.int16)
+        category = np.array([numbers.get(one["category"], OTHER) for one in known], np.int16)
         points = np.array([point for one in known for point in one["points"]], np.float32).reshape(-1, 4, 3)
         digests = np.array([crc32(repr(one["points"]).encode()) for one in known], np.uint32)
         every, masked = np.ones(len(index), np.bool_), index.labelled["masks"]
@@ -85,7 +85,7 @@ class SceneFiles(VOC):
                 "normals": every,
                 "edges": masked,
                 "saliency": masked,
-                "category": category >= 0,
+                "category": category != OTHER,
             },
             files={
                 **index.files,

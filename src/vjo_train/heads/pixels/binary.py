@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from annotated_types import Ge, Interval, Len
+from annotated_types import Interval
 from torch import Tensor
 
 from vjo_train.drawing.sheet import Sheet
 from vjo_train.heads.base import TaskMetrics
-from vjo_train.heads.pixels.base import PixelHead
-from vjo_train.heads.pixels.decoders import decoder
+from vjo_train.heads.pixels.map_head import MapHead
 from vjo_train.heads.task_files import TaskFiles
 from vjo_train.metrics.binary import BinaryPixels
-from vjo_train.types import IGNORE, Features, Target
+from vjo_train.types import IGNORE, Target
 
 
-class BinaryHead(PixelHead):
+class BinaryHead(MapHead):
     """A probability for every pixel; binary cross-entropy over the counted pixels of an image.
 
     Yes and no weigh `positive` and 1 - `positive`, relative to the sum over all pixels; None: as often as they are, so
@@ -28,39 +27,15 @@ class BinaryHead(PixelHead):
     Scale: log 2 at the start.
 
     Args:
-        channels: of every level of the pyramid.
-        strides: of every level, pixels of the canvas per cell; None: as usual (`c5`, `p5`: 32).
-        levels: the features it reads; maps have the stride of the finest.
-        width: channels of the branch.
         positive: weight of a pixel that is a yes, from 0 to 1.
-        rates: dilations of atrous spatial pyramid pooling on one level; None: levels are added up.
-        dropout: share of the channels behind the pooling that is dropped in training.
-
-    Raises:
-        ConfigError: levels that are not there, differ in channels, or are several with `rates`.
+        options: those of `MapHead`.
     """
 
     monitor: ClassVar[str] = "f_max"
 
-    def __init__(
-        self,
-        *,
-        channels: Mapping[str, int],
-        strides: Mapping[str, int] | None = None,
-        levels: Sequence[str] = ("p3", "p4", "p5"),
-        width: Annotated[int, Ge(8)] = 128,
-        positive: Annotated[float, Interval(gt=0, lt=1)] | None = None,
-        rates: Annotated[Sequence[Annotated[int, Ge(1)]], Len(1)] | None = None,
-        dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1,
-    ) -> None:
-        layers = decoder(f"heads.{self.label}", channels, strides, levels, width, 1, rates=rates, dropout=dropout)
-        super().__init__(layers.stride)
-        self.levels, self.decoder, self.positive = layers.levels, layers, positive
-
-    def forward(self, features: Features) -> Tensor:
-        """The pyramid -> logits [B, 1, h, w] at `stride`."""
-        maps: Tensor = self.decoder(features)
-        return maps
+    def __init__(self, *, positive: Annotated[float, Interval(gt=0, lt=1)] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.positive = positive
 
     def image_losses(self, maps: Tensor, truth: Tensor) -> Tensor:
         return balanced_cross_entropy(maps[:, 0], truth, self.positive)

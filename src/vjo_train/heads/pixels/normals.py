@@ -3,42 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from annotated_types import Ge, Interval, Len
 from torch import Tensor
 
 from vjo_train.drawing.maps import draw_normals
 from vjo_train.drawing.sheet import Sheet
 from vjo_train.heads.base import TaskMetrics
-from vjo_train.heads.pixels.base import PixelHead, mean_of
-from vjo_train.heads.pixels.decoders import decoder
+from vjo_train.heads.pixels.base import mean_of
+from vjo_train.heads.pixels.map_head import MapHead
 from vjo_train.heads.pixels.metrics import MapMetrics
 from vjo_train.heads.task_files import TaskFiles
 from vjo_train.metrics.normals import FIGURES, normals_figures
-from vjo_train.types import Features
 
 
-class Normals(PixelHead):
+class Normals(MapHead):
     """A unit vector for every pixel; the loss is 1 - cosine, the mean over the pixels that are known.
 
     Scale: about 1 at the start, where predictions point anywhere; from 0 to 2.
-
-    Args:
-        channels: of every level of the pyramid.
-        strides: of every level, pixels of the canvas per cell; None: as usual (`c5`, `p5`: 32).
-        levels: the features it reads; maps have the stride of the finest.
-        width: channels of the branch.
-        rates: dilations of atrous spatial pyramid pooling on one level; None: levels are added up.
-        dropout: share of the channels behind the pooling that is dropped in training.
-
-    Raises:
-        ConfigError: levels that are not there, differ in channels, or are several with `rates`.
+    The arguments are those of `MapHead`.
     """
 
+    outputs: ClassVar[int] = 3
     label: ClassVar[str] = "normals"
     needs: ClassVar[frozenset[str]] = frozenset({label})
     monitor: ClassVar[str] = "within_11"
@@ -46,25 +35,6 @@ class Normals(PixelHead):
         **{"mean_angle": False, "median_angle": False},
         **{"within_11": True, "within_22": True, "within_30": True},
     }
-
-    def __init__(
-        self,
-        *,
-        channels: Mapping[str, int],
-        strides: Mapping[str, int] | None = None,
-        levels: Sequence[str] = ("p3", "p4", "p5"),
-        width: Annotated[int, Ge(8)] = 128,
-        rates: Annotated[Sequence[Annotated[int, Ge(1)]], Len(1)] | None = None,
-        dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1,
-    ) -> None:
-        layers = decoder("heads.normals", channels, strides, levels, width, 3, rates=rates, dropout=dropout)
-        super().__init__(layers.stride)
-        self.levels, self.decoder = layers.levels, layers
-
-    def forward(self, features: Features) -> Tensor:
-        """The pyramid -> maps [B, 3, h, w] at `stride`."""
-        maps: Tensor = self.decoder(features)
-        return maps
 
     def image_losses(self, maps: Tensor, truth: Tensor) -> Tensor:
         known = truth.isfinite().all(1)
