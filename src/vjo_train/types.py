@@ -174,20 +174,40 @@ class Batch(Movable):
     """The number of the batch since the start of training; -1 in evaluation."""
     meta: Batch | None = None
     """Held-out images that never train the network, for a weighting that learns from them; None in most steps."""
+    hidden: dict[str, list[bool]] = field(default_factory=dict)
+    """Task -> whether what `targets` says of each image is withheld from it (`dataset.labels`); a task that is not
+    there may see all."""
+    unlabelled: Batch | None = None
+    """Images that lack the label of some task, for `semi`; what their targets hold is never trained on."""
+    taught: dict[str, list[Target]] = field(default_factory=dict)
+    """Task -> what it is told of each image, in the place of `targets`, where a teacher says something too; in the
+    head's own classes."""
+    loss_weights: dict[str, Tensor] = field(default_factory=dict)
+    """Task -> [B] float32: the factor on the loss of each image; a task that is not there has 1 for all."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def first(self, count: int) -> Batch:
-        """The first `count` images, without held-out ones."""
+        """The first `count` images, without those that go with the batch."""
         return self.part(slice(count))
 
     def part(self, where: slice) -> Batch:
-        """Some of the images, without held-out ones."""
+        """Some of the images, without those that go with the batch."""
         return replace(
             self, images=self.images[where], targets=self.targets[where], ids=self.ids[where],
-            scales=self.scales[where], originals=self.originals[where], meta=None,
+            scales=self.scales[where], originals=self.originals[where], meta=None, unlabelled=None,
+            hidden={task: flags[where] for task, flags in self.hidden.items()},
+            taught={task: targets[where] for task, targets in self.taught.items()},
+            loss_weights={task: weights[where] for task, weights in self.loss_weights.items()},
         )  # fmt: skip
+
+    def known(self, task: str) -> list[Target]:
+        """What a task may know of each image, in the data set's classes."""
+        flags = self.hidden.get(task)
+        if flags is None:
+            return self.targets
+        return [Target(t.size) if hidden else t for t, hidden in zip(self.targets, flags, strict=True)]
 
     @property
     def frames(self) -> Frames:

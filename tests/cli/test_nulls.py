@@ -17,7 +17,7 @@ Command = Callable[..., tuple[int, str, str]]
         (["experiment=null"], []),
         (["experiment=shapes_dwa", "seed=2", "experiment=null"], ["seed=2"]),
         (["experiment=null", "experiment=shapes_dwa"], ["experiment=shapes_dwa"]),
-        (["logger=null", "compare=null"], ["~logger"]),
+        (["logger=null", "compare=null"], ["~logger", "compare=none"]),
         (["insight=[affinity]", "insight=null"], ["insight=[]"]),
         (["single=null", "backbone=null"], ["single=null", "backbone=null"]),
     ],

@@ -41,8 +41,8 @@ def test_what_is_not_labelled_or_of_another_class_counts_neither_way() -> None:
     own = head(2)
     own.space = LabelSpace(["d", "b"], ["a", "b", "c", "d"])
     targets = [target(None), target(0), target(1), target(3), target(OTHER)]
-    assert [own.labelled(one) for one in targets] == [False, False, True, True, False]
     seen = own.view(targets)
+    assert [own.labelled(one) for one in seen] == [False, False, True, True, False]
     assert [int(one["category"]) for one in seen[1:]] == [OTHER, 1, 0, OTHER]
     losses = own.loss(torch.tensor([[0.0, 5.0]] * 5), seen)
     assert (losses == 0).tolist() == [True, True, False, False, True]

@@ -46,7 +46,14 @@ def parse_flags() -> argparse.Namespace:
     return args
 
 
-NONE = {"experiment": [], "compare": [], "logger": ["~logger"], "insight": ["insight=[]"], "merge": []}
+NONE = {
+    "experiment": [],
+    "compare": ["compare=none"],
+    "semi": ["semi=none"],
+    "logger": ["~logger"],
+    "insight": ["insight=[]"],
+    "merge": [],
+}
 """Group that a run can do without -> the overrides that leave it out, in Hydra's own words."""
 
 

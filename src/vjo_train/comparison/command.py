@@ -8,7 +8,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
-from vjo_train.comparison import diagnosis, tables
+from vjo_train.comparison import curve_page, diagnosis, tables
+from vjo_train.comparison.label_curve import LabelCurve, by_share
 from vjo_train.comparison.page import as_html
 from vjo_train.comparison.reading import find_folders, read_run
 from vjo_train.comparison.summary import Comparison, compare
@@ -18,8 +19,10 @@ from vjo_train.pages.run import FILE
 from vjo_train.runs import run_folder
 
 
-def write_report(cfg: DictConfig) -> Comparison:
+def write_report(cfg: DictConfig) -> Comparison | LabelCurve:
     """Compares the runs of a checked config, prints the tables and writes the files.
+
+    Runs of a label curve are compared at each share of the labels.
 
     Raises:
         ConfigError: no runs, runs that cannot be told apart, or an output folder that is a run's own.
@@ -30,7 +33,12 @@ def write_report(cfg: DictConfig) -> Comparison:
     folders = find_folders(patterns)
     metrics = {str(task): str(metric) for task, metric in (cfg.metrics or {}).items()}
     runs = [read_run(folder) for folder in folders]
-    comparison = compare(runs, metrics, cfg.interval, cfg.level, cfg.resamples, cfg.delta)
+    shares = by_share(runs)
+    found = {
+        share: compare(own, metrics, cfg.interval, cfg.level, cfg.resamples, cfg.delta)
+        for share, own in (shares or {1.0: runs}).items()
+        if not shares or any(run.results is not None for run in own)
+    }
     output = Path(cfg.output) if cfg.output is not None else common_folder(folders)
     if (output / run_folder.CONFIG).is_file():
         raise ConfigError(
@@ -38,12 +46,30 @@ def write_report(cfg: DictConfig) -> Comparison:
             "writes it); give the comparison another output=, or more runs."
         )
     console = Console()
+    answer = _curve(found, cfg, output, console) if shares else _comparison(found[1.0], output, console)
+    console.print(f"Report: {output / 'report.md'}, report.csv, {FILE}", highlight=False, soft_wrap=True)
+    return answer
+
+
+def _comparison(comparison: Comparison, output: Path, console: Console) -> Comparison:
     console.print(tables.terminal(comparison))
     for line in diagnosis.losses(comparison):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     write_files(comparison, output)
-    console.print(f"Report: {output / 'report.md'}, report.csv, {FILE}", highlight=False, soft_wrap=True)
     return comparison
+
+
+def _curve(found: dict[float, Comparison], cfg: DictConfig, output: Path, console: Console) -> LabelCurve:
+    if not found:
+        raise ConfigError("runs: no run of the label curve has finished.")
+    curve = LabelCurve(found, cfg.level)
+    for sheet in curve_page.sheets(curve):
+        if sheet.rows:
+            console.print(tables.as_table(sheet))
+    write_atomically(output / "report.md", curve_page.as_markdown(curve))
+    write_atomically(output / "report.csv", curve_page.as_csv(curve))
+    write_atomically(output / FILE, curve_page.as_html(curve, output))
+    return curve
 
 
 def write_files(comparison: Comparison, output: Path) -> None:

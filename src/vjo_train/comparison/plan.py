@@ -50,7 +50,9 @@ class Planned:
 
 
 def cases(cfg: DictConfig) -> list[Case]:
-    """The cases of a config: every head alone, then every method.
+    """The cases of a config: every head alone, then every method; all of them at each of `compare.labels`.
+
+    Where every label is there, a method that learns without labels (`semi=`) is left out.
 
     Raises:
         ConfigError: fewer than two heads, or two methods of one name.
@@ -59,10 +61,19 @@ def cases(cfg: DictConfig) -> list[Case]:
         raise ConfigError(f"heads: found {', '.join(cfg.heads)}; a comparison needs at least two.")
     alone = [Case(f"single-{task}", (f"single={task}", "weighting=equal")) for task in cfg.heads]
     found = [*alone, *map(_method, cfg.compare.methods)]
+    if cfg.compare.get("labels"):
+        found = [_with_labels(case, float(share), list(cfg.heads)) for share in cfg.compare.labels for case in found
+                 if share < 1 or not any(word.startswith("semi=") for word in case.words)]  # fmt: skip
     names = [case.name for case in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"compare.methods: found {', '.join(twice)} twice; each method needs a name of its own.")
     return found
+
+
+def _with_labels(case: Case, share: float, tasks: Sequence[str]) -> Case:
+    kept = ",".join(f"{task}:{share!r}" for task in tasks)
+    words = (f"dataset.labels={{{kept}}}",) if share < 1 else ()
+    return Case(run_folder.case_with_labels(case.name, share), (*case.words, *words))
 
 
 def _method(text: str) -> Case:

@@ -253,6 +253,8 @@ def _labels(finished: Sequence[Run]) -> dict[Path, str]:
     labels = {}
     for run in several:
         words = {key: run.overrides[key] for key in differing if key in run.overrides}
+        if "case" in words:
+            words["case"] = run_folder.case_without_labels(words["case"])
         short = list(words) in (["case"], ["weighting"])
         labels[run.folder] = " ".join(words.values() if short else (f"{k}={v}" for k, v in words.items())) or "joint"
     return labels

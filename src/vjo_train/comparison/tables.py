@@ -168,12 +168,13 @@ def interval_text(interval: Interval) -> str:
 
 def terminal(comparison: Comparison) -> RenderableType:
     """All tables and warnings, as a rich renderable."""
-    parts: list[RenderableType] = [_rich(sheet) for sheet in sheets(comparison) if sheet.rows]
+    parts: list[RenderableType] = [as_table(sheet) for sheet in sheets(comparison) if sheet.rows]
     parts += [Text(text, style="yellow") for text in warnings(comparison)]
     return Group(*parts)
 
 
-def _rich(sheet: Sheet) -> Table:
+def as_table(sheet: Sheet) -> Table:
+    """A table for the terminal."""
     table = Table(title=sheet.title, title_justify="left", title_style="bold")
     for k, name in enumerate(sheet.header):
         table.add_column(Text(name), justify="left" if k < sheet.left else "right", overflow="fold")

@@ -56,6 +56,7 @@ def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> run.Job:
         keep_unlabelled=any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()),
         meta_tasks=list(dict.fromkeys(map(head_name, module.weighting.meta_tasks))),
         meta_every=module.weighting.meta_every,
+        unlabelled_per_step=0 if module.semi is None else module.semi.images or data.batch_size,
     )
     return run.Job(
         module=module,
@@ -163,6 +164,7 @@ def model_on(cfg: DictConfig, pyramid: Pyramid) -> MultiTaskModule:
         channels_last=cfg.trainer.channels_last,
     )
     module.merged = merged(cfg, branches)
+    module.semi = _make(cfg.semi) if cfg.get("semi") else None
     return module
 
 

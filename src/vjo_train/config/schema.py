@@ -72,11 +72,14 @@ class CompareConfig:
             chosen on val, all on the first seed; None: every case is trained with what the config says.
         delta: what delta_m counts of each task: the metric that stands for it, the mean of all that the field reports,
             or `pooled`, those of all tasks alike.
+        labels: shares of every task's labels; all is compared at each of them, and the report is a label curve. None:
+            with all labels alone.
     """
 
     methods: Annotated[Sequence[str], Len(1)] = ("equal", "balanced", "adatask", "aligned", "dbmtl")
     tune: Annotated[int, Ge(2)] | None = None
     delta: Literal["monitor", "metrics", "pooled"] = "monitor"
+    labels: Annotated[Sequence[Annotated[float, Interval(gt=0, le=1)]], Len(1)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +108,7 @@ class TrainConfig:
     compare: Node | None = None
     insight: Mapping[str, Node] = field(default_factory=dict)
     merge: Mapping[str, Node] = field(default_factory=dict)
+    semi: Node | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from torch.utils.data import Sampler
 
 from vjo_train.config import rules
 from vjo_train.data import download as archives
+from vjo_train.data import kept_labels
 from vjo_train.data.cache import cache_folder
 from vjo_train.data.loading import BatchDataset, BatchLoader, Rows, workers_at_hand
 from vjo_train.data.picture_cache import Ram
@@ -25,6 +26,7 @@ from vjo_train.data.shared_memory import Slots
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.voc.source import VOC
 from vjo_train.data.transforms import Augment
+from vjo_train.data.unlabelled import UnlabelledPlan
 from vjo_train.data.worker_watch import Watch
 from vjo_train.errors import ConfigError
 from vjo_train.files import locked
@@ -63,6 +65,8 @@ class DataModule(PlannedSplits):
             one. None: a part that is drawn by `seed`.
         group: a regular expression that is looked for in images' ids; those for which its first group is the same
             text, such as a patient, are not separated where a part is cut off.
+        labels: task -> a share (0.1) or a number (50) of its labelled training images; the others keep their picture,
+            and are unlabelled for this task. None: all keep their labels.
         meta_fraction: share of `split` that is cut off, drawn by `seed`, for weightings that learn from images which do
             not train the network; it is cut off whether the weighting asks or not, so that others can be compared.
         cache: `ram` keeps decoded pictures of training and validation in memory, and masks that are needed, from the
@@ -99,6 +103,7 @@ class DataModule(PlannedSplits):
         on_bad_image: Literal["error", "skip"] = "error",
         fold: Annotated[int, Ge(0)] | None = None,
         group: str | None = None,
+        labels: Mapping[str, Annotated[int, Ge(1)] | Annotated[float, Interval(gt=0, le=1)]] | None = None,
         source: Source | None = None,
         seed: int = 0,
     ) -> None:
@@ -107,7 +112,7 @@ class DataModule(PlannedSplits):
         self.root_key, self.split, self.val_split, self.test_split = root, split, val_split, test_split
         self.val_fraction, self.meta_fraction = 0.0 if val_split is not None else val_fraction, meta_fraction
         self.canvas, self.workers = canvas_of(size), workers_at_hand(workers)
-        self.fold, self.group = fold, group
+        self.fold, self.group, self.labels = fold, group, dict(labels or {})
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
         self.labelled_per_batch, self.cache = labelled_per_batch, cache_folder(cache_dir)
         self.augment, self.download, self.generate, self.seed = augment, download, generate, seed
@@ -120,9 +125,10 @@ class DataModule(PlannedSplits):
         self.schedule: CountedSchedule | None = None
         self.meta_tasks: tuple[str, ...] = ()
         self.meta_every = 1
-        self.start_step = 0
+        self.start_step = self.unlabelled_per_step = 0
         self._plan: Plan | None = None
         self._meta_plan: Plan | None = None
+        self._unlabelled_plan: UnlabelledPlan | None = None
         self._watches: list[Watch] = []
         self._ram: Ram | None = None
         self._verdicts: dict[str, str] = {}
@@ -200,6 +206,7 @@ class DataModule(PlannedSplits):
         keep_unlabelled: bool = True,
         meta_tasks: Sequence[str] = (),
         meta_every: int = 1,
+        unlabelled_per_step: int = 0,
     ) -> None:
         """Says for which tasks to load.
 
@@ -210,10 +217,11 @@ class DataModule(PlannedSplits):
             keep_unlabelled: see `Plan`.
             meta_tasks: the tasks that batches of the meta split are labelled for; empty for no such batches.
             meta_every: steps from one of them to the next.
+            unlabelled_per_step: images that go with a step because they lack a label, over all ranks.
 
         Raises:
             ConfigError: the source does not give a kind that is needed; batches of the meta split are asked for, and
-                there is none.
+                there is none; `labels` names another task.
         """
         if meta_tasks and self.meta_fraction == 0:
             raise ConfigError(
@@ -229,9 +237,10 @@ class DataModule(PlannedSplits):
                 )
         self.needs, self.schedule = dict(needs), schedule
         self.planned = dict(needs if planned is None else planned)
-        self.keep_unlabelled = keep_unlabelled
+        kept_labels.check_tasks(self.labels, self.planned)
+        self.keep_unlabelled, self.unlabelled_per_step = keep_unlabelled, unlabelled_per_step
         self.meta_tasks, self.meta_every = tuple(meta_tasks), meta_every
-        self._plan = self._meta_plan = self._ram = None
+        self._plan = self._meta_plan = self._unlabelled_plan = self._ram = None
         self._verdicts = {}  # other tasks may need other files
 
     def train_dataloader(self) -> BatchLoader:
@@ -281,6 +290,7 @@ class DataModule(PlannedSplits):
             watch=watch,
             slots=Slots(self.workers, batch_size, self.canvas),
             ram=self._ram,
+            kept=None if augment is None else self.labels_shown(),
         )
         gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return BatchLoader(dataset, sampler, workers=self.workers, pin_memory=gpu)

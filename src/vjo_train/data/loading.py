@@ -56,6 +56,7 @@ class BatchDataset(Dataset[Any]):
         watch: is told which image is taken up.
         slots: where loading processes put their pictures; None: in memory that is asked for each time.
         ram: decoded pictures and maps that are kept; None: every one is read from its file each time.
+        kept: task -> [I] bool: the images whose label it may see; a task that is not there may see all.
     """
 
     def __init__(
@@ -71,8 +72,9 @@ class BatchDataset(Dataset[Any]):
         watch: Watch,
         slots: Slots | None = None,
         ram: Ram | None = None,
+        kept: Mapping[str, npt.NDArray[np.bool_]] | None = None,
     ) -> None:
-        self.watch, self.slots, self.ram = watch, slots, ram
+        self.watch, self.slots, self.ram, self.kept = watch, slots, ram, kept or {}
         self.source, self.root, self.index = source, root, index
         self.needs, self.canvas = needs, canvas
         self.augment, self.seed = augment, seed
@@ -104,6 +106,12 @@ class BatchDataset(Dataset[Any]):
             originals=[original for _, _, original in loaded if original is not None],
             step=plan.step,
             meta=None if plan.meta is None else self._batch(plan.meta),
+            unlabelled=None if plan.unlabelled is None else self._batch(plan.unlabelled),
+            hidden={
+                task: [not self.kept[task][sample.image] for sample in plan.samples]
+                for task in plan.tasks
+                if task in self.kept
+            },
         )
 
     def _load(self, sample: Sample, kinds: frozenset[str], pixels: Tensor) -> tuple[Target, float, Target | None]:

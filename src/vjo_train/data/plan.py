@@ -49,6 +49,8 @@ class BatchPlan:
     samples: tuple[Sample, ...]
     meta: BatchPlan | None = None
     """The held-out images that go with it."""
+    unlabelled: BatchPlan | None = None
+    """The images that go with it because they lack a label."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Constant:
         return self.always
 
 
-class _Stream:
+class Stream:
     """An endless sequence over some images: one shuffled round after another, all images once in each."""
 
     def __init__(self, name: str, images: npt.NDArray[np.int64], seed: int) -> None:
@@ -127,8 +129,8 @@ class Plan:
         self._images = {task: np.unique(images) for task, images in labelled.items()}
         highest = max(int(images[-1]) for images in self._images.values())
         self._is_labelled = {task: np.isin(np.arange(highest + 1), images) for task, images in self._images.items()}
-        self._own = {task: _Stream(f"own/{task}", images, seed) for task, images in self._images.items()}
-        self._pools: dict[tuple[str, ...], _Stream] = {}
+        self._own = {task: Stream(f"own/{task}", images, seed) for task, images in self._images.items()}
+        self._pools: dict[tuple[str, ...], Stream] = {}
         self._scarcest: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._turns: dict[tuple[str, ...], int] = {}
         self._used = dict.fromkeys(self._images, 0)
@@ -213,10 +215,10 @@ class Plan:
         if any(len(self._images[task]) < len(self._pool(tasks).images) for task in tasks):
             self._used = self._compose(tasks, turn, self._used)[1]
 
-    def _pool(self, tasks: tuple[str, ...]) -> _Stream:
+    def _pool(self, tasks: tuple[str, ...]) -> Stream:
         if tasks not in self._pools:
             images = np.unique(np.concatenate([self._images[task] for task in tasks]))
-            self._pools[tasks] = _Stream("pool/" + "+".join(tasks), images, self._seed)
+            self._pools[tasks] = Stream("pool/" + "+".join(tasks), images, self._seed)
         return self._pools[tasks]
 
     def _scarce(self, tasks: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
 from torch.utils.data import Sampler
 
+from vjo_train.data import kept_labels
 from vjo_train.data.plan import BatchPlan, Constant, CountedSchedule, Plan
 from vjo_train.data.splits import Splits
+from vjo_train.data.unlabelled import UnlabelledPlan
 from vjo_train.errors import DataError
 
 
@@ -20,6 +24,10 @@ class PlannedSplits(Splits):
 
     batch_size: int
     labelled_per_batch: int
+    labels: Mapping[str, float]
+    """Task -> how many of its labels are kept (see `kept_labels`)."""
+    unlabelled_per_step: int
+    """Images that go with a step because they lack a label; 0: none."""
     planned: dict[str, frozenset[str]]
     """Task -> the kinds that make an image labelled, for all tasks that the batches are made for."""
     keep_unlabelled: bool
@@ -30,6 +38,25 @@ class PlannedSplits(Splits):
     """The number of the batch at which the next training epoch begins (or goes on); set it to resume."""
     _plan: Plan | None
     _meta_plan: Plan | None
+    _unlabelled_plan: UnlabelledPlan | None
+
+    @property
+    def training_labels(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Planned task -> the training images whose label for it is kept.
+
+        Raises:
+            DataError: `dataset.labels` asks for more than there are.
+        """
+        labelled = {task: self.labelled_rows(self.train_rows, needs) for task, needs in self.planned.items()}
+        return kept_labels.kept(self.labels, labelled, self.seed)
+
+    def labels_shown(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Task of `labels` -> [I] bool: the images of the index whose label it may see."""
+        shown = {}
+        for task in self.labels:
+            shown[task] = np.ones(len(self.index), np.bool_)
+            shown[task][np.setdiff1d(self.train_rows, self.training_labels[task])] = False
+        return shown
 
     @property
     def plan(self) -> Plan:
@@ -42,7 +69,7 @@ class PlannedSplits(Splits):
         if self._plan is None:
             if self.schedule is None:
                 raise RuntimeError("DataModule.set_tasks must be called before training data is asked for.")
-            labelled = {task: self.labelled_rows(self.train_rows, needs) for task, needs in self.planned.items()}
+            labelled = self.training_labels
             self.schedule.set_counts({task: len(rows) for task, rows in labelled.items()})
             self._plan = Plan(
                 labelled=labelled,
@@ -57,14 +84,33 @@ class PlannedSplits(Splits):
         return self._plan
 
     def batch_plan(self, step: int, rank: int = 0, world: int = 1) -> BatchPlan:
-        """The share of `rank` in the training batch of `step`, and in the batch of the meta split that goes with it.
+        """The share of `rank` in the training batch of `step`, and in the batches that go with it.
 
         The n-th batch of the meta split goes with step n * `meta_every`; it is as large as a training batch.
         """
         planned = self.plan.share(step, rank, world)
+        if self.unlabelled_per_step:
+            planned = replace(planned, unlabelled=self.unlabelled_plan.share(step, planned.tasks, rank, world))
         if not self.meta_tasks or step % self.meta_every:
             return planned
         return replace(planned, meta=replace(self.meta_plan.share(step // self.meta_every, rank, world), step=step))
+
+    @property
+    def unlabelled_plan(self) -> UnlabelledPlan:
+        """Which images that lack a label go with a step.
+
+        Raises:
+            ConfigError: none lacks one.
+        """
+        if self._unlabelled_plan is None:
+            kept = self.training_labels
+            self._unlabelled_plan = UnlabelledPlan(
+                labelled={task: kept[task] for task in self.needs},
+                images=self.train_rows,
+                per_step=self.unlabelled_per_step,
+                seed=self.seed,
+            )
+        return self._unlabelled_plan
 
     @property
     def meta_plan(self) -> Plan:

@@ -52,6 +52,7 @@ class Head(nn.Module):
         levels: the features it reads, such as `("c5",)`; set by the constructor, so that sharing computes no others.
         difficulty: how much the task asks for, from 1 (what is in the image), 2 (where), 3 (which pixels) to 4 (whose):
             a hierarchy of tasks supervises easier ones at lower stages.
+        sure: the score from which on a prediction of a teacher is taken for a label (`semi`); None: never.
         space: its class names among those of the data set; None where it has all of them.
     """
 
@@ -59,6 +60,7 @@ class Head(nn.Module):
     monitor: ClassVar[str]
     reported: ClassVar[Mapping[str, bool]] = {}
     difficulty: ClassVar[int] = 3
+    sure: ClassVar[float | None] = None
     levels: tuple[str, ...]
     space: LabelSpace | None = None
 
@@ -108,6 +110,22 @@ class Head(nn.Module):
         """Part -> the parameters that its loss alone trains; those that several parts train are left out."""
         return {"": list(self.parameters())}
 
+    def taught(self, outputs: Any, batch: Batch, sure: float) -> list[Target]:
+        """What of the outputs is sure enough to be taken for labels, in the head's own classes and canvas pixels.
+
+        An image of which nothing is sure is not labelled. Heads whose `sure` is None do not have this.
+
+        Args:
+            outputs: of the images, without graph.
+            batch: the images; `originals` and `scales` say that they lie in canvas pixels.
+            sure: least score.
+        """
+        raise NotImplementedError
+
+    def agreement(self, taught: Target, truth: Target) -> tuple[int, int]:
+        """How many statements of a label from `taught` are right, and how many there are whose truth is known."""
+        raise NotImplementedError
+
     def view(self, targets: list[Target]) -> list[Target]:
         """What is known of some images, in this head's classes: what `loss` and the metrics take."""
         if self.space is None or self.space.is_whole:
@@ -149,7 +167,7 @@ class Head(nn.Module):
         """
 
     def labelled(self, target: Target) -> bool:
-        """Whether the image carries this task's annotation."""
+        """Whether the image carries this task's annotation; `target` is in the head's own classes."""
         return self.needs <= target.labelled
 
 

@@ -17,10 +17,11 @@ from vjo_train.errors import ConfigError
 from vjo_train.heads.base import TaskMetrics
 from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.pooled import PooledHead, scores_by_name
+from vjo_train.heads.pseudo_labels import labelled_with, right_category, sure_category
 from vjo_train.heads.task_files import TaskFiles
 from vjo_train.metrics.choices import CategoryAccuracy
 from vjo_train.runs.records import Choices
-from vjo_train.types import OTHER, Frames, Target
+from vjo_train.types import OTHER, Batch, Frames, Target
 
 
 class Category(PooledHead):
@@ -41,6 +42,7 @@ class Category(PooledHead):
     needs: ClassVar[frozenset[str]] = frozenset({"category"})
     monitor: ClassVar[str] = "top1"
     task: ClassVar[str] = "category"
+    sure: ClassVar[float | None] = 0.9
     class_weights: Tensor
 
     def __init__(
@@ -75,13 +77,16 @@ class Category(PooledHead):
             )
         return losses / math.log(self.num_classes)
 
+    def taught(self, outputs: Tensor, batch: Batch, sure: float) -> list[Target]:
+        said = [sure_category(one, sure) for one in outputs.float().softmax(1)]
+        return labelled_with("category", said, batch)
+
+    def agreement(self, taught: Target, truth: Target) -> tuple[int, int]:
+        return right_category(taught["category"], truth["category"])
+
     def labelled(self, target: Target) -> bool:
         """Whether the image is of one of the head's classes."""
-        if not super().labelled(target):
-            return False
-        if self.space is None or self.space.is_whole:
-            return True
-        return int(self.in_own_classes(target, self.space)["category"]) != OTHER
+        return super().labelled(target) and int(target["category"]) != OTHER
 
     def in_own_classes(self, target: Target, space: LabelSpace) -> Target:
         if "category" not in target:

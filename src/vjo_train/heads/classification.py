@@ -14,10 +14,11 @@ from vjo_train.drawing.sheet import Sheet
 from vjo_train.heads.base import TaskMetrics
 from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.pooled import PooledHead, scores_by_name
+from vjo_train.heads.pseudo_labels import labelled_with, right_classes, sure_classes
 from vjo_train.heads.task_files import TaskFiles
 from vjo_train.metrics import VOCClassificationAP
 from vjo_train.runs.records import Scores
-from vjo_train.types import Frames, Target
+from vjo_train.types import Batch, Frames, Target
 
 
 class Classification(PooledHead):
@@ -32,11 +33,19 @@ class Classification(PooledHead):
     needs: ClassVar[frozenset[str]] = frozenset({"classes"})
     monitor: ClassVar[str] = "map"
     task: ClassVar[str] = "classification"
+    sure: ClassVar[float | None] = 0.9
 
     def loss(self, outputs: Tensor, targets: list[Target]) -> Tensor:
         unknown = outputs.new_zeros(self.num_classes, dtype=torch.int8)
         labels = torch.stack([target.labels.get("classes", unknown) for target in targets])
         return classification_loss(outputs.float(), labels)
+
+    def taught(self, outputs: Tensor, batch: Batch, sure: float) -> list[Target]:
+        said = [sure_classes(one, sure) for one in outputs.float().sigmoid()]
+        return labelled_with("classes", said, batch)
+
+    def agreement(self, taught: Target, truth: Target) -> tuple[int, int]:
+        return right_classes(taught["classes"], truth["classes"])
 
     def in_own_classes(self, target: Target, space: LabelSpace) -> Target:
         if "classes" not in target:

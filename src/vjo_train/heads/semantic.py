@@ -19,6 +19,7 @@ from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.pixel_losses import dice_loss, pixel_loss, shifted
 from vjo_train.heads.pixels.base import PixelHead
 from vjo_train.heads.pixels.decoders import added_up, atrous, atrous_layers, pyramid_branches
+from vjo_train.heads.pseudo_labels import sure_map
 from vjo_train.heads.task_files import TaskFiles
 from vjo_train.metrics import SegmentationIoU
 from vjo_train.runs.records import Pixels
@@ -44,6 +45,7 @@ class SemanticHead(PixelHead):
     needs: ClassVar[frozenset[str]] = frozenset({label})
     monitor: ClassVar[str] = "miou"
     reported: ClassVar[Mapping[str, bool]] = {"miou": True, "pixel_accuracy": True}
+    sure: ClassVar[float | None] = 0.9
 
     def __init__(self, num_classes: int, stride: int, dice: float, background: bool) -> None:
         super().__init__(stride)
@@ -65,6 +67,9 @@ class SemanticHead(PixelHead):
         """The class of each pixel, [B, H, W] uint8: 0 background, k + 1 for class k."""
         # argmax takes four times as long
         return maps.max(1).indices.to(torch.uint8) + (not self.background)
+
+    def sure_label(self, maps: Tensor, size: tuple[int, int], sure: float) -> Tensor | None:
+        return sure_map(maps.softmax(0), sure, size, background=self.background)
 
     def explained(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The sum of the winning logits over the cells that no background wins; 0 where it wins all."""

@@ -21,6 +21,7 @@ SECTIONS: tuple[Callable[[RunFolder], Section | None], ...] = (
     training.learning_curves,
     training.task_weights,
     training.conflict,
+    training.teacher,
     insight.affinity,
     training.other_figures,
     answers.classes,

@@ -79,6 +79,24 @@ def conflict(run: RunFolder) -> Section | None:
     return Section("Conflict", [shown], intro)
 
 
+def teacher(run: RunFolder) -> Section | None:
+    """How much a teacher labelled, and how much of it is right where the truth is there."""
+    charts = []
+    for title, end in (
+        ("share of the images without a label that the teacher labelled", "/taught"),
+        ("share of its statements that are right", "/taught_right"),
+    ):
+        columns = _columns(run, "train/", end)
+        curves = {name.removeprefix("train/").removesuffix(end): run.curve(name) for name in columns}
+        charts.append(figure(title, curves, (0.0, 1.0)))
+    shown = _charts(charts)
+    intro = (
+        "Means of each epoch. Right: of the classes, pixels and objects that it was sure of, by labels that"
+        " dataset.labels withholds from training; not known for images that were never labelled."
+    )
+    return Section("Images without labels", [shown], intro) if shown.figures else None
+
+
 def other_figures(run: RunFolder) -> Section | None:
     """What else the weighting and the sharing logged."""
     groups = {f"weighting: {n}": c for n, c in _grouped(run, "train/weighting/").items() if n not in CONFLICT}

@@ -110,6 +110,16 @@ def case_name(method: str) -> str:
     return re.sub(r"[^\w.]+", "-", method).strip("-")
 
 
+def case_with_labels(case: str, share: float) -> str:
+    """The name of a compared case with a share of the labels, such as `labels0.1-dwa`."""
+    return f"labels{share:g}-{case}"
+
+
+def case_without_labels(case: str) -> str:
+    """The inverse of `case_with_labels`; another name as it is."""
+    return re.sub(r"^labels[\d.e-]+?-(?=[^\d])", "", case)
+
+
 def split_overrides(overrides: Sequence[str]) -> dict[str, str]:
     """`["seed=1", "+a.b=c"]` -> `{"seed": "1", "a.b": "c"}`; a deletion `~a` has the value `deleted`."""
     pairs = (override.partition("=") for override in overrides)

@@ -91,7 +91,7 @@ class Evaluation(StepLog):
             head = self.head(task)
             self._metrics[task].update(predictions[task], head.view(batch.originals))
             self._sums[self.tasks.index(task), 0] += head.loss(output, head.view(batch.targets)).sum()
-            self._sums[self.tasks.index(task), 1] += sum(head.labelled(target) for target in batch.targets)
+            self._sums[self.tasks.index(task), 1] += sum(map(head.labelled, head.view(batch.targets)))
         return self._with_merged(predictions, batch)
 
     def _with_merged(self, predictions: Mapping[str, list[Any]], batch: Batch) -> dict[str, list[Any]]:
@@ -124,8 +124,9 @@ class Evaluation(StepLog):
             return
         decoded = self._decoded(batch, self(batch.images))
         for task, predictions in decoded.items():
-            self._metrics[task].update(predictions, self.head(task).view(batch.originals))
-            labelled = [self.head(task).labelled(target) for target in batch.originals]
+            known = self.head(task).view(batch.originals)
+            self._metrics[task].update(predictions, known)
+            labelled = map(self.head(task).labelled, known)
             self._tested[task] += [name for name, known in zip(batch.ids, labelled, strict=True) if known]
         if self.merged:
             self._with_merged(decoded, batch)

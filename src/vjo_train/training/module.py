@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
@@ -18,17 +16,18 @@ from vjo_train.heads.parts import head_name, joint_parameters, loss_name, own_pa
 from vjo_train.optim.lr_schedules import LRSchedule
 from vjo_train.optim.optimizers import Optimizer
 from vjo_train.sharing.base import Sharing
-from vjo_train.training.gradient_checks import GradientChecks, all_finite
+from vjo_train.training.gradient_checks import all_finite
 from vjo_train.training.losses import StepLosses, check_finite, step_losses
+from vjo_train.training.semi_supervised import SemiSupervised
 from vjo_train.types import Batch, SharedFeatures
 from vjo_train.weighting.base import ImageLosses, TaskLosses, Weighting
 
 
-class MultiTaskModule(GradientChecks):
+class MultiTaskModule(SemiSupervised):
     """One network for several tasks, under Lightning's automatic optimization.
 
-    `training_step` returns the plain sum of the task losses; `backward` hands over to the weighting. Clipping,
-    accumulation, precision and checkpoints stay Lightning's own.
+    `training_step` returns the sum of the task losses; `backward` hands over to the weighting. Clipping, accumulation,
+    precision and checkpoints stay Lightning's own.
 
     Args:
         sharing: images -> features of each task.
@@ -74,10 +73,12 @@ class MultiTaskModule(GradientChecks):
     def share(self, images: Tensor, tasks: tuple[str, ...]) -> SharedFeatures:
         """Images [B, 3, S, S] in 0..255 -> what the heads of `tasks` are given."""
         with record_function("shared features"):
-            normalised = (images - self.mean) / self.std
-            shared = self.sharing(normalised.contiguous(memory_format=self.memory_format), tasks)
+            shared = self.sharing(self.normalised(images), tasks)
         assert isinstance(shared, SharedFeatures)
         return shared
+
+    def normalised(self, images: Tensor) -> Tensor:
+        return ((images - self.mean) / self.std).contiguous(memory_format=self.memory_format)
 
     # Training
 
@@ -88,17 +89,12 @@ class MultiTaskModule(GradientChecks):
         """
         self.batches, self._ids = batch.step + 1, batch.ids
         self.sharing.start_step(min(1.0, self.trainer.global_step / self.trainer.estimated_stepping_batches))
-        self._draw_as(batch.step)
-
-    def _draw_as(self, *key: int) -> None:
-        """Lets the random numbers start where those of `key` do, each rank at its own place."""
-        words = np.random.SeedSequence([self.seed, *key, self.global_rank]).generate_state(2)
-        # torch's own function takes down a stack trace for each GPU library that is not in use.
-        generator = torch.default_generator if self.device.type == "cpu" else torch
-        generator.manual_seed(int(words[0]) << 32 | int(words[1]))
+        self.draw_as(batch.step)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of the task losses of the global batch."""
+        if self.semi is not None and batch.unlabelled is not None:
+            batch = self.with_taught(batch, batch.unlabelled, self.semi)
         shared = self.share(batch.images, batch.tasks)
         losses = self._losses(batch, shared)
         size = len(batch)
@@ -122,7 +118,7 @@ class MultiTaskModule(GradientChecks):
         return losses
 
     def _together(self, batch: Batch, per_image: Mapping[str, Tensor]) -> StepLosses:
-        known = {t: [self.head(t).labelled(target) for target in batch.targets] for t in batch.tasks}
+        known = {t: [self.head(t).labelled(target) for target in self.told(t, batch)] for t in batch.tasks}
         return step_losses(per_image, {name: known[head_name(name)] for name in per_image})
 
     def losses_beside(self, batch: Batch) -> StepLosses:
@@ -146,8 +142,9 @@ class MultiTaskModule(GradientChecks):
             with record_function(f"head: {task}"):
                 outputs = head(shared.tasks[task])
             with record_function(f"loss: {task}"):
-                for part, loss in head.part_losses(outputs, head.view(batch.targets)).items():
-                    found[loss_name(task, part)] = loss
+                factors = batch.loss_weights.get(task)
+                for part, loss in head.part_losses(outputs, self.told(task, batch)).items():
+                    found[loss_name(task, part)] = loss if factors is None else loss * factors
         return found
 
     def _sharing_figures(self, batch: Batch, shared: SharedFeatures) -> dict[str, Tensor]:
@@ -204,42 +201,21 @@ class MultiTaskModule(GradientChecks):
     def _resample(self, batch: Batch, share: float) -> dict[str, Tensor]:
         """The losses of the first `share` of this rank's images, by a forward of their own."""
         part = batch.first(max(1, round(share * len(batch))))
-        with self._statistics_kept(), self.trainer.precision_plugin.forward_context():
+        with self.statistics_kept(), self.trainer.precision_plugin.forward_context():
             return self._losses(part, self.share(part.images, part.tasks)).shares
-
-    @contextmanager
-    def _statistics_kept(self) -> Iterator[None]:
-        """Inside, BatchNorms take the batch's own statistics, but do not count them in."""
-        norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
-        counting = [norm for norm in norms if norm.track_running_stats]
-        for norm in counting:
-            norm.track_running_stats = False
-        try:
-            yield
-        finally:
-            for norm in counting:
-                norm.track_running_stats = True
 
     def _again(self, batch: Batch) -> dict[str, Tensor]:
         """The losses [B] of this rank's images at what the parameters hold now, with the random draws of the step."""
-        with self._beside(batch.step):
+        with self.beside(batch.step):
             return self._per_image(batch, self.share(batch.images, batch.tasks))
 
     def _meta_losses(self, batch: Batch) -> dict[str, Tensor]:
         """This rank's share of the losses of the held-out images that go with the batch, with graph."""
         assert batch.meta is not None
         # Draws of its own, so that dropout does not fall on the same places.
-        with self._beside(batch.step, 1), self.trainer.precision_plugin.forward_context():
+        with self.beside(batch.step, 1), self.trainer.precision_plugin.forward_context():
             losses = self._losses(batch.meta, self.share(batch.meta.images, batch.meta.tasks))
         return {name: losses.shares[name] for name in self.weighting.meta_tasks}
-
-    @contextmanager
-    def _beside(self, *key: int) -> Iterator[None]:
-        """For a forward beside the training step's own: counts no statistics, and draws as `key` says."""
-        devices = [self.device] if self.device.type == "cuda" else []
-        with self._statistics_kept(), torch.random.fork_rng(devices=devices):
-            self._draw_as(*key)
-            yield
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Hands the task losses to the weighting; `loss` only tells by what gradients are multiplied."""
@@ -262,6 +238,7 @@ class MultiTaskModule(GradientChecks):
         """
         if not all_finite(p.detach() for p in self.parameters()):
             raise NumericsError(f"A weight is not finite after batch {self.batches - 1}, so it was not saved.")
+        super().on_save_checkpoint(checkpoint)
         checkpoint["batches"] = self.batches
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -270,6 +247,7 @@ class MultiTaskModule(GradientChecks):
         Raises:
             CheckpointError: the optimizer that was saved has other settings or other groups of parameters.
         """
+        super().on_load_checkpoint(checkpoint)
         self.batches = checkpoint["batches"]
         groups = [checkpoint["optimizer_states"][0]["param_groups"], self._optimizer.build(self).param_groups]
         # The learning-rate schedule adds the rate that it starts from.

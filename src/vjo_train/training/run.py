@@ -282,7 +282,9 @@ def _counts(data: DataModule, trained: bool) -> dict[str, dict[str, int]]:
     """How many images there are in each part of the data, and how many are labelled for each task."""
     rows = {"train": data.train_rows, "val": data.val_rows, "meta": data.meta_rows} if trained else {}
     rows["test"] = data.rows(data.test_split)
-    return {part: data.count(own) for part, own in rows.items() if len(own)}
+    kept = {task: len(own) for task, own in data.training_labels.items() if task in data.needs} if trained else {}
+    counts = {part: data.count(own) for part, own in rows.items() if len(own)}
+    return counts | ({"train": counts["train"] | kept} if trained else {})
 
 
 def _report(output: Path) -> None:

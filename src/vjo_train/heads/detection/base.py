@@ -21,6 +21,7 @@ from vjo_train.heads.detection.metrics import DetectionMetrics
 from vjo_train.heads.detection.objects import Objects
 from vjo_train.heads.detection.suppression import suppress
 from vjo_train.heads.label_space import LabelSpace
+from vjo_train.heads.pseudo_labels import right_objects, sure_objects
 from vjo_train.heads.task_files import TaskFiles
 from vjo_train.types import Batch, Boxes, Detections, Frames, Target
 
@@ -42,6 +43,7 @@ class DetectionHead(Head):
     needs: ClassVar[frozenset[str]] = frozenset({"boxes"})
     monitor: ClassVar[str] = "map_area"
     difficulty: ClassVar[int] = 2
+    sure: ClassVar[float | None] = 0.5
     task: ClassVar[str] = "detection"
     """The head's place in the config, for messages."""
 
@@ -85,6 +87,14 @@ class DetectionHead(Head):
         """What a batch holds, for the losses."""
         device = next(self.parameters()).device
         return Objects.of(targets, [self.labelled(target) for target in targets], device)
+
+    def taught(self, outputs: Any, batch: Batch, sure: float) -> list[Target]:
+        height, width = batch.images.shape[-2:]
+        said = [sure_objects(found, sure, (height, width)) for found in self.decode(outputs, batch)]
+        return [Target(t.size, labels or {}) for t, labels in zip(batch.targets, said, strict=True)]
+
+    def agreement(self, taught: Target, truth: Target) -> tuple[int, int]:
+        return right_objects(taught["boxes"], truth["boxes"])
 
     def in_own_classes(self, target: Target, space: LabelSpace) -> Target:
         """Without the objects of other classes."""

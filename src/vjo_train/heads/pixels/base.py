@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vjo_train.heads.base import Head
+from vjo_train.heads.pseudo_labels import labelled_with, right_pixels
 from vjo_train.types import Batch, Features, Frames, Target
 
 
@@ -66,6 +67,26 @@ class PixelHead(Head):
             full = upsample(outputs[index].float(), self.stride)[..., : truth.shape[-2], : truth.shape[-1]]
             own = self.image_losses(full, truth)
         return losses.index_copy(0, index, own)
+
+    def sure_label(self, maps: Tensor, size: tuple[int, int], sure: float) -> Tensor | None:
+        """Maps [K, H, W] float32 of a canvas -> a label of what is sure; None where nothing is.
+
+        Args:
+            maps: of one image.
+            size: (height, width) of the picture on the canvas.
+            sure: least probability.
+        """
+        raise NotImplementedError
+
+    def taught(self, outputs: Tensor, batch: Batch, sure: float) -> list[Target]:
+        height, width = batch.images.shape[-2:]
+        with torch.autocast(outputs.device.type, enabled=False):
+            full = upsample(outputs.float(), self.stride)[..., :height, :width]
+        said = [self.sure_label(maps, target.size, sure) for maps, target in zip(full, batch.targets, strict=True)]
+        return labelled_with(self.label, said, batch)
+
+    def agreement(self, taught: Target, truth: Target) -> tuple[int, int]:
+        return right_pixels(taught[self.label], truth[self.label])
 
     @torch.no_grad()
     def decode(self, outputs: Tensor, batch: Batch) -> list[Tensor]:

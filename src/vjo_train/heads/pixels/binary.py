@@ -14,6 +14,7 @@ from torch import Tensor
 from vjo_train.drawing.sheet import Sheet
 from vjo_train.heads.base import TaskMetrics
 from vjo_train.heads.pixels.map_head import MapHead
+from vjo_train.heads.pseudo_labels import sure_map
 from vjo_train.heads.task_files import TaskFiles
 from vjo_train.metrics.binary import BinaryPixels
 from vjo_train.types import IGNORE, Target
@@ -32,6 +33,7 @@ class BinaryHead(MapHead):
     """
 
     monitor: ClassVar[str] = "f_max"
+    sure: ClassVar[float | None] = 0.9
 
     def __init__(self, *, positive: Annotated[float, Interval(gt=0, lt=1)] | None = None, **options: Any) -> None:
         super().__init__(**options)
@@ -43,6 +45,10 @@ class BinaryHead(MapHead):
     def finished(self, maps: Tensor) -> Tensor:
         """Probabilities [B, H, W]."""
         return maps[:, 0].sigmoid()
+
+    def sure_label(self, maps: Tensor, size: tuple[int, int], sure: float) -> Tensor | None:
+        yes = maps[0].sigmoid()
+        return sure_map(torch.stack([1 - yes, yes]), sure, size, background=True)
 
     def draw(self, sheet: Sheet, prediction: Tensor, classes: Sequence[str]) -> None:
         sheet.values(torch.where(prediction >= 0.5, prediction, torch.nan), 0.0, 1.0)
