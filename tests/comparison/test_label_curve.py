@@ -78,7 +78,7 @@ def test_what_a_curve_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert answer.enough(TAUGHT, "detection/map_area") is None  # it did not run with all labels
     assert answer.images(0.1, "detection") == 80
     said = capsys.readouterr().out
-    assert re.search(r"0\.1 \(80\s", said)
+    assert re.search(r"10 %\s\(80\s", said)
     text = (folder / "report.md").read_text()
     assert "What are labels worth?" in text
     rows = (folder / "report.csv").read_text().splitlines()

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from torch.utils.data import DataLoader
 
 from tests import tiny
+from tests.processes import free_port, run_ranks
 from tests.training.test_module import fit, state
 from tests.training.test_run import assert_same_run, rows, stop_after, train
 from vjo_train.errors import ConfigError
 from vjo_train.runs.results import read_results
 from vjo_train.semi.mean_teacher import MeanTeacher
 from vjo_train.training.module import MultiTaskModule
+from vjo_train.training.strategy import SummedGradients
 from vjo_train.types import Batch
 from vjo_train.weighting.pcgrad import PCGrad
 
@@ -98,6 +103,54 @@ def test_a_part_of_the_batch_keeps_its_labels_and_factors() -> None:
     part = whole.first(3)
     assert part.taught["semantic"] == whole.taught["semantic"][:3]
     assert torch.equal(part.loss_weights["detection"], whole.loss_weights["detection"][:3])
+
+
+def ranked(rank: int | None, folder: Path) -> MultiTaskModule:
+    """Three steps; two labelled and four other images each, shared out by twos. None: one process."""
+    made = module(MeanTeacher(strength=0.0, ramp_up=0, sure=dict.fromkeys(TASKS, 0.02)))
+    parts = []
+    for whole in batches(3):
+        assert whole.unlabelled is not None
+        more = tiny.batch(4, tasks=TASKS, labelled=[KINDS[1], frozenset(), tiny.ALL, tiny.ALL], step=whole.step, seed=7)
+        more.hidden = {task: [False, False, True, False] for task in TASKS}
+        share = slice(None) if rank is None else slice(rank, None, 2)
+        parts.append(replace(whole.part(share), unlabelled=more.part(share)))
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        devices=1 if rank is None else 2,
+        strategy="auto" if rank is None else SummedGradients(process_group_backend="gloo"),
+        use_distributed_sampler=False,
+        max_epochs=1,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+    trainer.fit(made, DataLoader(parts, batch_size=None))  # type: ignore[arg-type]
+    return made
+
+
+def worker(rank: int, port: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
+    made = ranked(rank, Path(folder))
+    torch.save((made.state_dict(), dict(made.trainer.callback_metrics)), f"{folder}/{rank}.pt")
+
+
+def test_two_ranks_with_a_teacher_give_the_result_of_one_process(tmp_path: Path) -> None:
+    run_ranks(worker, free_port(), str(tmp_path))
+    one = ranked(None, tmp_path)
+    expected = dict(one.trainer.callback_metrics)
+    assert float(expected["train/detection/taught"]) > 0
+    for rank in (0, 1):
+        weights, metrics = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        for name, value in one.state_dict().items():
+            torch.testing.assert_close(weights[name], value, atol=1e-6, rtol=1e-4, msg=name)
+        for name in [name for name in expected if "/taught" in name]:
+            torch.testing.assert_close(metrics[name], expected[name], atol=1e-5, rtol=1e-4, msg=name)
 
 
 FEW = ["dataset.labels={classification:3,detection:1}", "semi=mean_teacher", "semi.sure={classification:0.5}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from pathlib import Path
 from statistics import fmean
 
@@ -48,7 +49,7 @@ def _differences(curve: LabelCurve) -> list[tables.Sheet]:
         for name in curve.figures:
             for share in curve.at:
                 cells = [tables.interval_text(curve.difference(label, other, share, name)) for label in against]
-                rows.append([*name.split("/"), f"{share:.3g}", *cells])
+                rows.append([*name.split("/"), _percent(share), *cells])
         title = f"Points (hundredths) more than {other}, with {curve.level:.0%} interval over paired seeds"
         found.append(tables.Sheet(title, ["task", "metric", "share", *against], rows, left=3))
     return found
@@ -58,14 +59,18 @@ def _enough(curve: LabelCurve) -> tables.Sheet:
     rows = []
     for name in curve.figures if 1.0 in curve.at else []:
         shares = (curve.enough(label, name) for label in curve.labels)
-        rows.append([*name.split("/"), *("-" if share is None else f"{share:.3g}" for share in shares)])
+        rows.append([*name.split("/"), *("-" if share is None else _percent(share) for share in shares)])
     title = "Least share of the labels with which the mean is that of the task alone with all of them"
     return tables.Sheet(title, ["task", "metric", *curve.labels], rows, left=2)
 
 
 def _images(curve: LabelCurve, share: float, task: str) -> str:
     count = curve.images(share, task)
-    return f"{share:.3g}" if count != count else f"{share:.3g} ({count:.0f} images)"
+    return _percent(share) if math.isnan(count) else f"{_percent(share)} ({count:.0f} images)"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
 
 
 def as_html(curve: LabelCurve, output: Path) -> str:
@@ -77,8 +82,8 @@ def as_html(curve: LabelCurve, output: Path) -> str:
     sections = [Section("The curve", [Figures(charts, keys)], intro), Section("Figures", made)]
     for share, comparison in curve.at.items():
         runs = page.runs(comparison, output)
-        sections += [] if runs is None else [Section(f"Runs with {share:.3g} of the labels", runs.blocks)]
-    warned = [f"With {share:.3g} of the labels: {text}" for share, one in curve.at.items()
+        sections += [] if runs is None else [Section(f"Runs with {_percent(share)} of the labels", runs.blocks)]
+    warned = [f"With {_percent(share)} of the labels: {text}" for share, one in curve.at.items()
               for text in tables.warnings(one)]  # fmt: skip
     said = [", ".join(curve.widest.tasks), output.resolve().name]
     return render(TITLE, subtitle=" · ".join(said), tiles=[], notes=[Note(text, "warning") for text in warned[:4]],

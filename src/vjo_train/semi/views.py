@@ -22,11 +22,13 @@ def strong_views(images: Tensor, sizes: Sequence[tuple[int, int]], strength: flo
     Args:
         images: [B, 3, H, W] uint8; padding is left alone.
         sizes: (height, width) of each picture on its canvas.
-        strength: of the changes of colours, and of the size of the rectangles, 0..1.
+        strength: of the changes of colours, and of the size of the rectangles, 0..1; 0 changes nothing.
 
     Returns:
         [B, 3, H, W] uint8.
     """
+    if strength == 0:
+        return images
     mean = [round(255 * value) for value in MEAN]
     change = v2.Compose(
         [
