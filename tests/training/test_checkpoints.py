@@ -17,10 +17,16 @@ import pytest
 import torch
 from torch import nn
 
+from tests import tiny
+from tests.training.test_module import fit
 from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.runs import run_folder
 from vjo_train.training import checkpoints
 from vjo_train.training.interruption import Stopped
+from vjo_train.weighting.adatask import AdaTask
+from vjo_train.weighting.dbmtl import DBMTL
+from vjo_train.weighting.excess import ExcessMTL
+from vjo_train.weighting.moco import MoCo
 
 GOOD = {"state_dict": {"weight": torch.arange(6.0).view(2, 3)}, "batches": 3, "name": "good"}
 
@@ -221,6 +227,22 @@ def test_ended_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as
         save(last)
     assert checkpoints.read(last)["name"] == "good"
     assert [path.name for path in last.parent.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("kind", [AdaTask, DBMTL, ExcessMTL, MoCo])
+def test_a_network_is_used_without_what_its_weighting_keeps_for_each_parameter(tmp_path: Path, kind: Any) -> None:
+    """Training makes room for it; who tests, predicts or exports has none."""
+    trained, used = (tiny.module(weighting=kind(tasks=("classification", "detection")), seed=k) for k in (0, 1))
+    fit(trained, [tiny.batch(step=k) for k in range(2)], tmp_path)
+    path = save(tmp_path / "own.ckpt", {"state_dict": trained.state_dict(), "batches": 2})
+    checkpoints.restore(used, path)
+    for name, value in trained.state_dict().items():
+        assert name.startswith("weighting.") or torch.equal(value, used.state_dict()[name]), name
+    with pytest.raises(CheckpointError, match=r"weighting\.\w+ is \(2, \d+\), here \(0,\)"):
+        checkpoints.compare(used, trained.state_dict(), path)
+    used.weighting.prepare(used.trained_together())
+    used.load_state_dict(trained.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(trained.weighting.buffers(), used.weighting.buffers(), strict=True))
 
 
 def test_another_network_is_told_by_its_first_difference(tmp_path: Path) -> None:

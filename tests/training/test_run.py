@@ -126,6 +126,7 @@ BF16 = ["trainer.precision=bf16-mixed", "heads.detection.levels=[p3,p4,p5]"]
         ["schedule=proportional", "sharing=hierarchical"],
         ["trainer.max_steps=7"],
         ["trainer.max_steps=7", "dataset.val_split=null"],
+        ["weighting=adatask", "trainer.ema=0.9", "trainer.max_steps=7"],
     ],
 )
 def test_a_run_resumed_after_an_epoch_ends_bit_equal(

@@ -39,6 +39,7 @@ def test_a_run_that_stops_and_resumes_is_bit_equal(name):
     saved = copy.deepcopy((other.state_dict(), part.state_dict(), optimizer.state_dict()))
     resumed, fresh = Net(seed=9), make(name)
     resumed.load_state_dict(saved[0])
+    fresh.prepare(list(resumed.step(images(0)).shared))
     fresh.load_state_dict(saved[1])
     second = torch.optim.SGD([*resumed.parameters(), *fresh.parameters()], lr=0.05, momentum=0.9)
     second.load_state_dict(saved[2])

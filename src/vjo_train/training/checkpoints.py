@@ -22,6 +22,8 @@ from vjo_train.runs.unpickling import read_plain, reason
 log = logging.getLogger("vjo_train")
 
 FOLDER = "checkpoints"
+WEIGHTING = "weighting."
+"""How the names of the weighting's state begin, which only training needs."""
 
 
 class DurableIO(TorchCheckpointIO):
@@ -140,14 +142,15 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def restore(module: nn.Module, path: Path) -> None:
-    """Fills `module` with the weights of a checkpoint.
+    """Fills the network of `module` with the weights of a checkpoint; its weighting is left as it is.
 
     Raises:
         CheckpointError: damaged, or of another network.
     """
-    state = read(path)["state_dict"]
-    compare(module, state, path)
-    module.load_state_dict(state)
+    kept = {name: value for name, value in module.state_dict().items() if name.startswith(WEIGHTING)}
+    saved = {name: value for name, value in read(path)["state_dict"].items() if not name.startswith(WEIGHTING)}
+    compare(module, saved | kept, path)
+    module.load_state_dict(saved | kept)
 
 
 def restore_column(column: Mapping[str, nn.Module], head: nn.Module, task: str, path: Path) -> None:

@@ -94,14 +94,11 @@ def train(job: Job) -> Results:
 
 
 def fit(job: Job, throughput: Throughput) -> pl.Trainer:
-    """Trains, and leaves the test alone.
-
-    Raises:
-        VjoError: as `train`.
-    """
+    """Trains, and leaves the test alone. Raises what `train` does."""
     going_on = checkpoints.resumed(job.settings.resume, job.output)
     if job.settings.compile:
         compile_network(job.module)
+    job.module.weighting.prepare(job.module.trained_together())
     trainer = _trainer(job, throughput, _training_callbacks(job, throughput))
     if trainer.is_global_zero:
         Console().print(model_summary(job.module.sharing, dict(job.module.heads.items()), job.module.weighting))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Unpack
+from typing import Annotated, ClassVar, Unpack
 
 import torch
 from annotated_types import Interval
@@ -35,6 +35,7 @@ class AdaTask(ElementwiseWeighting):
         options: see `Weighting`.
     """
 
+    per_element: ClassVar[tuple[str, ...]] = ("square",)
     square: Tensor
     seen: Tensor
     level: Tensor

@@ -40,8 +40,7 @@ class ImageLosses:
     summary: Tensor | None
     """[b, C] without graph: what kind of image each one is. None where the way of sharing does not say."""
     again: Callable[[], Mapping[str, Tensor]]
-    """-> `losses` at what the parameters hold now, with the same random draws in every call. Must leave running
-    statistics as they are."""
+    """-> `losses` at what the parameters hold now, with the same draws in every call; statistics stay as they are."""
 
     @property
     def shares(self) -> Tensor:
@@ -86,8 +85,8 @@ class TaskLosses:
     images: ImageLosses | None = None
     """The images one by one; None where a caller cannot tell them."""
     meta: Callable[[], Mapping[str, Tensor]] | None = None
-    """-> losses of `Weighting.meta_tasks` on a batch of held-out images, like `losses`, at what the parameters hold
-    now. Must leave running statistics as they are. None where no such batch goes with the step."""
+    """-> losses of `Weighting.meta_tasks` on held-out images, like `losses`, at what the parameters are now. Must leave
+    running statistics as they are. None where no such batch goes with the step."""
 
     @property
     def trained(self) -> list[nn.Parameter]:
@@ -144,6 +143,9 @@ class Weighting(nn.Module):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._buffers.update(kept)
         return self
+
+    def prepare(self, shared: Sequence[nn.Parameter]) -> None:
+        """Called before training, and before its checkpoint is loaded, with what several tasks train."""
 
     @abstractmethod
     def backward(self, step: TaskLosses) -> dict[str, Tensor]:

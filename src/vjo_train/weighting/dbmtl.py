@@ -31,6 +31,7 @@ class DBMTL(ElementwiseWeighting):
     """
 
     log_losses: ClassVar[bool] = True
+    per_element: ClassVar[tuple[str, ...]] = ("mean",)
     mean: Tensor
     seen: Tensor
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vjo_train.weighting.base import TaskLosses, Weighting, accumulate_gradients, add_reduced, finite
 from vjo_train.weighting.jacobian import Row, combine, gramian, loss_rows, packed
@@ -19,9 +19,12 @@ class ElementwiseWeighting(Weighting):
 
     Overflow under loss scaling: the shared gradients are made NaN, no state changes, the weights are logged as 1.
 
-    State per element (a [K, P] buffer) is made at the first batch, when P is known, and on the parameters' device.
+    State per element, a [K, P] buffer, is empty until `prepare` says what P is, or the first batch does. It lies on the
+    parameters' device, and is not needed where a network is only used.
     """
 
+    per_element: ClassVar[tuple[str, ...]] = ()
+    """The names of the buffers with state per element."""
     weights_heads: ClassVar[bool] = False
     """Whether heads are weighted like the shared parameters."""
     log_losses: ClassVar[bool] = False
@@ -68,6 +71,12 @@ class ElementwiseWeighting(Weighting):
             accumulate_gradients(step.auxiliary * step.factor, step)
         return dict(zip(step.tasks, weights.float(), strict=True))
 
+    def prepare(self, shared: Sequence[nn.Parameter]) -> None:
+        """Makes room for the state per element, so that it can be averaged and loaded like the rest."""
+        count = sum(p.numel() for p in shared)
+        for name in self.per_element:
+            setattr(self, name, shared[0].new_zeros(len(self.tasks), count, dtype=torch.float32, requires_grad=False))
+
     def sized(self, name: str, like: Tensor) -> Tensor:
         """The [K, P] buffer `name` on the device of `like` [P]; zeros if it was not there yet."""
         buffer: Tensor = getattr(self, name)
@@ -77,13 +86,6 @@ class ElementwiseWeighting(Weighting):
             buffer = buffer.to(like.device)
         setattr(self, name, buffer)
         return buffer
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
-        for name, buffer in self.named_buffers(recurse=False):
-            saved = state_dict.get(prefix + name)
-            if saved is not None and buffer.numel() == 0 and saved.numel():
-                setattr(self, name, torch.empty_like(saved))
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
 def _views(flat: Tensor, rows: Sequence[Row]) -> Row:

@@ -30,6 +30,7 @@ class ExcessMTL(ElementwiseWeighting):
     """
 
     weights_heads: ClassVar[bool] = True
+    per_element: ClassVar[tuple[str, ...]] = ("squares",)
     squares: Tensor
     seen: Tensor
     first: Tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Unpack
+from typing import Annotated, ClassVar, Unpack
 
 import torch
 from annotated_types import Ge, Gt, Interval
@@ -37,6 +37,7 @@ class MoCo(ElementwiseWeighting):
         options: see `Weighting`.
     """
 
+    per_element: ClassVar[tuple[str, ...]] = ("track",)
     track: Tensor
     seen: Tensor
     simplex: Tensor
