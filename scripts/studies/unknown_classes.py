@@ -1,7 +1,7 @@
 """Does a detector learn all classes from two sources that each annotate half of them? On drawn shapes, whole runs.
 
-All six shapes appear in the pictures of both sources; one source annotates three of them, the other the other three. The
-test pictures are annotated in full. Four ways to train on them:
+All six shapes appear in the pictures of both sources; one source annotates three of them, the other the other three.
+The test pictures are annotated in full. Four ways to train on them:
 
 - `unknown`: `dataset=mixture`; what a source does not annotate is unknown there.
 - `naive`: the union as it is; what a source does not annotate is background there.
@@ -10,10 +10,10 @@ test pictures are annotated in full. Four ways to train on them:
 
 Prints, seed by seed, the test figures, over all classes and over the three of each source.
 
-    .venv/bin/python scripts/studies/unknown_classes.py output=/tmp/unknown [seeds=1,2,3] [images=400] [head=detection] \\
-        [ways=unknown,naive,half,full] [hydra overrides ...]
+    .venv/bin/python scripts/studies/unknown_classes.py output=/tmp/unknown [seeds=1,2,3] [images=400] [test=400] \\
+        [head=detection] [ways=unknown,naive,half,full] [hydra overrides ...]
 
-`head` is a choice of `heads`, such as `detection_faster_rcnn`, `instance` or `semantic`.
+`images` are those of each source. `head` is a choice of `heads`, such as `detection_faster_rcnn` or `semantic`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from __future__ import annotations
 import logging
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,7 @@ SETTINGS = (
     "trainer.max_epochs=20",
     "trainer.progress=false",
 )
-OWN = ("output", "seeds", "images", "head", "ways")
+OWN = ("output", "seeds", "images", "test", "head", "ways")
 
 
 def main(arguments: list[str]) -> None:
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
     print("seed | way | all classes | " + " | ".join(", ".join(half) for half in HALVES.values()), flush=True)
     for seed in map(int, given.get("seeds", "1,2,3").split(",")):
         root = output / f"data_{seed}"
-        drawn(root, seed, int(given.get("images", "400")))
+        drawn(root, seed, int(given.get("images", "400")), int(given.get("test", "400")))
         for way in given.get("ways", "unknown,naive,half,full").split(","):
             cfg = config([f"dataset.root={root}", f"heads=[{head}]", f"seed={seed}", parts(way), *overrides])
             results = jobs.train(cfg, output / f"{way}_{seed}")
@@ -82,33 +82,38 @@ def config(overrides: list[str]) -> DictConfig:
 def parts(way: str) -> str:
     """The override that names the sources of a way."""
     folders = {"half": ["left"], "full": ["left_full", "right_full"]}.get(way, list(HALVES))
-    every = f"names: [{','.join(CLASSES)}]"
-    own = [_part(folder, every if way == "naive" else "", test="none") for folder in folders]
-    return f"dataset.source.parts={{{', '.join([*own, _part('test', every)])}}}"
+    own = [
+        _part(folder, names(HALVES.get(folder, CLASSES), full=way in ("naive", "full")), "none") for folder in folders
+    ]
+    return f"dataset.source.parts={{{', '.join([*own, _part('test', names(CLASSES), 'test')])}}}"
 
 
-def _part(folder: str, names: str, test: str = "test") -> str:
+def names(annotated: Sequence[str], full: bool = True) -> list[str]:
+    """What a source says that it has looked for: what it annotates, in the order of its masks, or all."""
+    return [*annotated, *(name for name in CLASSES if full and name not in annotated)]
+
+
+def _part(folder: str, known: Sequence[str], test: str) -> str:
     source = "source: {_target_: vjo_train.data.sources.voc.source.VOC}"
-    splits = f"splits: {{test: {test}}}"
-    own = ", ".join([source, f"root: {folder}", splits, *([names] if names else [])])
+    own = f"{source}, root: {folder}, names: [{','.join(known)}], splits: {{test: {test}}}"
     return f"{folder}: {{_target_: vjo_train.data.sources.mixture.Part, {own}}}"
 
 
-def drawn(root: Path, seed: int, images: int) -> None:
+def drawn(root: Path, seed: int, images: int, test: int) -> None:
     """Draws the sources where they are not there yet: `left`, `right`, both in full, and `test`."""
     for place, (name, half) in enumerate(HALVES.items()):
         for folder, annotated in ((f"{name}_full", CLASSES), (name, half)):
             if not (root / folder).exists():
                 draw(root / folder, Shapes(train=images, val=1, test=1, **_look(3 * seed + place)), "train", annotated)
     if not (root / "test").exists():
-        draw(root / "test", Shapes(train=1, val=1, test=400, **_look(3 * seed + 2)), "test", CLASSES)
+        draw(root / "test", Shapes(train=1, val=1, test=test, **_look(3 * seed + 2)), "test", CLASSES)
 
 
 def _look(seed: int) -> Mapping[str, int | float]:
     return {"image_size": 64, "masked": 1.0, "hardness": 0.0, "seed": seed}
 
 
-def draw(root: Path, shapes: Shapes, split: str, annotated: Collection[str]) -> None:
+def draw(root: Path, shapes: Shapes, split: str, annotated: Sequence[str]) -> None:
     """Writes the pictures of one split, with labels of some classes alone."""
     shapes.write(root)
     lists = root / layout.SPLITS
@@ -125,7 +130,7 @@ def draw(root: Path, shapes: Shapes, split: str, annotated: Collection[str]) -> 
             thin(root, name, annotated)
 
 
-def thin(root: Path, name: str, annotated: Collection[str]) -> None:
+def thin(root: Path, name: str, annotated: Sequence[str]) -> None:
     """Takes the objects of other classes out of the annotation and the masks of a picture."""
     path = root / layout.ANNOTATIONS / f"{name}.xml"
     tree = ElementTree.parse(path)
@@ -138,8 +143,7 @@ def thin(root: Path, name: str, annotated: Collection[str]) -> None:
         if not own:
             tree.getroot().remove(element)
     tree.write(path)
-    # The source knows its own classes alone, by the alphabet; the mixture finds them by their names.
-    order = sorted(annotated)
+    order = list(annotated)
     classes = np.array([0, *(order.index(one) + 1 if one in annotated else 0 for one in CLASSES), *range(7, 256)])
     for folder, table in ((layout.CLASS_MASKS, classes), (layout.OBJECT_MASKS, numbers)):
         file = root / folder / f"{name}.png"

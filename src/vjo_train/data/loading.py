@@ -24,7 +24,8 @@ from vjo_train.data.index import Index
 from vjo_train.data.letterbox import Picture, blank, letterbox
 from vjo_train.data.picture_cache import PICTURE, Ram
 from vjo_train.data.placement import Placement, Unmoved
-from vjo_train.data.plan import BatchPlan, Sample
+from vjo_train.data.plan import BatchPlan
+from vjo_train.data.rounds import Sample
 from vjo_train.data.shared_memory import Slots
 from vjo_train.data.sources.base import Source
 from vjo_train.data.transforms import Augment, generator

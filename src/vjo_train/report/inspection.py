@@ -18,7 +18,8 @@ from vjo_train.data import faults
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.letterbox import fit
 from vjo_train.data.loading import BatchDataset
-from vjo_train.data.plan import BatchPlan, Sample
+from vjo_train.data.plan import BatchPlan
+from vjo_train.data.rounds import Sample
 from vjo_train.data.worker_watch import Watch
 from vjo_train.errors import DataError
 from vjo_train.files import write_atomically

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,15 @@ def test_a_mixture_in_a_mixture_keeps_what_is_unknown(root: Path, tmp_path: Path
     found = {name: outer.annotated(index, row, "boxes") for row, name in enumerate(index.ids.tolist())}
     assert found["both/cars/c0"].tolist() == [False, True, True]
     assert found["both/road/r0"].tolist() == [True, False, True]
+
+
+def test_weights_say_how_often_the_images_of_a_part_come(root: Path, tmp_path: Path) -> None:
+    source = mixture()
+    assert source.weights(load_index(source, root, ["car"], tmp_path / "cache")) is None
+    cars = Part(source=VOC(), root="cars", kinds=["boxes"])
+    source = Mixture(parts={"one": cars, "other": replace(cars, weight=3.0)})
+    (_, batch) = batches(source, root, tmp_path, {"boxes"})
+    assert Counter(name.partition("/")[0] for name in batch.ids)["other"] in (4, 5)  # of 6, 4.5 on the average
 
 
 def test_parts_that_cannot_be(root: Path) -> None:
