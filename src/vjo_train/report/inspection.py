@@ -91,7 +91,15 @@ def _faults(data: DataModule) -> tuple[list[faults.Fault], int]:
             looks[row] = look
     found += faults.duplicates(data.index, parts, looks)
     found += faults.suspicious_boxes(data.index, rows, data.canvas)
-    return found + faults.missing_classes(data.index, parts), len(rows)
+    return found + faults.missing_classes(data.index, parts, _of_objects(data)), len(rows)
+
+
+def _of_objects(data: DataModule) -> list[str]:
+    """The classes that objects may be of."""
+    try:
+        return data.source.class_names_of(data.root, "boxes")
+    except DataError:  # the files name none
+        return list(data.classes)
 
 
 def _sizes(data: DataModule, rows: Rows) -> dict[str, dict[str, float] | None]:
