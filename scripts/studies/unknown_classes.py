@@ -42,18 +42,20 @@ SETTINGS = (
     "dataset=mixture",
     f"dataset.classes=[{','.join(CLASSES)}]",
     "dataset.val_fraction=0",
-    "dataset.size=64",
+    "dataset.size=128",
     "dataset.workers=0",
     "dataset.augment.zoom_out=0",
     "dataset.augment.jitter=0.3",
     "dataset.augment.jitter_strength=0.3",
     "backbone=resnet10",
-    "neck.channels=32",
+    "neck.channels=64",
     "optimizer=adamw",
     "optimizer.lr=0.002",
-    "trainer.max_epochs=20",
+    "trainer.max_epochs=12",
     "trainer.progress=false",
 )
+SMALL = {"detection": ["heads.detection.depth=1"], "detection_retinanet": ["heads.detection.depth=1"]}
+"""Choice of `heads` -> its own settings."""
 OWN = ("output", "seeds", "images", "test", "head", "ways")
 
 
@@ -68,7 +70,8 @@ def main(arguments: list[str]) -> None:
         root = output / f"data_{seed}"
         drawn(root, seed, int(given.get("images", "400")), int(given.get("test", "400")))
         for way in given.get("ways", "unknown,naive,half,full").split(","):
-            cfg = config([f"dataset.root={root}", f"heads=[{head}]", f"seed={seed}", parts(way), *overrides])
+            words = [f"dataset.root={root}", f"heads=[{head}]", f"seed={seed}", parts(way), *SMALL.get(head, [])]
+            cfg = config([*words, *overrides])
             results = jobs.train(cfg, output / f"{way}_{seed}")
             print(f"{seed} | {way} | {figures(results, head.partition('_')[0])}", flush=True)
 
@@ -110,7 +113,7 @@ def drawn(root: Path, seed: int, images: int, test: int) -> None:
 
 
 def _look(seed: int) -> Mapping[str, int | float]:
-    return {"image_size": 64, "masked": 1.0, "hardness": 0.0, "seed": seed}
+    return {"image_size": 128, "masked": 1.0, "hardness": 0.0, "seed": seed}
 
 
 def draw(root: Path, shapes: Shapes, split: str, annotated: Sequence[str]) -> None:
