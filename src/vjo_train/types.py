@@ -6,7 +6,7 @@ Boxes are `xyxy` in continuous pixels, 0-based: a box that covers the single top
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -115,6 +115,9 @@ class Target(Movable):
     """(height, width) of the image in these pixels, without padding."""
     labels: dict[str, Any] = field(default_factory=dict)
     """Kind of label -> its value."""
+    annotated: dict[str, Tensor] = field(default_factory=dict)
+    """Kind of label -> [C] bool: the classes that were looked for. The others are unknown: where the label names
+    nothing, they may be there, and count neither way. A kind that is not there: all."""
 
     def __getitem__(self, kind: str) -> Any:
         return self.labels[kind]
@@ -129,7 +132,16 @@ class Target(Movable):
 
     def only(self, kinds: frozenset[str]) -> Target:
         """The same image, with no other kinds than these."""
-        return Target(self.size, {kind: value for kind, value in self.labels.items() if kind in kinds})
+        return replace(self, labels={kind: value for kind, value in self.labels.items() if kind in kinds})
+
+    def having(self, labels: Mapping[str, Any]) -> Target:
+        """The same image with some of its labels, by kind, in the place of its own."""
+        return replace(self, labels={**self.labels, **labels})
+
+    def unknown(self, kinds: Iterable[str]) -> Tensor | None:
+        """[C] bool: the classes that were not looked for in some of `kinds`; None where none is unknown."""
+        found = [self.annotated[kind] for kind in sorted(kinds) if kind in self.annotated]
+        return ~torch.stack(found).all(0) if found else None
 
 
 @dataclass

@@ -10,11 +10,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from tests.conftest import Answer
+from vjo_train.config import build
 from vjo_train.config.checks.training import check_training
 from vjo_train.config.compose import Composer
 from vjo_train.data.shape_painting import CLASSES
 from vjo_train.data.shapes import Shapes
-from vjo_train.errors import DataError
+from vjo_train.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -51,3 +52,20 @@ def test_a_set_without_objects_names_none(drawn: Path) -> None:
         path.write_text("<annotation><size><width>32</width><height>32</height></size></annotation>")
     with pytest.raises(DataError, match="found no object in any"):
         check_training(Composer("train"), words(drawn), False)
+
+
+def test_a_wrong_folder_is_told_before_the_network_is_built(tmp_path: Path) -> None:
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    wrong = ["dataset=voc", f"dataset.root='{tmp_path}'", "dataset.classes=[a]", "heads=[detection]"]
+    cfg = Composer("train").compose([*wrong, "heads.detection.levels=[p9]"])
+    with pytest.raises(DataError, match=r"holds neither JPEGImages/ nor VOC\*/JPEGImages/.* dataset=yolo"):
+        build.job(cfg, tmp_path / "run")
+
+
+def test_other_mistakes_are_told_before_the_data_are_read(tmp_path: Path) -> None:
+    words = ["dataset=voc", f"dataset.root='{tmp_path}'", "heads=[detection]"]
+    with pytest.raises(ConfigError, match=r"optimizer\.lr: found -1"):
+        check_training(Composer("train"), [*words, "optimizer.lr=-1"], multirun=False)
+    with pytest.raises(DataError, match="holds neither JPEGImages"):
+        check_training(Composer("train"), words, multirun=False)

@@ -109,5 +109,6 @@ def test_duplicates_by_bytes_and_by_look(shapes_root: Path, devkit: Devkit, tmp_
 
 def test_classes_without_objects(devkit: Devkit, tmp_path: Path) -> None:
     devkit.image("a", objects=[(name, (1, 1, 20, 20), 0) for name in CLASSES[:-1]])
-    found = faults.missing_classes(make(devkit.root, tmp_path).index, {"test": np.arange(1)})
+    found = faults.missing_classes(make(devkit.root, tmp_path).index, {"test": np.arange(1)}, CLASSES)
     assert [f.what for f in found] == [f"has no object of {CLASSES[-1]}"]
+    assert not faults.missing_classes(make(devkit.root, tmp_path).index, {"test": np.arange(1)}, CLASSES[:-1])

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vjo_train.data.plan import Plan
+from vjo_train.data.rounds import Stream
 from vjo_train.errors import ConfigError, DataError
 from vjo_train.schedules.alternating import Alternating
 from vjo_train.schedules.joint import Joint
@@ -42,7 +43,13 @@ def cases(draw):
         "labelled_per_batch": least,
         "seed": draw(st.integers(0, 5)),
         "num_images": images,
+        "weights": draw(st.none() | st.integers(0, 99).map(lambda seed: uneven(images, seed))),
     }
+
+
+def uneven(images, seed):
+    """From 1 to 4."""
+    return 1 + 3 * np.random.default_rng(seed).random(images)
 
 
 @settings(deadline=None, max_examples=60)
@@ -76,9 +83,27 @@ def test_draws_of_a_sequence_are_even_and_never_repeat_a_key(case):
     draws = [draw for step in range(40) for draw in plan.batch(step)]
     assert len(set(draws)) == len(draws)
     own = Counter(draw.image for draw in draws if draw.stream == "own/a")
-    if own:
+    if own and case["weights"] is None:
         counts = [own[image] for image in case["labelled"]["a"]]
         assert max(counts) - min(counts) <= 1
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 40), st.integers(0, 99))
+def test_images_come_as_often_as_their_weights_say(images, seed):
+    weights = uneven(images, seed)
+    stream = Stream("own/a", np.arange(images), seed, weights)
+    rounds = [[stream[number * images + place] for place in range(images)] for number in range(30)]
+    shares = images * weights / weights.sum()
+    for one in rounds:
+        counts = np.bincount([sample.image for sample in one], minlength=images)
+        assert (np.abs(counts - shares) < 1 + 1e-9).all()
+    keys = [sample for one in rounds for sample in one]
+    assert len(set(keys)) == len(keys)
+    mean = np.bincount([sample.image for sample in keys], minlength=images) / 30
+    assert np.abs(mean - shares).max() < 0.5
+    equal = Stream("own/a", np.arange(images), seed, np.full(images, 2.0))
+    assert sorted(equal[place].image for place in range(images)) == list(range(images))
 
 
 def test_an_epoch_of_fully_labelled_images_shows_each_once():

@@ -48,6 +48,7 @@ def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> run.Job:
     """
     pl.seed_everything(cfg.seed, verbose=False)
     data = datamodule(cfg)
+    data.check_root()
     module = model(cfg, restored=restored)
     data.set_tasks(
         {task: module.head(task).needs for task in module.tasks},

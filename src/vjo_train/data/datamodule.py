@@ -157,6 +157,15 @@ class DataModule(PlannedSplits):
             return Path(os.path.expandvars(self.root_key)).expanduser()
         return self.generate.folder(self.cache) if self.generate is not None else self.cache / "voc2007"
 
+    def check_root(self) -> None:
+        """Looks for a data set that is neither drawn nor downloaded, before anything that takes longer.
+
+        Raises:
+            DataError: it is not there, or in another layout.
+        """
+        if self.generate is None and not self.download:
+            _ = self.root
+
     def prepare_data(self) -> None:
         """Draws or downloads the data set where it is not there yet."""
         if self.generate is not None:

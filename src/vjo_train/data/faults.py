@@ -203,8 +203,14 @@ def _pairs(looks: Sequence[Look], block: int = 1024) -> Iterator[tuple[int, int,
                 yield start + int(a), int(b), float(alike[a, b])
 
 
-def missing_classes(index: Index, parts: Mapping[str, Rows]) -> list[Fault]:
-    """Classes that a split has no object of; none where the data set knows of no objects."""
+def missing_classes(index: Index, parts: Mapping[str, Rows], of_objects: Sequence[str]) -> list[Fault]:
+    """Classes that a split has no object of; none where the data set knows of no objects.
+
+    Args:
+        index: of the data set.
+        parts: the splits.
+        of_objects: the classes that objects may be of; others, such as categories of whole pictures, have none.
+    """
     faults: list[Fault] = []
     if "boxes" not in index.labelled:
         return faults
@@ -213,7 +219,7 @@ def missing_classes(index: Index, parts: Mapping[str, Rows]) -> list[Fault]:
         faults += [
             Fault("class without objects", name, f"has no object of {index.classes[label]}")
             for label in range(len(index.classes))
-            if label not in there
+            if label not in there and index.classes[label] in of_objects
         ]
     return faults
 

@@ -24,7 +24,8 @@ from vjo_train.data.index import Index
 from vjo_train.data.letterbox import Picture, blank, letterbox
 from vjo_train.data.picture_cache import PICTURE, Ram
 from vjo_train.data.placement import Placement, Unmoved
-from vjo_train.data.plan import BatchPlan, Sample
+from vjo_train.data.plan import BatchPlan
+from vjo_train.data.rounds import Sample
 from vjo_train.data.shared_memory import Slots
 from vjo_train.data.sources.base import Source
 from vjo_train.data.transforms import Augment, generator
@@ -126,8 +127,10 @@ class BatchDataset(Dataset[Any]):
         if self.augment is not None:
             rng = generator(self.seed, sample.stream, sample.round, str(index.ids[row]))
         placement = letterbox(picture, self.canvas, self.augment, rng, pixels)
-        original = self._target(raw, Unmoved(size, len(objects))) if self.augment is None else None
-        return self._target(raw, placement), placement.scale, original
+        known = {kind: self.source.annotated(index, row, kind) for kind in raw}
+        annotated = {kind: torch.from_numpy(classes) for kind, classes in known.items() if classes is not None}
+        original = self._target(raw, annotated, Unmoved(size, len(objects))) if self.augment is None else None
+        return self._target(raw, annotated, placement), placement.scale, original
 
     def _raw(self, row: int, kind: str) -> Any:
         read = partial(self.source.read, self.root, self.index, row, kind)
@@ -136,9 +139,9 @@ class BatchDataset(Dataset[Any]):
     def _kept(self, row: int, what: str, read: Callable[[], Tensor]) -> Tensor:
         return read() if self.ram is None else self.ram.get(row, what, read)
 
-    def _target(self, raw: Mapping[str, Any], placement: Placement) -> Target:
+    def _target(self, raw: Mapping[str, Any], annotated: Mapping[str, Tensor], placement: Placement) -> Target:
         known = {kind: self.source.kind(kind).place(value, placement) for kind, value in raw.items()}
-        return Target(placement.size, known)
+        return Target(placement.size, known, dict(annotated))
 
 
 def _travelling(tensor: Tensor) -> Tensor | Travelling:

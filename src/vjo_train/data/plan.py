@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from vjo_train.data.rounds import Sample, Stream
 from vjo_train.errors import ConfigError, DataError
 
 
@@ -27,16 +28,6 @@ class CountedSchedule(TaskSchedule, Protocol):
     def set_counts(self, labelled: Mapping[str, int]) -> None:
         """Tells, before the first step, how many images of the training split are labelled for each task."""
         ...
-
-
-class Sample(NamedTuple):
-    """One image of a batch, and the key of its augmentation."""
-
-    image: int
-    stream: str
-    """Which endless sequence of images it comes from."""
-    round: int
-    """How often that sequence has been through all of its images before."""
 
 
 @dataclass(frozen=True)
@@ -64,21 +55,6 @@ class Constant:
         return self.always
 
 
-class Stream:
-    """An endless sequence over some images: one shuffled round after another, all images once in each."""
-
-    def __init__(self, name: str, images: npt.NDArray[np.int64], seed: int) -> None:
-        self.name, self.images, self.seed = name, images, seed
-        self._cached: tuple[int, npt.NDArray[np.int64]] = (-1, images)
-
-    def __getitem__(self, position: int) -> Sample:
-        number, place = divmod(position, len(self.images))
-        if self._cached[0] != number:
-            rng = np.random.default_rng([self.seed, number, *self.name.encode()])
-            self._cached = (number, rng.permutation(self.images))
-        return Sample(int(self._cached[1][place]), self.name, number)
-
-
 class Plan:
     """The batches of a training run, without end.
 
@@ -96,6 +72,7 @@ class Plan:
         num_images: images of the training split, which gives the length of an epoch.
         trained: the tasks that are trained; None: all of `labelled`. The batches are still those of all tasks: a task
             alone gets the images that it gets among the others.
+        weights: by the number of an image, above 0: how often it comes, relative to the others; None: equally often.
         keep_unlabelled: whether images that no trained task is labelled for stay in their batch. They change nothing
             but the statistics of batch norm, and the time it takes.
 
@@ -115,6 +92,7 @@ class Plan:
         num_images: int,
         trained: Sequence[str] | None = None,
         keep_unlabelled: bool = True,
+        weights: npt.NDArray[np.float64] | None = None,
     ) -> None:
         for task, images in labelled.items():
             if not len(images):
@@ -125,11 +103,11 @@ class Plan:
         self.schedule, self.batch_size, self.labelled_per_batch = schedule, batch_size, labelled_per_batch
         self.steps_per_epoch = max(1, math.ceil(num_images / batch_size))
         self.trained, self.keep_unlabelled = tuple(labelled if trained is None else trained), keep_unlabelled
-        self._seed = seed
+        self._seed, self._weights = seed, weights
         self._images = {task: np.unique(images) for task, images in labelled.items()}
         highest = max(int(images[-1]) for images in self._images.values())
         self._is_labelled = {task: np.isin(np.arange(highest + 1), images) for task, images in self._images.items()}
-        self._own = {task: Stream(f"own/{task}", images, seed) for task, images in self._images.items()}
+        self._own = {task: Stream(f"own/{task}", images, seed, weights) for task, images in self._images.items()}
         self._pools: dict[tuple[str, ...], Stream] = {}
         self._scarcest: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._turns: dict[tuple[str, ...], int] = {}
@@ -218,7 +196,7 @@ class Plan:
     def _pool(self, tasks: tuple[str, ...]) -> Stream:
         if tasks not in self._pools:
             images = np.unique(np.concatenate([self._images[task] for task in tasks]))
-            self._pools[tasks] = Stream("pool/" + "+".join(tasks), images, self._seed)
+            self._pools[tasks] = Stream("pool/" + "+".join(tasks), images, self._seed, self._weights)
         return self._pools[tasks]
 
     def _scarce(self, tasks: tuple[str, ...]) -> tuple[str, ...]:

@@ -80,6 +80,7 @@ class PlannedSplits(Splits):
                 num_images=len(self.train_rows),
                 trained=tuple(self.needs),
                 keep_unlabelled=self.keep_unlabelled,
+                weights=self.source.weights(self.index),
             )
         return self._plan
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vjo_train.data.plan import BatchPlan, Stream
+from vjo_train.data.plan import BatchPlan
+from vjo_train.data.rounds import Stream
 from vjo_train.errors import ConfigError
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -130,7 +131,11 @@ class Head(nn.Module):
         """What is known of some images, in this head's classes: what `loss` and the metrics take."""
         if self.space is None or self.space.is_whole:
             return targets
-        return [self.in_own_classes(target, self.space) for target in targets]
+        return [self._in_own_words(target, self.space) for target in targets]
+
+    def _in_own_words(self, target: Target, space: LabelSpace) -> Target:
+        looked_for = {kind: space.flags(classes) for kind, classes in target.annotated.items()}
+        return replace(self.in_own_classes(target, space), annotated=looked_for)
 
     def in_own_classes(self, target: Target, space: LabelSpace) -> Target:
         """What is known of an image in this head's classes, for a head whose labels name classes."""

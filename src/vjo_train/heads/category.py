@@ -93,7 +93,7 @@ class Category(PooledHead):
             return target
         label = target["category"]
         own = torch.where(label == OTHER, OTHER, space.places(label.clamp(min=0)))
-        return Target(target.size, {**target.labels, "category": own})
+        return target.having({"category": own})
 
     def draw(self, sheet: Sheet, prediction: Tensor, classes: Sequence[str]) -> None:
         label = int(prediction.nan_to_num(-1.0).argmax())

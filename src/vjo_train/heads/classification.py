@@ -50,7 +50,7 @@ class Classification(PooledHead):
     def in_own_classes(self, target: Target, space: LabelSpace) -> Target:
         if "classes" not in target:
             return target
-        return Target(target.size, {**target.labels, "classes": space.flags(target["classes"])})
+        return target.having({"classes": space.flags(target["classes"])})
 
     def draw(self, sheet: Sheet, prediction: Tensor, classes: Sequence[str]) -> None:
         """The classes with a score of at least 0.5, best first; the best one alone where there is none."""

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from annotated_types import Ge, Interval, Len
 from torch import Tensor, nn
 
@@ -21,6 +22,7 @@ from vjo_train.heads.pixels.base import PixelHead
 from vjo_train.heads.pixels.decoders import added_up, atrous, atrous_layers, pyramid_branches
 from vjo_train.heads.pseudo_labels import sure_map
 from vjo_train.heads.task_files import TaskFiles
+from vjo_train.heads.unknown import unknown_classes, with_unknown
 from vjo_train.metrics import SegmentationIoU
 from vjo_train.runs.records import Pixels
 from vjo_train.types import IGNORE, Batch, Features, Target
@@ -30,7 +32,8 @@ class SemanticHead(PixelHead):
     """Base of the segmentation heads: logits on a coarse grid, brought to the pixels by bilinear interpolation.
 
     The loss of an image is the mean cross-entropy over its counted pixels on the canvas, plus `dice` times its Dice
-    loss (`dice_loss`). Pixels of 255 (void, padding) do not count.
+    loss (`dice_loss`). Pixels of 255 (void, padding) do not count. A pixel of the background is background or of a
+    class that is unknown in the image; see `with_unknown`.
     Scale: about log(C + 1) at the start, plus at most `dice`. Its gradient does not grow with the number of classes.
 
     Args:
@@ -57,6 +60,11 @@ class SemanticHead(PixelHead):
     def forward(self, features: Features) -> Tensor:
         """The pyramid -> logits [B, C + 1, h, w] at `stride`; [B, C, h, w] without background."""
 
+    def judged(self, maps: Tensor, targets: list[Target]) -> Tensor:
+        """With the classes that are unknown in an image as a part of its background."""
+        unknown = unknown_classes(targets, [self.label], self.num_classes, maps.device) if self.background else None
+        return maps if unknown is None else with_unknown(maps, F.pad(unknown, (1, 0))[..., None, None], background=0)
+
     def image_losses(self, maps: Tensor, truth: Tensor) -> Tensor:
         if not self.background:
             truth = shifted(truth)
@@ -79,7 +87,7 @@ class SemanticHead(PixelHead):
     def in_own_classes(self, target: Target, space: LabelSpace) -> Target:
         if self.label not in target:
             return target
-        return Target(target.size, {**target.labels, self.label: space.map(target[self.label])})
+        return target.having({self.label: space.map(target[self.label])})
 
     def in_known_classes(self, prediction: Tensor, space: LabelSpace) -> Tensor:
         return space.known_map(prediction)
@@ -190,7 +198,8 @@ class SemanticMetrics(TaskMetrics):
     """`miou` and `pixel_accuracy` over all pixels of the data set (`SegmentationIoU`), IoU by class and of background.
 
     `miou` is the mean over background and classes; the figures by class are those of the C classes, and that of
-    background is `iou_background`. Images without a class mask are left out.
+    background is `iou_background`. Images without a class mask are left out, and so are pixels of the background for
+    which a class is predicted that is unknown in the image.
 
     Args:
         num_classes: C.
@@ -208,8 +217,18 @@ class SemanticMetrics(TaskMetrics):
     def update(self, predictions: list[Tensor], targets: list[Target]) -> None:
         for prediction, target in zip(predictions, targets, strict=True):
             if self.label in target:
-                truth = target[self.label]
-                self.iou.update(prediction, truth if self.background else torch.where(truth == 0, IGNORE, truth))
+                self.iou.update(prediction, self._truth(target, prediction))
+
+    def _truth(self, target: Target, prediction: Tensor) -> Tensor:
+        """The class map with 255 where a pixel does not count."""
+        truth: Tensor = target[self.label]
+        if not self.background:
+            return torch.where(truth == 0, IGNORE, truth)
+        unknown = target.unknown([self.label])
+        if unknown is None:
+            return truth
+        said = F.pad(unknown, (1, 0)).to(prediction.device)[prediction.long()].to(truth.device)
+        return torch.where((truth == 0) & said, IGNORE, truth)
 
     def compute(self) -> dict[str, Tensor]:
         return self.iou.compute()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
+from functools import wraps
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -18,7 +19,29 @@ INTEGERS: Set[torch.dtype] = {torch.uint8, torch.int8, torch.int16, torch.int32,
 NUMBERS = FLOATS | INTEGERS
 
 
-class RowMetric(Metric):
+class ShapedMetric(Metric):
+    """Gives what `compute` does: torchmetrics takes the dimension from tensors of one element."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._shapes: dict[str, torch.Size] = {}
+        super().__init__(*args, **kwargs)
+
+    def _wrap_compute(self, compute: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:
+        def noting() -> dict[str, Tensor]:
+            values = compute()
+            self._shapes = {name: value.shape for name, value in values.items()}
+            return values
+
+        whole = super()._wrap_compute(wraps(compute)(noting))
+
+        @wraps(compute)
+        def shaped() -> dict[str, Tensor]:
+            return {name: value.reshape(self._shapes[name]) for name, value in whole().items()}
+
+        return shaped
+
+
+class RowMetric(ShapedMetric):
     """Keeps rows of numbers, concatenated over ranks when computed, also when a rank has none.
 
     Ties in score are broken by arrival, and arrival must not depend on the number of ranks. So each image carries

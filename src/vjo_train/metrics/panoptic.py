@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 from torchmetrics.detection import PanopticQuality
 
+from vjo_train.metrics.collect import ShapedMetric
 
-class PanopticFigures(PanopticQuality):
+
+class PanopticFigures(ShapedMetric, PanopticQuality):
     """torchmetrics' panoptic quality (Kirillov et al. 2019), with the means over the classes that are there.
 
     Maps are [H, W, 2], class and object. Class C is the background, which counts in no mean, but where predicted

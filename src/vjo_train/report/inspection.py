@@ -18,7 +18,8 @@ from vjo_train.data import faults
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.letterbox import fit
 from vjo_train.data.loading import BatchDataset
-from vjo_train.data.plan import BatchPlan, Sample
+from vjo_train.data.plan import BatchPlan
+from vjo_train.data.rounds import Sample
 from vjo_train.data.worker_watch import Watch
 from vjo_train.errors import DataError
 from vjo_train.files import write_atomically
@@ -90,7 +91,15 @@ def _faults(data: DataModule) -> tuple[list[faults.Fault], int]:
             looks[row] = look
     found += faults.duplicates(data.index, parts, looks)
     found += faults.suspicious_boxes(data.index, rows, data.canvas)
-    return found + faults.missing_classes(data.index, parts), len(rows)
+    return found + faults.missing_classes(data.index, parts, _of_objects(data)), len(rows)
+
+
+def _of_objects(data: DataModule) -> list[str]:
+    """The classes that objects may be of."""
+    try:
+        return data.source.class_names_of(data.root, "boxes")
+    except DataError:  # the files name none
+        return list(data.classes)
 
 
 def _sizes(data: DataModule, rows: Rows) -> dict[str, dict[str, float] | None]:

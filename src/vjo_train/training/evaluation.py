@@ -148,7 +148,7 @@ class Evaluation(StepLog):
         for task, metrics in self._metrics.items():
             for name, value in metrics.compute().items():
                 if name in metrics.per_class:
-                    self.per_class.setdefault(task, {})[name] = value.detach().cpu().reshape(-1)
+                    self.per_class.setdefault(task, {})[name] = value.detach().cpu()
                 else:
                     scalars[f"{stage}/{task}/{name}"] = torch.as_tensor(value, dtype=torch.float32, device=self.device)
         self._metrics = {}

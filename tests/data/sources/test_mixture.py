@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +93,63 @@ def test_the_cache_knows_the_index_again(root: Path, tmp_path: Path) -> None:
     assert objects.labels.tolist() == [1]
 
 
-def test_what_nobody_annotated_must_not_be_learned_as_background(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cars and road both give boxes, but only one of them annotates car, tree"):
-        load_index(mixture(kinds=["boxes"]), root, ["car"], tmp_path / "cache")
+def batches(source: Mixture, root: Path, tmp_path: Path, kinds: set[str]) -> list[Any]:
+    data = DataModule(
+        root=str(root), classes=source.class_names(root), split="train", val_split="val", val_fraction=0,
+        test_split="test", size=[30, 40], batch_size=6, eval_batch_size=2, workers=0, labelled_per_batch=1,
+        cache_dir=str(tmp_path / "cache"), augment=Augment(zoom_out=0, crop=0, flip=0, jitter=0), source=source,
+    )  # fmt: skip
+    data.set_tasks({"task": frozenset(kinds)}, Joint(tasks=("task",)))
+    data.setup("fit")
+    return [*data.test_dataloader(), next(iter(data.train_dataloader()))]
+
+
+def test_what_a_part_did_not_look_for_is_unknown(root: Path, tmp_path: Path) -> None:
+    source = mixture(kinds=["boxes", "semantic"])
+    for batch in batches(source, root, tmp_path, {"boxes"}):
+        for name, target in zip(batch.ids, batch.targets, strict=True):
+            known = [True, True, False] if name.startswith("cars") else [False, True, True]
+            assert target.annotated["boxes"].tolist() == known  # car, bike, tree
+    (test, _) = batches(source, root, tmp_path, {"semantic"})
+    assert not test.originals[0].annotated
+    alike = Mixture(parts={name: Part(source=VOC(), root="cars") for name in ("one", "two")})
+    assert not any(target.annotated for target in batches(alike, root, tmp_path, {"boxes"})[0].originals)
+
+
+def test_names_say_what_was_looked_for(root: Path, tmp_path: Path) -> None:
+    plain = mixture(kinds=["boxes"])
+    told = mixture(kinds=["boxes"], names=["cycle", "lamp", "tree"])
+    assert told.class_names(root) == ["car", "bike", "lamp", "tree"]
+    (test, _) = batches(told, root, tmp_path, {"boxes"})
+    assert test.originals[1].annotated["boxes"].tolist() == [False, True, True, True]
+    assert test.originals[1]["boxes"].labels.tolist() == [3, 1]
+    prints = []
+    for source in (plain, told):
+        index = load_index(source, root, ["car", "bike", "lamp", "tree"], tmp_path / "cache")
+        prints.append([index.fingerprint(index.rows([name])) for name in ("cars/c1", "road/r1")])
+    assert prints[0][0] == prints[1][0]
+    assert prints[0][1] != prints[1][1]  # whether there are lamps decides what is right
+
+
+def test_a_mixture_in_a_mixture_keeps_what_is_unknown(root: Path, tmp_path: Path) -> None:
+    inner = mixture(kinds=["boxes"])
+    outer = Mixture(parts={"both": Part(source=inner, root=".", classes={"tree": "plant"})})
+    index = load_index(outer, root, ["plant", "car", "bike"], tmp_path / "cache")
+    found = {name: outer.annotated(index, row, "boxes") for row, name in enumerate(index.ids.tolist())}
+    assert found["both/cars/c0"].tolist() == [False, True, True]
+    assert found["both/road/r0"].tolist() == [True, False, True]
+
+
+def test_weights_say_how_often_the_images_of_a_part_come(root: Path, tmp_path: Path) -> None:
+    source = mixture()
+    assert source.weights(load_index(source, root, ["car"], tmp_path / "cache")) is None
+    cars = Part(source=VOC(), root="cars", kinds=["boxes"])
+    source = Mixture(parts={"one": cars, "other": replace(cars, weight=3.0)})
+    (_, batch) = batches(source, root, tmp_path, {"boxes"})
+    assert Counter(name.partition("/")[0] for name in batch.ids)["other"] in (4, 5)  # of 6, 4.5 on the average
+
+
+def test_parts_that_cannot_be(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"parts\.road\.kinds: found depth; its layout gives classes, boxes"):
         mixture(kinds=["depth"])
     with pytest.raises(DataError, match="none of cars, road has a split 'dev'; found test, train, trainval, val"):

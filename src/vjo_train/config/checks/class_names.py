@@ -8,9 +8,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from vjo_train.config.checks.config import check_data
+from vjo_train.config.checks.config import check_data, check_schema
 from vjo_train.config.compose import quoted
 from vjo_train.config.conformity import check_node, takes_classes
+from vjo_train.config.schema import DataConfig, TrainConfig
 
 
 def class_names(cfg: DictConfig) -> list[str]:
@@ -43,6 +44,19 @@ def class_names(cfg: DictConfig) -> list[str]:
             own = [name for name in names if all(name in some for some in of_kinds)]
             added += [f"++heads.{task}.classes={_listed(own)}"] if own != names else []
     return added
+
+
+def check_without_names(cfg: DictConfig, root: type[TrainConfig] | type[DataConfig]) -> None:
+    """The schema of a config whose classes the data set is still to name: what is wrong besides is told at once, and
+    not after the imports that reading the data takes.
+
+    Raises:
+        ConfigError: see `check_schema`.
+    """
+    if "classes" in cfg.dataset and not OmegaConf.is_missing(cfg.dataset, "classes") and cfg.dataset.classes is None:
+        named = cfg.copy()
+        named.dataset.classes = ["any"]
+        check_schema(named, root)
 
 
 def _listed(names: Sequence[str]) -> str:

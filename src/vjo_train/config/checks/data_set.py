@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vjo_train.config.checks.class_names import class_names
+from vjo_train.config.checks.class_names import check_without_names, class_names
 from vjo_train.config.checks.config import check_data, check_schema
 from vjo_train.config.checks.places import check_writable, folder_at
 from vjo_train.config.compose import Composer
@@ -18,7 +18,9 @@ def check_data_set(composer: Composer, overrides: list[str]) -> list[str]:
     Raises:
         ConfigError: a mistake in the overrides, or a data set that is not there.
     """
-    added = class_names(composer.compose(overrides))
+    unnamed = composer.compose(overrides)
+    check_without_names(unnamed, DataConfig)
+    added = class_names(unnamed)
     cfg = composer.compose([*overrides, *added])
     check_schema(cfg, DataConfig)
     check_data(cfg)

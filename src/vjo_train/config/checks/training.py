@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vjo_train.comparison import choosing, plan
-from vjo_train.config.checks.class_names import class_names
+from vjo_train.config.checks.class_names import check_without_names, class_names
 from vjo_train.config.checks.config import check_run, unchosen_heads
 from vjo_train.config.checks.places import folder_at, is_given
 from vjo_train.config.compose import Composer
@@ -52,9 +52,11 @@ def check_training(composer: Composer, overrides: list[str], multirun: bool) -> 
     check_given_twice(master, composer, overrides)
     if is_given(composer, overrides, "reference"):
         check_reference(master)
+    sweeps = multirun or master.hydra.mode == RunMode.MULTIRUN
+    if not sweeps:
+        check_without_names(composer.compose([*overrides, *dropped]), TrainConfig)
     named = class_names(master)
     own = [*overrides, *dropped, *named]
-    sweeps = multirun or master.hydra.mode == RunMode.MULTIRUN
     checked = _sweep(composer, own) if sweeps else _one(composer, own)
     return replace(checked, added=[*dropped, *named, *checked.added])
 

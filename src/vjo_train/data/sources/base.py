@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from vjo_train.data.index import Index
@@ -101,6 +103,23 @@ class Source(ABC):
         Raises:
             DataError: its file is broken.
         """
+
+    def annotated(self, index: Index, row: int, kind: str) -> npt.NDArray[np.bool_] | None:
+        """[C]: the classes that were looked for in an image, for labels of a kind that name classes; None: all.
+
+        A class that was not looked for is unknown where the label names nothing: it counts neither way. The kind
+        `classes` says so by itself.
+
+        Args:
+            index: of the data set.
+            row: of an image that is labelled with the kind.
+            kind: the name of one of `kinds`.
+        """
+        return None
+
+    def weights(self, index: Index) -> npt.NDArray[np.float64] | None:
+        """[I] above 0: how often each image comes in training, relative to the others; None: equally often."""
+        return None
 
     def __repr__(self) -> str:
         """The class with its keys, which the cache of the index goes by."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from annotated_types import Len
 from torch import Tensor
 
@@ -20,64 +19,26 @@ from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.classes import ShownByObjects
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
+from vjo_train.data.sources.part import Part
 from vjo_train.data.sources.renaming import Renaming
 from vjo_train.errors import ConfigError, DataError
 from vjo_train.types import OTHER
 
+__all__ = ["Mixture", "Part"]
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """One of the data sets.
 
-    Args:
-        source: its layout.
-        root: its folder; where it is not absolute, below `dataset.root`.
-        kinds: the kinds of label that it gives; None: all that its layout has.
-        classes: its class names that are called otherwise in the mixture, such as `{pedestrian: person}`.
-        splits: names of splits of the mixture that are called otherwise here, such as `{val: valid}`.
-    """
-
-    source: Source
-    root: str
-    kinds: Sequence[str] | None = None
-    classes: Mapping[str, str] | None = None
-    splits: Mapping[str, str] | None = None
-
-    def folder(self, root: Path) -> Path:
-        """Its own root, where that of the mixture is `root`."""
-        return self.source.root(root / Path(os.path.expandvars(self.root)).expanduser())
-
-    def given(self) -> list[str]:
-        """The kinds of label that it gives."""
-        return list(self.kinds) if self.kinds is not None else [kind.name for kind in self.source.kinds]
-
-    def maps(self) -> dict[str, torch.dtype]:
-        """As `Source.maps`, of the kinds that it gives."""
-        return {kind: values for kind, values in self.source.maps.items() if kind in self.given()}
-
-    def names(self, root: Path) -> list[str]:
-        """Its classes as the mixture calls them, in the order of its labels."""
-        return self._renamed(self.source.class_names(self.folder(root)))
-
-    def names_of(self, root: Path, kind: str) -> list[str]:
-        """Those that its labels of one kind may name."""
-        return self._renamed(self.source.class_names_of(self.folder(root), kind))
-
-    def _renamed(self, names: Sequence[str]) -> list[str]:
-        return [(self.classes or {}).get(name, name) for name in names]
-
-    def split(self, name: str) -> str:
-        """Its own name of a split."""
-        return (self.splits or {}).get(name, name)
+NAMING = ("boxes", "masks", "keypoints", "semantic", "human_parts")
+"""The kinds that name classes, and say nothing of what they do not name."""
+MAPS = ("semantic", "human_parts")
+"""Those that name the class of every pixel."""
 
 
 class Mixture(Source):
     """The images of all parts, with the labels that each of them has.
 
     An image is labelled with a kind where its own data set is, and the part is asked for that kind: boxes may come from
-    one data set and masks from another. An image's id is `<part>/<its id there>`. Of the kind `classes`, those that a
-    part does not annotate are unknown in its images. Boxes, masks and semantic maps must come from parts that annotate
-    the same classes, since an object that nobody annotated would be learned as background.
+    one data set and masks from another. An image's id is `<part>/<its id there>`. Classes that a part does not
+    annotate are unknown in its images (`Source.annotated`): they count neither way, in losses and in metrics.
 
     Args:
         parts: name -> data set.
@@ -111,7 +72,7 @@ class Mixture(Source):
         return folder
 
     def class_names(self, root: Path) -> list[str]:
-        return list(dict.fromkeys(name for part in self._parts for name in part.names(root)))
+        return list(dict.fromkeys(name for part in self._parts for name in part.names_here(root)))
 
     def class_names_of(self, root: Path, kind: str) -> list[str]:
         own = {name for part in self._parts if kind in part.given() for name in part.names_of(root, kind)}
@@ -144,25 +105,40 @@ class Mixture(Source):
         return " ".join(f"{name}={part.source.stamp(part.folder(root))}" for name, part in self.parts.items())
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
-        self._check_classes(root)
+        folders = [part.folder(root) for part in self._parts]
         read = {
-            name: part.source.read_index(part.folder(root), part.source.class_names(part.folder(root)))
-            for name, part in self.parts.items()
+            name: part.source.read_index(folder, part.own_names(folder))
+            for (name, part), folder in zip(self.parts.items(), folders, strict=True)
         }
         whole = [self._as_part(root, name, index, classes) for name, index in read.items()]
         joined, place = joined_indices(whole)
         more = {f"{name}:{key}": array for name, index in read.items() for key, array in arrays_of(index).items()}
-        folders = np.array([[str(part.folder(root)) for part in self._parts]])
-        prints = [index.prints() for index in read.values()]
+        annotated = self._looked_for(root, whole)
+        prints = [index.prints() ^ _print(annotated, number) for number, index in enumerate(read.values())]
         kept = np.array([prints[part][row] for part, row in zip(*place, strict=True)], np.uint32)
-        own: dict[str, npt.NDArray[Any]] = {"part": place.part, "row": place.row, "prints": kept}
-        return replace(joined, more={**more, **own, "folders": folders})
+        own: dict[str, npt.NDArray[Any]] = {"part": place.part, "row": place.row, "prints": kept, **annotated}
+        return replace(joined, more={**more, **own, "folders": np.array([list(map(str, folders))])})
+
+    def _looked_for(self, root: Path, read: Sequence[Index]) -> dict[str, npt.NDArray[np.bool_]]:
+        """`annotated.<kind>` -> [1, parts, C]: the classes that each part annotates; only where some lacks some."""
+        classes = read[0].classes
+        found = {}
+        for kind in NAMING:
+            table = np.ones((1, len(read), len(classes)), np.bool_)
+            for number, (part, index) in enumerate(zip(self._parts, read, strict=True)):
+                if kind in part.given():
+                    table[0, number] = np.isin(classes, part.names_of(root, kind))
+                    if kind == "boxes":
+                        table[0, number, index.labels] = True  # what objects show is known
+            if not table.all():
+                found[f"annotated.{kind}"] = table
+        return found
 
     def _as_part(self, root: Path, name: str, index: Index, classes: Sequence[str]) -> Index:
         """A part's index in the words of the mixture; objects of other classes are not there."""
         part = self.parts[name]
         folder = part.folder(root)
-        renaming = Renaming(part.names(root), classes)
+        renaming = Renaming(part.renamed(index.classes.tolist()), classes)
         kept = renaming.places[index.labels] >= 0
         owners = np.repeat(np.arange(len(index)), np.diff(index.offsets))
         counts = np.bincount(owners[kept], minlength=len(index))
@@ -184,37 +160,48 @@ class Mixture(Source):
             },
         )
 
-    def _check_classes(self, root: Path) -> None:
-        for kind in ("boxes", "masks", "semantic"):
-            known = {name: set(part.names_of(root, kind)) for name, part in self.parts.items() if kind in part.given()}
-            first = next(iter(known), None)
-            for name, names in known.items():
-                if first is not None and names != known[first]:
-                    other = ", ".join(sorted(names ^ known[first]))
-                    raise DataError(
-                        f"dataset.source.parts: {first} and {name} both give {kind}, but only one of them annotates"
-                        f" {other}; name them alike (classes), or leave {kind} out of the kinds of one."
-                    )
-
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
         if kind == "boxes":
             return index.objects(row)
-        number, theirs = int(index.more["part"][row]), int(index.more["row"][row])
-        name, part = list(self.parts.items())[number]
-        prefix, folder = f"{name}:", Path(str(index.more["folders"][0, number]))
-        own = index_of({key.removeprefix(prefix): array for key, array in index.more.items() if key.startswith(prefix)})
-        raw = part.source.read(folder, own, theirs, kind)
-        names = [(part.classes or {}).get(label, label) for label in own.classes.tolist()]
-        renaming = Renaming(names, index.classes.tolist())
+        part, own, theirs = self._origin(index, row)
+        raw = part.source.read(Path(str(index.more["folders"][0, index.more["part"][row]])), own, theirs, kind)
+        renaming = Renaming(part.renamed(own.classes.tolist()), index.classes.tolist())
         if kind == "classes":
             return _classes(raw, index.objects(row), renaming)
-        if kind == "semantic":
+        if kind in MAPS:
             return renaming.map(raw)
         if kind == "category":
             return raw if raw == OTHER else int(renaming.places[raw])
         if kind == "keypoints":
             return renaming.points(raw, own.objects(theirs).labels)
         return renaming.masks(raw, own.objects(theirs).labels) if kind == "masks" else raw
+
+    def annotated(self, index: Index, row: int, kind: str) -> npt.NDArray[np.bool_] | None:
+        table = index.more.get(f"annotated.{kind}")
+        known = None if table is None else table[0, index.more["part"][row]]
+        part, own, theirs = self._origin(index, row)
+        inner = part.source.annotated(own, theirs, kind)
+        if inner is not None:
+            places = Renaming(part.renamed(own.classes.tolist()), index.classes.tolist()).places[~inner]
+            known = np.ones(len(index.classes), np.bool_) if known is None else known.copy()
+            known[places[places >= 0]] = False
+        return known
+
+    def weights(self, index: Index) -> npt.NDArray[np.float64] | None:
+        weights = np.array([part.weight for part in self._parts])
+        return None if (weights == weights[0]).all() else weights[index.more["part"]]
+
+    def _origin(self, index: Index, row: int) -> tuple[Part, Index, int]:
+        """The part of an image, the part's own index, and the image's row there."""
+        name, part = list(self.parts.items())[int(index.more["part"][row])]
+        prefix = f"{name}:"
+        own = {key.removeprefix(prefix): array for key, array in index.more.items() if key.startswith(prefix)}
+        return part, index_of(own), int(index.more["row"][row])
+
+
+def _print(annotated: Mapping[str, npt.NDArray[np.bool_]], part: int) -> np.uint32:
+    """Changes with the classes that a part annotates; 0 where all parts annotate all."""
+    return np.uint32(crc32(b"".join(table[0, part].tobytes() for table in annotated.values())))
 
 
 def _classes(raw: Tensor | ShownByObjects, objects: Objects, renaming: Renaming) -> Tensor | ShownByObjects:

@@ -23,6 +23,7 @@ from vjo_train.heads.detection.suppression import suppress
 from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.pseudo_labels import right_objects, sure_objects
 from vjo_train.heads.task_files import TaskFiles
+from vjo_train.heads.unknown import unknown_classes
 from vjo_train.types import Batch, Boxes, Detections, Frames, Target
 
 BY_OBJECT = ("masks", "keypoints")
@@ -86,7 +87,8 @@ class DetectionHead(Head):
     def objects(self, targets: list[Target]) -> Objects:
         """What a batch holds, for the losses."""
         device = next(self.parameters()).device
-        return Objects.of(targets, [self.labelled(target) for target in targets], device)
+        unknown = unknown_classes(targets, ["boxes"], self.num_classes, device)
+        return Objects.of(targets, [self.labelled(target) for target in targets], device, unknown)
 
     def taught(self, outputs: Any, batch: Batch, sure: float) -> list[Target]:
         height, width = batch.images.shape[-2:]
@@ -105,7 +107,7 @@ class DetectionHead(Head):
         kept = places >= 0
         boxes = Boxes(known.xyxy[kept], places[kept], known.difficult[kept])
         more = {kind: target[kind][kept] for kind in BY_OBJECT if kind in target}
-        return Target(target.size, {**target.labels, "boxes": boxes, **more})
+        return target.having({"boxes": boxes, **more})
 
     def in_known_classes(self, prediction: Detections, space: LabelSpace) -> Detections:
         return replace(prediction, labels=space.known_labels(prediction.labels))

@@ -22,6 +22,7 @@ from vjo_train.heads.detection.regions import (
     Regions,
     in_type_of,
 )
+from vjo_train.heads.unknown import with_unknown
 
 
 class FasterRCNN(RegionHead):
@@ -87,6 +88,8 @@ class FasterRCNN(RegionHead):
 def class_loss(logits: Tensor, regions: Regions, objects: Objects) -> Tensor:
     """[B]: the mean cross-entropy of an image's regions; 0 without any.
 
+    A region without an object is background or of an unknown class; see `with_unknown`.
+
     Args:
         logits: [M, C + 1], background last.
         regions: M of them.
@@ -94,6 +97,8 @@ def class_loss(logits: Tensor, regions: Regions, objects: Objects) -> Tensor:
     """
     classes = objects.classes[regions.image, regions.objects.clamp(min=0)]
     wanted = torch.where(regions.hit, classes, logits.shape[1] - 1)
+    if objects.unknown is not None:
+        logits = with_unknown(logits, F.pad(objects.unknown, (0, 1))[regions.image], background=-1)
     entropy = F.cross_entropy(logits, wanted, reduction="none")
     return sum_per_image(entropy, regions.chosen) / regions.chosen.sum(1).clamp(min=1)
 

@@ -52,7 +52,7 @@ class FCOS(DetectionHead):
 
     The loss of an image is focal loss + GIoU loss + binary cross-entropy of the centreness, each summed over its
     locations and divided by max(1, positives of the image). Locations in difficult objects, unless positive, are
-    left out of it.
+    left out of it. Unknown classes count at positive locations alone, which are of another class.
     The score of a box is sqrt(class probability x centreness).
     Deviation: distances grow as exp (2019) up to 20 strides and linearly from there, in place of a ReLU (2020), so
     that no location is without gradient and none overflows.
@@ -117,7 +117,8 @@ class FCOS(DetectionHead):
         positive = found >= 0
         image, place = positive.nonzero(as_tuple=True)
         picked = found[image, place]
-        entropy = focal_loss(outputs.logits.float(), image, place, objects.classes[image, picked])
+        label = objects.classes[image, picked]
+        entropy = focal_loss(outputs.logits.float(), image, place, label, objects.unknown)
         focal = entropy.masked_fill(ignored, 0.0).sum(1)
 
         points, strides = locations.points[place], locations.strides[place, None]

@@ -12,7 +12,7 @@ ALPHA = 0.25
 """Weight of what is there; that of background is 1 - ALPHA."""
 
 
-def focal_loss(logits: Tensor, image: Tensor, row: Tensor, label: Tensor) -> Tensor:
+def focal_loss(logits: Tensor, image: Tensor, row: Tensor, label: Tensor, unknown: Tensor | None = None) -> Tensor:
     """The loss of each row, summed over its classes: [B, R]; it has a first derivative only.
 
     Nearly all is background, so all is counted as that first, without a tensor of targets; the M positives are put
@@ -24,17 +24,23 @@ def focal_loss(logits: Tensor, image: Tensor, row: Tensor, label: Tensor) -> Ten
         image: [M] of each positive.
         row: [M] likewise; no row twice.
         label: [M] likewise: the class that is there.
+        unknown: [B, C] bool: classes that count at the positives of an image alone; None: none.
     """
-    loss: Tensor = _FocalLoss.apply(logits, image, row, label)
+    loss: Tensor = _FocalLoss.apply(logits, image, row, label, unknown)
     return loss
 
 
 class _FocalLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, image: Tensor, row: Tensor, label: Tensor) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, image: Tensor, row: Tensor, label: Tensor, unknown: Tensor | None) -> Tensor:
         loss, slopes = logits.new_empty(logits.shape[:2]), torch.empty_like(logits)
-        for one, total, slope in zip(logits, loss, slopes, strict=True):
-            torch.sum(_background(one, slope), -1, out=total)
+        left_out = None if unknown is None else _negatives(logits, image, row) & unknown[:, None]
+        for place, (one, total, slope) in enumerate(zip(logits, loss, slopes, strict=True)):
+            cost = _background(one, slope)
+            if left_out is not None:
+                cost.masked_fill_(left_out[place], 0.0)
+                slope.masked_fill_(left_out[place], 0.0)
+            torch.sum(cost, -1, out=total)
         there = logits[image, row, label]
         slope, reverse = torch.empty_like(there), torch.empty_like(there)
         present = _background(-there, reverse)  # what is there is what its negative is not
@@ -46,9 +52,16 @@ class _FocalLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         (slopes,) = ctx.saved_tensors
-        return slopes * gradient[..., None], None, None, None
+        return slopes * gradient[..., None], None, None, None, None
+
+
+def _negatives(logits: Tensor, image: Tensor, row: Tensor) -> Tensor:
+    """[B, R, 1] bool: the rows that are not positive."""
+    rows = torch.ones(*logits.shape[:2], 1, dtype=torch.bool, device=logits.device)
+    rows[image, row] = False
+    return rows
 
 
 def _background(logits: Tensor, slope: Tensor) -> Tensor:

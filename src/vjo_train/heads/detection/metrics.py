@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vjo_train.geometry import to_devkit
 from vjo_train.heads.base import TaskMetrics
+from vjo_train.heads.unknown import known_alone
 from vjo_train.metrics import COCODetectionAP, VOCDetectionAPs
 from vjo_train.metrics.voc import APSetting
 from vjo_train.runs.records import Matches
@@ -17,6 +18,8 @@ from vjo_train.types import Boxes, Detections, Target
 
 class ObjectMetrics(TaskMetrics):
     """What is found in images against their objects, by VOC's figures and by COCO's.
+
+    Detections of a class that is unknown in their image count neither way.
 
     Args:
         voc: VOC's figures, of any number of settings.
@@ -32,8 +35,9 @@ class ObjectMetrics(TaskMetrics):
 
     def update(self, predictions: Sequence[Detections], targets: Sequence[Target]) -> None:
         pairs = [pair for pair in zip(predictions, targets, strict=True) if self.needs <= pair[1].labelled]
-        found = [self.found(prediction) for prediction, _ in pairs]
-        truth = [self.truth(target) for _, target in pairs]
+        unknown = [target.unknown(self.needs) for _, target in pairs]
+        found = [known_alone(self.found(pair[0]), own) for pair, own in zip(pairs, unknown, strict=True)]
+        truth = [known_alone(self.truth(pair[1]), own) for pair, own in zip(pairs, unknown, strict=True)]
         self.coco.update(found, truth)
         self.voc.update([self.for_voc(image) for image in found], [self.for_voc(image) for image in truth])
 

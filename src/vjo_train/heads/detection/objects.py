@@ -33,9 +33,17 @@ class Objects:
     """[n, S, S] bool of each image, in the order of its boxes, without padding; None where there are none."""
     keypoints: list[Keypoints | None] = field(default_factory=list)
     """Of each image, in the same way."""
+    unknown: Tensor | None = None
+    """[B, C] bool: the classes whose objects are not annotated in the image; None: none in any."""
 
     @classmethod
-    def of(cls, targets: Sequence[Target], labelled: Sequence[bool], device: torch.device | str = "cpu") -> Objects:
+    def of(
+        cls,
+        targets: Sequence[Target],
+        labelled: Sequence[bool],
+        device: torch.device | str = "cpu",
+        unknown: Tensor | None = None,
+    ) -> Objects:
         """Pads the targets, which lie on `device`; those not `labelled` count as without objects."""
         none = Boxes.none().to(device)
         known: list[Boxes] = [target["boxes"] if flag else none for target, flag in zip(targets, labelled, strict=True)]
@@ -50,6 +58,7 @@ class Objects:
             sizes=torch.tensor([target.size for target in targets], dtype=torch.float32, device=device),
             masks=_given("masks", targets, labelled),
             keypoints=_given("keypoints", targets, labelled),
+            unknown=unknown,
         )
 
 

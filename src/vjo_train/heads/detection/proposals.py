@@ -35,6 +35,9 @@ def proposal_loss(outputs: ProposalOutputs, objects: Objects, anchors_per_image:
 
     At most half of the sample are anchors that are matched with an object; those matched with difficult objects, and
     those between the IoU thresholds, are never in it.
+    In an image where a share q of the classes is unknown, an anchor without an object may be of an unannotated one: an
+    object goes unannotated with the probability q, so that its loss is -log(1 - p + q p) with the objectness p, the
+    likelihood of Elkan and Noto 2008 for what is labelled in part.
     """
     anchors = torch.cat(outputs.anchors)
     found = match(anchors, objects, FOREGROUND_IOU, BACKGROUND_IOU, keep_best=True)
@@ -42,6 +45,9 @@ def proposal_loss(outputs: ProposalOutputs, objects: Objects, anchors_per_image:
     chosen = sample(positive, found == BACKGROUND, anchors_per_image, 0.5)
     count = chosen.sum(1).clamp(min=1)
     entropy = F.binary_cross_entropy_with_logits(outputs.objectness.float(), positive.float(), reduction="none")
+    if objects.unknown is not None:
+        share = objects.unknown.float().mean(1, keepdim=True)
+        entropy = torch.where(positive | (share == 0), entropy, _unannotated(outputs.objectness.float(), share))
     entropy = torch.where(chosen, entropy, 0.0).sum(1)
 
     positive = positive & chosen
@@ -49,6 +55,11 @@ def proposal_loss(outputs: ProposalOutputs, objects: Objects, anchors_per_image:
     truth = encode(objects.boxes[image, found[image, place]], anchors[place])
     distance = F.smooth_l1_loss(outputs.offsets[image, place].float(), truth, beta=1 / 9, reduction="none").sum(1)
     return (entropy + sum_per_image(distance, positive)) / count
+
+
+def _unannotated(logits: Tensor, share: Tensor) -> Tensor:
+    """-log(1 - p + share * p) of the logits of p."""
+    return -torch.logaddexp(F.logsigmoid(-logits), share.log() + F.logsigmoid(logits))
 
 
 @torch.no_grad()

@@ -41,7 +41,8 @@ class RetinaNet(DetectionHead):
     """Nine anchors per cell, classified and moved by two towers.
 
     The loss of an image is focal loss + smooth L1 loss (beta 1/9) of the offsets, each summed over its anchors and
-    divided by max(1, matched anchors of the image). Anchors matched with difficult objects are left out of it.
+    divided by max(1, matched anchors of the image). Anchors matched with difficult objects are left out of it. Unknown
+    classes count at matched anchors alone, which are of another class.
     Deviation: group norm in the towers (the paper has none), as training from random weights needs it.
 
     Args:
@@ -107,7 +108,8 @@ class RetinaNet(DetectionHead):
         positive = found >= 0
         image, place = positive.nonzero(as_tuple=True)
         picked = found[image, place]
-        entropy = focal_loss(outputs.logits.float(), image, place, objects.classes[image, picked])
+        label = objects.classes[image, picked]
+        entropy = focal_loss(outputs.logits.float(), image, place, label, objects.unknown)
         focal = entropy.masked_fill(found == IGNORED, 0.0).sum(1)
 
         truth = encode(objects.boxes[image, picked], outputs.anchors[place])

@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from vjo_train.heads.base import TaskMetrics
+from vjo_train.heads.unknown import known_alone
 from vjo_train.metrics.keypoints import KeypointAP
 from vjo_train.types import Detections, Target
 
@@ -18,7 +19,7 @@ class KeypointMetrics(TaskMetrics):
     """`map_oks` (OKS 0.50 to 0.95), `ap50_oks` and `ap75_oks`, as COCO's key point challenge has them.
 
     Difficult objects, such as crowds, and objects without known points are ignored. Images without key points are left
-    out.
+    out. Detections of a class that is unknown in their image count neither way.
     """
 
     per_class: ClassVar[dict[str, str]] = {"ap_oks": "map_oks"}
@@ -29,7 +30,10 @@ class KeypointMetrics(TaskMetrics):
 
     def update(self, predictions: Sequence[Detections], targets: Sequence[Target]) -> None:
         pairs = [pair for pair in zip(predictions, targets, strict=True) if pair[1].labelled >= NEEDS]
-        self.oks.update([_found(found) for found, _ in pairs], [_truth(target) for _, target in pairs])
+        unknown = [target.unknown(NEEDS) for _, target in pairs]
+        found = [known_alone(_found(pair[0]), own) for pair, own in zip(pairs, unknown, strict=True)]
+        truth = [known_alone(_truth(pair[1]), own) for pair, own in zip(pairs, unknown, strict=True)]
+        self.oks.update(found, truth)
 
     def compute(self) -> dict[str, Tensor]:
         values = self.oks.compute()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vjo_train.heads.base import TaskMetrics
@@ -17,6 +18,8 @@ KINDS = frozenset({"semantic", "boxes", "masks"})
 
 class PanopticMetrics(TaskMetrics):
     """See `PanopticFigures`. Images without object masks or a class map are left out.
+
+    Background where a class is found that is unknown in the image is void.
 
     Args:
         things: [C] bool: the classes of objects.
@@ -34,7 +37,19 @@ class PanopticMetrics(TaskMetrics):
         for prediction, target in zip(predictions, targets, strict=True):
             if target.labelled >= KINDS:
                 found = predicted(prediction, len(self.things))
-                self.figures.update(found[None], truth(target, self.things, self.background)[None])
+                known = truth(target, self.things, self.background)
+                self.figures.update(found[None], self._forgiven(known, found, target)[None])
+
+    def _forgiven(self, truth: Tensor, found: Tensor, target: Target) -> Tensor:
+        """The truth with void for background where a class is found that is unknown in the image."""
+        of_objects, of_stuff = target.unknown(["boxes", "masks"]), target.unknown(["semantic"])
+        if of_objects is None and of_stuff is None:
+            return truth
+        none = torch.zeros_like(self.things)
+        objects, stuff = (none if unknown is None else unknown.cpu() for unknown in (of_objects, of_stuff))
+        unknown = F.pad(torch.where(self.things, objects, stuff), (0, 1)).to(found.device)
+        void = (truth[..., 0] == len(self.things)) & unknown[found[..., 0]].to(truth.device)
+        return torch.where(void[..., None], truth.new_tensor([len(self.things) + 1, 0]), truth)
 
     def compute(self) -> dict[str, Tensor]:
         return self.figures.compute()

@@ -51,6 +51,10 @@ class PixelHead(Head):
             [B]; 0 where no pixel counts.
         """
 
+    def judged(self, maps: Tensor, targets: list[Target]) -> Tensor:
+        """The maps [B, K, H, W] of some labelled images as `image_losses` takes them: as they are."""
+        return maps
+
     @abstractmethod
     def finished(self, maps: Tensor) -> Tensor:
         """Maps [B, K, H, W] float32 -> what is predicted of each pixel, [B, ..., H, W]."""
@@ -65,7 +69,7 @@ class PixelHead(Head):
         with torch.autocast(outputs.device.type, enabled=False):
             # Only the labelled images are brought to full size: with partial labels they are few.
             full = upsample(outputs[index].float(), self.stride)[..., : truth.shape[-2], : truth.shape[-1]]
-            own = self.image_losses(full, truth)
+            own = self.image_losses(self.judged(full, [targets[i] for i in places]), truth)
         return losses.index_copy(0, index, own)
 
     def sure_label(self, maps: Tensor, size: tuple[int, int], sure: float) -> Tensor | None:
