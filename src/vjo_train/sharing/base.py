@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -19,7 +18,7 @@ class Sharing(nn.Module):
             tensors of its own there, `weighting.at=features` has nothing to compare, and is refused.
     """
 
-    tasks_meet: ClassVar[bool] = True
+    tasks_meet: bool = True
 
     @abstractmethod
     def forward(self, images: Tensor, tasks: Sequence[str]) -> SharedFeatures:
