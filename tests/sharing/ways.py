@@ -15,12 +15,14 @@ from vjo_train.sharing.hard import HardSharing
 from vjo_train.sharing.hierarchical import Hierarchical
 from vjo_train.sharing.mmoe import MMoE
 from vjo_train.sharing.mtan import MTAN
+from vjo_train.sharing.routed import Routed
 
 BUILD: dict[str, Callable[..., Sharing]] = {
     "hard": HardSharing,
     "adapters": Adapters,
     "mtan": MTAN,
     "mmoe": partial(MMoE, experts=3, reduction=2),
+    "routed": partial(Routed, experts=3, top=2, reduction=2),
     "cross_stitch": CrossStitch,
     "hierarchical": Hierarchical,
     "branched": Branched,

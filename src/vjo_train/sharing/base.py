@@ -30,6 +30,14 @@ class Sharing(nn.Module):
         What depends on it must depend on nothing else that changes, so that a resumed run is exact.
         """
 
+    def observe(self, statistics: Mapping[str, Tensor]) -> None:
+        """Called once for each training batch with `SharedFeatures.statistics` as means over the global batch.
+
+        Forwards beside training never come here. What is kept belongs into buffers, and may move only in `start_step`
+        of a later share of training, so that all batches that are accumulated into one step see the same. Does nothing
+        here.
+        """
+
     @property
     def columns_from(self) -> Mapping[str, str]:
         """Task -> the folder of a run that trained it alone, whose network fills `column(task)`; none here."""

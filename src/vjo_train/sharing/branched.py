@@ -21,8 +21,9 @@ class Branched(Sharing):
 
     After "Branched Multi-Task Networks: Deciding What Layers To Share" (Vandenhende, Georgoulis, De Brabandere, Van
     Gool 2020). With groups G_1(s), G_2(s), .. at stage s, each inside a group of the stage before, a task in G_i(s)
-    sees x_s = f_s,i(x_{s-1}). A tree without branches is hard sharing; tasks parted from `c2` on are networks of their own.
-    All copies of a stage start alike, and frozen stages stay frozen in each. What no task of a group reads is left out.
+    sees x_s = f_s,i(x_{s-1}). A tree without branches is hard sharing; tasks parted from `c2` on are networks of their
+    own. All copies of a stage start alike, and frozen stages stay frozen in each. What no task of a group reads is left
+    out.
 
     A copy is trained by the tasks of its group, and is a shared parameter where these are several. Gradients of all
     tasks meet at the last stage that has one copy, where `weighting.at=features` takes them; it is refused where the
