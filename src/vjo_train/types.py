@@ -263,6 +263,9 @@ class SharedFeatures:
     """Losses of the sharing itself, scalars, by name: means over this rank's images, labelled or not."""
     figures: Mapping[str, Tensor] = field(default_factory=dict)
     """What else the log should show of the sharing: scalars without graph, by name, and means in the same way."""
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
+    """What the sharing keeps running averages of: tensors without graph, by name, means over this rank's images. A
+    training step hands them back to it as means over the global batch (`Sharing.observe`)."""
     summary: Tensor | None = None
     """[B, C] float32 without graph: what kind of image each one is, the backbone's `c5` averaged over space."""
 

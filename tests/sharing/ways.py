@@ -9,19 +9,23 @@ from typing import Any
 from vjo_train.sharing.adapters import Adapters
 from vjo_train.sharing.adversarial import AdversarialSharing
 from vjo_train.sharing.base import Sharing
+from vjo_train.sharing.branched import Branched
 from vjo_train.sharing.cross_stitch import CrossStitch
 from vjo_train.sharing.hard import HardSharing
 from vjo_train.sharing.hierarchical import Hierarchical
 from vjo_train.sharing.mmoe import MMoE
 from vjo_train.sharing.mtan import MTAN
+from vjo_train.sharing.routed import Routed
 
 BUILD: dict[str, Callable[..., Sharing]] = {
     "hard": HardSharing,
     "adapters": Adapters,
     "mtan": MTAN,
     "mmoe": partial(MMoE, experts=3, reduction=2),
+    "routed": partial(Routed, experts=3, top=2, reduction=2),
     "cross_stitch": CrossStitch,
     "hierarchical": Hierarchical,
+    "branched": Branched,
     "adversarial": partial(AdversarialSharing, width=16, strength=1.0, difference=0.5),
 }
 NO_BATCH_NORM = {**BUILD, "mtan": partial(MTAN, norm="group")}

@@ -147,7 +147,7 @@ def model_on(cfg: DictConfig, pyramid: Pyramid) -> MultiTaskModule:
         backbone=pyramid.backbone,
         neck=pyramid.neck,
         levels={task: head.levels for task, head in branches.items()},
-        **_wanted(cfg.sharing, difficulty=difficulty),
+        **_wanted(cfg.sharing, difficulty=difficulty, absent=[task for task in cfg.heads if task not in branches]),
     )
     weights = weighting(cfg.weighting, tuple(own_parameters(branches)), pyramid.channels["c5"])
     if not sharing.tasks_meet and isinstance(weights, GradientWeighting) and weights.at == "features":

@@ -19,7 +19,7 @@ GIVEN = {
     "dataset": {"seed"},
     "neck": {"in_channels"},
     "heads": {"channels", "num_classes", "strides"},
-    "sharing": {"backbone", "neck", "levels", "difficulty"},
+    "sharing": {"backbone", "neck", "levels", "difficulty", "absent"},
     "weighting": {"tasks", "channels"},
     "schedule": {"tasks"},
     "insight": {"output"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -19,7 +18,7 @@ class Sharing(nn.Module):
             tensors of its own there, `weighting.at=features` has nothing to compare, and is refused.
     """
 
-    tasks_meet: ClassVar[bool] = True
+    tasks_meet: bool = True
 
     @abstractmethod
     def forward(self, images: Tensor, tasks: Sequence[str]) -> SharedFeatures:
@@ -29,6 +28,14 @@ class Sharing(nn.Module):
         """Called before each training batch with the share of training done, 0 <= progress <= 1; does nothing here.
 
         What depends on it must depend on nothing else that changes, so that a resumed run is exact.
+        """
+
+    def observe(self, statistics: Mapping[str, Tensor]) -> None:
+        """Called once for each training batch with `SharedFeatures.statistics` as means over the global batch.
+
+        Forwards beside training never come here. What is kept belongs into buffers, and may move only in `start_step`
+        of a later share of training, so that all batches that are accumulated into one step see the same. Does nothing
+        here.
         """
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Gt, Interval
@@ -49,7 +49,7 @@ class CrossStitch(Sharing):
         ConfigError: the backbone is not made of stages.
     """
 
-    tasks_meet: ClassVar[bool] = False
+    tasks_meet = False
 
     def __init__(
         self,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -47,7 +46,7 @@ class Hierarchical(Sharing):
             feature of a task can go on to the next.
     """
 
-    tasks_meet: ClassVar[bool] = False
+    tasks_meet = False
 
     def __init__(
         self,

@@ -102,6 +102,7 @@ class MultiTaskModule(SemiSupervised):
             self.log(f"train/{task}/loss", value, on_step=True, on_epoch=True, batch_size=size)
         for name, value in self._sharing_figures(batch, shared).items():
             self.log(f"train/sharing/{name}", value, on_step=True, on_epoch=True, batch_size=size)
+        self.sharing.observe(self._global_means(batch, shared.statistics))
         self._step = step = self._hand_over(batch, shared, losses)
         # A leaf: what precision and accumulation make of it tells the factor on every gradient.
         self._total = torch.stack(list(step.values.values())).sum().requires_grad_()
@@ -148,21 +149,26 @@ class MultiTaskModule(SemiSupervised):
         return found
 
     def _sharing_figures(self, batch: Batch, shared: SharedFeatures) -> dict[str, Tensor]:
-        """The losses and figures of the sharing, as means over the global batch: all ranks have as many images.
+        """The losses and figures of the sharing, as means over the global batch."""
+        return self._global_means(batch, {**shared.auxiliary, **shared.figures})
+
+    def _global_means(self, batch: Batch, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Means over this rank's images -> means over the global batch: all ranks have as many images.
 
         Raises:
             NumericsError: one of them is not finite.
         """
-        found = {**shared.auxiliary, **shared.figures}
         if not found:
             return {}
-        mine = torch.stack([value.detach().float() for value in found.values()])
-        means = self.trainer.strategy.reduce(mine, reduce_op="mean")
-        assert isinstance(means, Tensor)
-        for name, finite in zip(found, means.isfinite().tolist(), strict=True):
-            if not finite:
-                raise not_finite(f"the sharing's {name}", batch.step, batch.ids)
-        return dict(zip(found, means, strict=True))
+        mine = torch.cat([value.detach().float().flatten() for value in found.values()])
+        together = self.trainer.strategy.reduce(mine, reduce_op="mean")
+        assert isinstance(together, Tensor)
+        parts = together.split([value.numel() for value in found.values()])
+        means = {name: part.view(found[name].shape) for name, part in zip(found, parts, strict=True)}
+        if not bool(together.isfinite().all()):
+            name = next(name for name, mean in means.items() if not mean.isfinite().all())
+            raise not_finite(f"the sharing's {name}", batch.step, batch.ids)
+        return means
 
     def _hand_over(self, batch: Batch, shared: SharedFeatures, losses: StepLosses) -> TaskLosses:
         """What the weighting gets to see of a step."""
