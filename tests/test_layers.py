@@ -27,6 +27,7 @@ LAYERS = (
     {"training.gradient_checks"},
     {"training.draws"},
     {"training.semi_supervised"},
+    {"training.self_supervised"},
     {"training.module"},
     {"training", "report"},
     {"training.failures", "insight", "pages", "inference.prediction_files"},

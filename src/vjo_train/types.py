@@ -191,9 +191,11 @@ class Batch(Movable):
     there may see all."""
     unlabelled: Batch | None = None
     """Images that lack the label of some task, for `semi`; what their targets hold is never trained on."""
+    pictures: Batch | None = None
+    """Images for self-supervised tasks, of which nothing is known."""
     taught: dict[str, list[Target]] = field(default_factory=dict)
-    """Task -> what it is told of each image, in the place of `targets`, where a teacher says something too; in the
-    head's own classes."""
+    """Task -> what it is told of each image, in the place of `targets`, where a teacher or the task itself says
+    something too; in the head's own classes."""
     loss_weights: dict[str, Tensor] = field(default_factory=dict)
     """Task -> [B] float32: the factor on the loss of each image; a task that is not there has 1 for all."""
 
@@ -208,7 +210,7 @@ class Batch(Movable):
         """Some of the images, without those that go with the batch."""
         return replace(
             self, images=self.images[where], targets=self.targets[where], ids=self.ids[where],
-            scales=self.scales[where], originals=self.originals[where], meta=None, unlabelled=None,
+            scales=self.scales[where], originals=self.originals[where], meta=None, unlabelled=None, pictures=None,
             hidden={task: flags[where] for task, flags in self.hidden.items()},
             taught={task: targets[where] for task, targets in self.taught.items()},
             loss_weights={task: weights[where] for task, weights in self.loss_weights.items()},

@@ -14,6 +14,7 @@ from vjo_train.diagnosis.signs import Signs, ratio, read_signs
 from vjo_train.pages.blocks import Note, Section, Table
 from vjo_train.pages.folder import RunFolder
 from vjo_train.report.text import figure
+from vjo_train.runs import run_folder
 
 TITLE = "Why did a task gain or lose?"
 
@@ -48,7 +49,8 @@ def findings(comparison: Comparison) -> list[Finding]:
     alone = {task: _signs(group, (task,))[task] for task, group in comparison.singles.items()}
     found = []
     for label, group in comparison.methods.items():
-        signs = _signs(group, comparison.tasks)
+        helpers = [task for run in group.values() for task in run_folder.trained_tasks(run.config)]
+        signs = _signs(group, tuple(dict.fromkeys([*comparison.tasks, *helpers])))
         used = frozenset.intersection(*(choices(run.config) for run in group.values()))
         for task, metric in comparison.metrics.items():
             gain = comparison.gain(label, f"{task}/{metric}")

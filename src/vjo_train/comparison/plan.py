@@ -52,17 +52,19 @@ class Planned:
 def cases(cfg: DictConfig) -> list[Case]:
     """The cases of a config: every head alone, then every method; all of them at each of `compare.labels`.
 
-    Where every label is there, a method that learns without labels (`semi=`) is left out.
+    Self-supervised heads are no goals and have no case of their own. Where every label is there, a method that learns
+    without labels (`semi=`) is left out.
 
     Raises:
         ConfigError: fewer than two heads, or two methods of one name.
     """
-    if len(cfg.heads) < 2:
-        raise ConfigError(f"heads: found {', '.join(cfg.heads)}; a comparison needs at least two.")
-    alone = [Case(f"single-{task}", (f"single={task}", "weighting=equal")) for task in cfg.heads]
+    tasks = run_folder.goals(cfg)
+    if len(tasks) < 2:
+        raise ConfigError(f"heads: found {', '.join(tasks)}; a comparison needs at least two.")
+    alone = [Case(f"single-{task}", (f"single={task}", "weighting=equal")) for task in tasks]
     found = [*alone, *map(_method, cfg.compare.methods)]
     if cfg.compare.get("labels"):
-        found = [_with_labels(case, float(share), list(cfg.heads)) for share in cfg.compare.labels for case in found
+        found = [_with_labels(case, float(share), tasks) for share in cfg.compare.labels for case in found
                  if share < 1 or not any(word.startswith("semi=") for word in case.words)]  # fmt: skip
     names = [case.name for case in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):

@@ -25,7 +25,8 @@ class Run:
     Attributes:
         folder: where it lies.
         seed: of the run.
-        tasks: the tasks that it trained, in the order of its heads.
+        tasks: the tasks that it trained, in the order of its heads; self-supervised ones are no goals, and not in it.
+        single: the task of a run that trained one head, else None.
         overrides: what the command line changed, key by key.
         results: None if it has not finished.
     """
@@ -33,14 +34,10 @@ class Run:
     folder: Path
     seed: int
     tasks: tuple[str, ...]
+    single: str | None
     overrides: dict[str, str] = field(repr=False)
     config: dict[str, Any] = field(repr=False)
     results: Results | None = field(repr=False)
-
-    @property
-    def single(self) -> str | None:
-        """The task of a single-task run, else None."""
-        return self.tasks[0] if len(self.tasks) == 1 else None
 
     @cached_property
     def records(self) -> dict[str, TaskRecords]:
@@ -97,10 +94,16 @@ def read_run(folder: Path) -> Run:
     results = read_results(folder / run_folder.RESULTS) if (folder / run_folder.RESULTS).is_file() else None
     config = results.config if results is not None else _plain(run_folder.load_config(folder))
     words = results.overrides if results is not None else list(_overrides(folder))
-    heads = tuple(config["heads"])
-    single = config.get("single")
-    tasks = (single,) if single else heads
-    return Run(folder, int(config["seed"]), tasks, run_folder.split_overrides(words), config, results)
+    trained = run_folder.trained_tasks(config)
+    return Run(
+        folder=folder,
+        seed=int(config["seed"]),
+        tasks=run_folder.goals(config),
+        single=trained[0] if len(trained) == 1 else None,
+        overrides=run_folder.split_overrides(words),
+        config=config,
+        results=results,
+    )
 
 
 def _overrides(folder: Path) -> Iterator[str]:

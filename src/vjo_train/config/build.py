@@ -30,6 +30,7 @@ from vjo_train.heads.base import Head
 from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.merged import Merged
 from vjo_train.heads.parts import head_name, own_parameters
+from vjo_train.heads.self_supervised.base import SelfSupervised
 from vjo_train.runs import run_folder
 from vjo_train.training import checkpoints, run
 from vjo_train.training.module import MultiTaskModule
@@ -50,14 +51,17 @@ def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> run.Job:
     data = datamodule(cfg)
     data.check_root()
     module = model(cfg, restored=restored)
+    module.views_per_step = {task: helper.images or data.batch_size for task, helper in module.helpers.items()}
+    planned = {task: needs(node) for task, node in cfg.heads.items() if not run_folder.self_supervised(node)}
     data.set_tasks(
-        {task: module.head(task).needs for task in module.tasks},
-        _make(cfg.schedule, tasks=tuple(cfg.heads)),
-        planned={task: needs(node) for task, node in cfg.heads.items()},
+        {task: module.head(task).needs for task in module.goals},
+        _make(cfg.schedule, tasks=tuple(planned)),
+        planned=planned,
         keep_unlabelled=any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()),
         meta_tasks=list(dict.fromkeys(map(head_name, module.weighting.meta_tasks))),
         meta_every=module.weighting.meta_every,
         unlabelled_per_step=0 if module.semi is None else module.semi.images or data.batch_size,
+        pictures_per_step=max(module.views_per_step.values(), default=0),
     )
     return run.Job(
         module=module,
@@ -73,10 +77,10 @@ def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> run.Job:
 
 
 def needs(head: DictConfig) -> frozenset[str]:
-    """The kinds of label that make an image labelled for a head, which need not be built."""
+    """The kinds of label that make an image labelled for a head, which need not be built; none make it themselves."""
     kind = get_class(head._target_)
     assert issubclass(kind, Head)
-    return kind.needs
+    return frozenset() if issubclass(kind, SelfSupervised) else kind.needs
 
 
 def datamodule(cfg: DictConfig) -> DataModule:
@@ -149,7 +153,8 @@ def model_on(cfg: DictConfig, pyramid: Pyramid) -> MultiTaskModule:
         levels={task: head.levels for task, head in branches.items()},
         **_wanted(cfg.sharing, difficulty=difficulty, absent=[task for task in cfg.heads if task not in branches]),
     )
-    weights = weighting(cfg.weighting, tuple(own_parameters(branches)), pyramid.channels["c5"])
+    helpers = tuple(task for task, head in branches.items() if isinstance(head, SelfSupervised))
+    weights = weighting(cfg.weighting, tuple(own_parameters(branches)), pyramid.channels["c5"], helpers)
     if not sharing.tasks_meet and isinstance(weights, GradientWeighting) and weights.at == "features":
         raise ConfigError(
             f"weighting.at: found features, where the gradients of different tasks never meet under "
@@ -249,20 +254,21 @@ def _backbone(node: DictConfig, restored: bool) -> Any:
     return _make(node, weights=None if restored else node.weights)
 
 
-def weighting(node: DictConfig, tasks: tuple[str, ...], channels: int) -> Weighting:
+def weighting(node: DictConfig, tasks: tuple[str, ...], channels: int, helpers: tuple[str, ...] = ()) -> Weighting:
     """The weighting of `node`; where its key `losses` names a loss weighting, that one goes under it.
 
     Args:
         node: of the config.
         tasks: the names of the heads.
         channels: of the features that sum up an image, for a weighting that looks at them.
+        helpers: the self-supervised ones among the tasks.
 
     Raises:
         ConfigError: `weighting.losses` names no loss weighting.
     """
     inner = node.get("losses")
     if not isinstance(inner, str):
-        return _make(node, tasks=tasks, **_wanted(node, channels=channels))  # type: ignore[no-any-return]
+        return _make(node, tasks=tasks, **_wanted(node, channels=channels, helpers=helpers))  # type: ignore[no-any-return]
     folder = resources.files("vjo_train.conf") / "weighting"
     choices = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
     losses = None

@@ -20,7 +20,7 @@ GIVEN = {
     "neck": {"in_channels"},
     "heads": {"channels", "num_classes", "strides"},
     "sharing": {"backbone", "neck", "levels", "difficulty", "absent"},
-    "weighting": {"tasks", "channels"},
+    "weighting": {"tasks", "channels", "helpers"},
     "schedule": {"tasks"},
     "insight": {"output"},
     "merge": {"heads"},

@@ -60,7 +60,7 @@ def predict(cfg: DictConfig) -> int:
     layout = Layout(Path(cfg.output))
     sources = find_sources(cfg.source, layout.output)
     accelerator = cfg.accelerator or cfg.trainer.accelerator
-    tasks = tuple(cfg.tasks or run_folder.trained_tasks(cfg))
+    tasks = tuple(cfg.tasks or run_folder.goals(cfg))
     if cfg.model is not None:
         # The heads alone: what else the run had may name tasks that are not in the file.
         channels, strides = onnx_file.load_pyramid(Path(cfg.model))
@@ -101,7 +101,7 @@ def export(cfg: DictConfig) -> None:
     pyramid = build.pyramid(cfg, restored=True)
     module = build.model_on(cfg, pyramid)
     checkpoints.restore(module, run_folder.checkpoint(Path(cfg.run), cfg.checkpoint))
-    tasks = tuple(cfg.tasks or module.tasks)
+    tasks = tuple(cfg.tasks or module.goals)
     own = OmegaConf.masked_copy(cfg, list(signature("vjo_train.config.schema.TrainConfig")))
     own.heads = OmegaConf.masked_copy(cfg.heads, list(tasks))
     metadata = onnx_file.metadata(own, pyramid.channels, pyramid.strides)

@@ -81,6 +81,17 @@ def outside_signature(target: str) -> Signature | None:
     return {name: Argument(checkable(a.type), a.required) for name, a in _arguments(*definition).items()}
 
 
+@functools.cache
+def derives(target: str, ancestor: str) -> bool:
+    """Whether a class inherits from another one by what the source says; both are dotted paths."""
+    home, _, name = target.rpartition(".")
+    module, statement = (find(home, name) if home else None) or (home, None)
+    if not isinstance(statement, ast.ClassDef):
+        return False
+    bases = [f"{module}.{base.id}" for base in statement.bases if isinstance(base, ast.Name)]
+    return f"{module}.{statement.name}" == ancestor or any(derives(base, ancestor) for base in bases)
+
+
 def nearest(word: str, words: Iterable[str]) -> str:
     """`; did you mean '<the most similar of words>'?`, or nothing where none is similar."""
     found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)

@@ -26,7 +26,7 @@ from vjo_train.data.shared_memory import Slots
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.voc.source import VOC
 from vjo_train.data.transforms import Augment
-from vjo_train.data.unlabelled import UnlabelledPlan
+from vjo_train.data.unlabelled import PicturesPlan, UnlabelledPlan
 from vjo_train.data.worker_watch import Watch
 from vjo_train.errors import ConfigError
 from vjo_train.files import locked
@@ -125,10 +125,11 @@ class DataModule(PlannedSplits):
         self.schedule: CountedSchedule | None = None
         self.meta_tasks: tuple[str, ...] = ()
         self.meta_every = 1
-        self.start_step = self.unlabelled_per_step = 0
+        self.start_step = self.unlabelled_per_step = self.pictures_per_step = 0
         self._plan: Plan | None = None
         self._meta_plan: Plan | None = None
         self._unlabelled_plan: UnlabelledPlan | None = None
+        self._pictures_plan: PicturesPlan | None = None
         self._watches: list[Watch] = []
         self._ram: Ram | None = None
         self._verdicts: dict[str, str] = {}
@@ -216,6 +217,7 @@ class DataModule(PlannedSplits):
         meta_tasks: Sequence[str] = (),
         meta_every: int = 1,
         unlabelled_per_step: int = 0,
+        pictures_per_step: int = 0,
     ) -> None:
         """Says for which tasks to load.
 
@@ -227,6 +229,7 @@ class DataModule(PlannedSplits):
             meta_tasks: the tasks that batches of the meta split are labelled for; empty for no such batches.
             meta_every: steps from one of them to the next.
             unlabelled_per_step: images that go with a step because they lack a label, over all ranks.
+            pictures_per_step: images that go with a step without labels, over all ranks.
 
         Raises:
             ConfigError: the source does not give a kind that is needed; batches of the meta split are asked for, and
@@ -248,8 +251,9 @@ class DataModule(PlannedSplits):
         self.planned = dict(needs if planned is None else planned)
         kept_labels.check_tasks(self.labels, self.planned)
         self.keep_unlabelled, self.unlabelled_per_step = keep_unlabelled, unlabelled_per_step
+        self.pictures_per_step = pictures_per_step
         self.meta_tasks, self.meta_every = tuple(meta_tasks), meta_every
-        self._plan = self._meta_plan = self._unlabelled_plan = self._ram = None
+        self._plan = self._meta_plan = self._unlabelled_plan = self._pictures_plan = self._ram = None
         self._verdicts = {}  # other tasks may need other files
 
     def train_dataloader(self) -> BatchLoader:

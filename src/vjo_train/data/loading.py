@@ -108,6 +108,7 @@ class BatchDataset(Dataset[Any]):
             step=plan.step,
             meta=None if plan.meta is None else self._batch(plan.meta),
             unlabelled=None if plan.unlabelled is None else self._batch(plan.unlabelled),
+            pictures=None if plan.pictures is None else self._batch(plan.pictures),
             hidden={
                 task: [not self.kept[task][sample.image] for sample in plan.samples]
                 for task in plan.tasks

@@ -42,6 +42,8 @@ class BatchPlan:
     """The held-out images that go with it."""
     unlabelled: BatchPlan | None = None
     """The images that go with it because they lack a label."""
+    pictures: BatchPlan | None = None
+    """The images that go with it without labels, for self-supervised tasks."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch.utils.data import Sampler
 from vjo_train.data import kept_labels
 from vjo_train.data.plan import BatchPlan, Constant, CountedSchedule, Plan
 from vjo_train.data.splits import Splits
-from vjo_train.data.unlabelled import UnlabelledPlan
+from vjo_train.data.unlabelled import PicturesPlan, UnlabelledPlan
 from vjo_train.errors import DataError
 
 
@@ -28,6 +28,8 @@ class PlannedSplits(Splits):
     """Task -> how many of its labels are kept (see `kept_labels`)."""
     unlabelled_per_step: int
     """Images that go with a step because they lack a label; 0: none."""
+    pictures_per_step: int
+    """Images that go with a step without labels; 0: none."""
     planned: dict[str, frozenset[str]]
     """Task -> the kinds that make an image labelled, for all tasks that the batches are made for."""
     keep_unlabelled: bool
@@ -39,6 +41,7 @@ class PlannedSplits(Splits):
     _plan: Plan | None
     _meta_plan: Plan | None
     _unlabelled_plan: UnlabelledPlan | None
+    _pictures_plan: PicturesPlan | None
 
     @property
     def training_labels(self) -> dict[str, npt.NDArray[np.int64]]:
@@ -92,6 +95,8 @@ class PlannedSplits(Splits):
         planned = self.plan.share(step, rank, world)
         if self.unlabelled_per_step:
             planned = replace(planned, unlabelled=self.unlabelled_plan.share(step, planned.tasks, rank, world))
+        if self.pictures_per_step:
+            planned = replace(planned, pictures=self.pictures_plan.share(step, rank, world))
         if not self.meta_tasks or step % self.meta_every:
             return planned
         return replace(planned, meta=replace(self.meta_plan.share(step // self.meta_every, rank, world), step=step))
@@ -112,6 +117,13 @@ class PlannedSplits(Splits):
                 seed=self.seed,
             )
         return self._unlabelled_plan
+
+    @property
+    def pictures_plan(self) -> PicturesPlan:
+        """Which images go with a step without labels: rounds over all of the training split, labelled or not."""
+        if self._pictures_plan is None:
+            self._pictures_plan = PicturesPlan(self.train_rows, self.pictures_per_step, self.seed)
+        return self._pictures_plan
 
     @property
     def meta_plan(self) -> Plan:

@@ -1,4 +1,4 @@
-"""Which images without a label go with a training step: a pure function of (seed, step)."""
+"""Which images go with a training step without their labels: a pure function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -53,3 +53,21 @@ class UnlabelledPlan:
         stream = self._streams[lacking]
         samples = [stream[position] for position in range(step * self._per_step, (step + 1) * self._per_step)]
         return BatchPlan(step, tuple(tasks), tuple(samples[rank::world]))
+
+
+class PicturesPlan:
+    """Shuffled rounds over all images, whatever they are labelled for.
+
+    Args:
+        images: all training images.
+        per_step: images that go with a step, over all ranks.
+        seed: of the shuffling.
+    """
+
+    def __init__(self, images: npt.NDArray[np.int64], per_step: int, seed: int) -> None:
+        self._stream, self._per_step = Stream("pictures", images, seed), per_step
+
+    def share(self, step: int, rank: int = 0, world: int = 1) -> BatchPlan:
+        """The images of `rank` that go with `step`."""
+        first = step * self._per_step
+        return BatchPlan(step, (), tuple(self._stream[first + k] for k in range(rank, self._per_step, world)))

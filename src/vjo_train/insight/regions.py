@@ -57,7 +57,7 @@ class Regions(Insight):
         assert isinstance(pl_module, MultiTaskModule)
         first = batch.first(self.images)
         maps = task_maps(pl_module, first, self.method)
-        if left_out := [task for task in pl_module.tasks if task not in maps]:
+        if left_out := [task for task in pl_module.goals if task not in maps]:
             log.info("No map of the regions used by %s: the head gives no score to explain.", ", ".join(left_out))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         draw_maps(first, maps).save(self.path)
@@ -79,10 +79,10 @@ def task_maps(module: MultiTaskModule, batch: Batch, method: Method = "grad_cam"
     with torch.inference_mode(False), torch.enable_grad():
         own: Batch = batch._map(torch.clone)
         # With a gradient of the images there is a graph even where the whole shared part is frozen.
-        shared = module.share(own.images.float().requires_grad_(), module.tasks)
+        shared = module.share(own.images.float().requires_grad_(), module.goals)
         height, width = own.images.shape[-2:]
         ends = [tensor for tensor in shared.representation if tensor.ndim == 4]
-        for task in module.tasks:
+        for task in module.goals:
             head = module.head(task)
             score = head.explained(head(shared.tasks[task]), own)
             if score is None:

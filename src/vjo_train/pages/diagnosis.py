@@ -28,10 +28,10 @@ def sentences(run: RunFolder) -> list[str]:
     """
     if len(run.tasks) < 2:
         return []
-    signs, used = read_signs([run.history], run.tasks), choices(run.config)
+    signs, used = read_signs([run.history], run.trained), choices(run.config)
     known = {name.partition("/")[0]: name for name in run.config.get("reference") or {}}
     found = []
-    for task in run.tasks:
+    for task in run.trained:
         if task in known and run.results is not None:
             alone = float(run.config["reference"][known[task]])
             mine = run.results.metrics.get(f"test/{known[task]}", math.nan)

@@ -84,9 +84,13 @@ class RunFolder:
 
     @property
     def tasks(self) -> list[str]:
-        """The tasks that it trained."""
-        single = self.config.get("single")
-        return [str(single)] if single else [str(task) for task in self.config.get("heads") or {}]
+        """The tasks that it trained; self-supervised ones, which serve them, are left out."""
+        return list(run_folder.goals(self.config)) if self.config.get("heads") else []
+
+    @property
+    def trained(self) -> list[str]:
+        """All heads that it trained."""
+        return list(run_folder.trained_tasks(self.config)) if self.config.get("heads") else []
 
     @cached_property
     def history(self) -> list[epochs.Row]:

@@ -29,7 +29,7 @@ def learning_curves(run: RunFolder) -> Section | None:
         )
         for name in names
     ]
-    metrics = [figure(f"{task}: validation metrics", _metrics(run, task)) for task in run.tasks]
+    metrics = [figure(f"{task}: validation metrics", _metrics(run, task)) for task in run.trained]
     others = {"learning rate": "train/lr", "training speed in images/s": "images_per_second"}
     if len(run.tasks) > 1:
         others = {"mean over the tasks: picks the checkpoint": "val/monitor"} | others

@@ -48,7 +48,7 @@ class ImageWeights(pl.Callback):
     ) -> None:
         assert isinstance(pl_module, MultiTaskModule)
         for task, weights in pl_module.weighting.image_weights.items():
-            found = zip(batch.ids, weights.tolist(), strict=True)
+            found = zip(pl_module.trained_ids, weights.tolist(), strict=True)
             self._last |= {(task, image): weight for image, weight in found if weight == weight}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from vjo_train.config.signatures import nearest
+from vjo_train.config.signatures import derives, nearest
 from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.runs.renamed import with_current_names
 
@@ -17,6 +17,8 @@ CONFIG = Path(".hydra") / "config.yaml"
 """A run's own config, in its folder."""
 HARD = "vjo_train.sharing.hard.HardSharing"
 """The `_target_` of hard sharing: what a single task's network is."""
+SELF_SUPERVISED = "vjo_train.heads.self_supervised.base.SelfSupervised"
+"""The class of heads that need no labels and serve the others."""
 STUDY = "study.yaml"
 """The file in a folder of `vjo-tune` that says what the study is of."""
 TUNED = "tune"
@@ -51,10 +53,20 @@ def load_config(run: Path, key: str = "run") -> DictConfig:
     return with_current_names(cfg)
 
 
-def trained_tasks(cfg: DictConfig) -> tuple[str, ...]:
+def trained_tasks(cfg: Mapping[str, Any]) -> tuple[str, ...]:
     """The heads that a run of this config trains: all, or the one that a single-task run names."""
     single = cfg.get("single")
-    return tuple(map(str, cfg.heads)) if single is None else (str(single),)
+    return tuple(map(str, cfg["heads"])) if single is None else (str(single),)
+
+
+def goals(cfg: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those of the trained heads that say something of a picture as it is: all but the self-supervised ones."""
+    return tuple(task for task in trained_tasks(cfg) if not self_supervised(cfg["heads"][task]))
+
+
+def self_supervised(head: Mapping[str, Any]) -> bool:
+    """Whether a head's config is that of a self-supervised task."""
+    return derives(str(head.get("_target_")), SELF_SUPERVISED)
 
 
 def nearby(path: Path, most: int = 3) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,10 +11,11 @@ from torch import Tensor, nn
 
 from vjo_train.heads.base import Head, TaskMetrics
 from vjo_train.heads.merged import Merged
+from vjo_train.heads.self_supervised.base import SelfSupervised
 from vjo_train.runs.records import TaskRecords
 from vjo_train.sharing.base import Sharing
 from vjo_train.training.step_log import StepLog
-from vjo_train.types import Batch
+from vjo_train.types import Batch, Target
 from vjo_train.weighting.jacobian import distributed
 
 
@@ -47,14 +49,24 @@ class Evaluation(StepLog):
         """The names of all heads."""
         return tuple(self.heads)
 
+    @property
+    def helpers(self) -> dict[str, SelfSupervised]:
+        """The self-supervised heads, which serve the others and say nothing of a picture as it is."""
+        return {task: head for task, head in self.heads.items() if isinstance(head, SelfSupervised)}
+
+    @property
+    def goals(self) -> tuple[str, ...]:
+        """The names of the other heads."""
+        return tuple(task for task in self.tasks if task not in self.helpers)
+
     def measures(self, name: str) -> Head | Merged:
         """The head or merged task of that name: what has metrics, draws and writes."""
         return self.merged[name] if name in self.merged else self.head(name)
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """The names of all heads and merged tasks."""
-        return (*self.tasks, *self.merged)
+        """The names of the heads that say something of a picture, and of merged tasks."""
+        return (*self.goals, *self.merged)
 
     def head(self, task: str) -> Head:
         """The head of `task`."""
@@ -78,7 +90,7 @@ class Evaluation(StepLog):
 
     def on_validation_epoch_start(self) -> None:
         """Starts fresh metrics."""
-        self._metrics = {name: self.measures(name).metrics() for name in self.measured}
+        self._metrics = {name: self.measures(name).metrics() for name in (*self.measured, *self.helpers)}
         self._sums = torch.zeros(len(self.tasks), 2, device=self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Any]]:
@@ -90,9 +102,22 @@ class Evaluation(StepLog):
         for task, output in outputs.items():
             head = self.head(task)
             self._metrics[task].update(predictions[task], head.view(batch.originals))
-            self._sums[self.tasks.index(task), 0] += head.loss(output, head.view(batch.targets)).sum()
-            self._sums[self.tasks.index(task), 1] += sum(map(head.labelled, head.view(batch.targets)))
+            self._add_loss(task, output, head.view(batch.targets))
+        self._measure_helpers(batch)
         return self._with_merged(predictions, batch)
+
+    def _add_loss(self, task: str, output: Any, targets: list[Target]) -> None:
+        row = self._sums[self.tasks.index(task)]
+        row[0] += self.head(task).loss(output, targets).sum()
+        row[1] += sum(map(self.head(task).labelled, targets))
+
+    def _measure_helpers(self, batch: Batch) -> None:
+        """The self-supervised heads on the same pictures, altered as their names alone decide."""
+        for task, helper in self.helpers.items():
+            views = helper.views(batch, [zlib.crc32(name.encode()) for name in batch.ids])
+            output = self(views.images, (task,))[task]
+            self._metrics[task].update(helper.decode(output, views), views.targets)
+            self._add_loss(task, output, views.targets)
 
     def _with_merged(self, predictions: Mapping[str, list[Any]], batch: Batch) -> dict[str, list[Any]]:
         """What is published of a batch; merged tasks are measured by it, since they are made of nothing else."""
@@ -109,13 +134,13 @@ class Evaluation(StepLog):
             if count > 0:
                 self.log(f"val/{task}/loss", total / count)
         scalars = self._log_metrics("val")
-        monitors = [scalars[f"val/{task}/{self.head(task).monitor}"] for task in self.tasks]
+        monitors = [scalars[f"val/{task}/{self.head(task).monitor}"] for task in self.goals]
         self.log("val/monitor", torch.stack(monitors).nanmean())
 
     def on_test_epoch_start(self) -> None:
         """Starts fresh metrics and records."""
         self.on_validation_epoch_start()
-        self._tested = {task: [] for task in self.tasks}
+        self._tested = {task: [] for task in self.goals}
         self.records = {}
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
@@ -128,13 +153,14 @@ class Evaluation(StepLog):
             self._metrics[task].update(predictions, known)
             labelled = map(self.head(task).labelled, known)
             self._tested[task] += [name for name, known in zip(batch.ids, labelled, strict=True) if known]
+        self._measure_helpers(batch)
         if self.merged:
             self._with_merged(decoded, batch)
 
     def on_test_epoch_end(self) -> None:
         """Logs `test/<task>/<metric>`, and keeps the records of the test where one process saw all of it."""
         if self.trainer.world_size == 1:
-            kept = {task: self._metrics[task].records() for task in self.tasks}
+            kept = {task: self._metrics[task].records() for task in self.goals}
             self.records = {
                 task: TaskRecords(tuple(self._tested[task]), records)
                 for task, records in kept.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,12 +18,12 @@ from vjo_train.optim.optimizers import Optimizer
 from vjo_train.sharing.base import Sharing
 from vjo_train.training.gradient_checks import all_finite
 from vjo_train.training.losses import StepLosses, check_finite, step_losses
-from vjo_train.training.semi_supervised import SemiSupervised
+from vjo_train.training.self_supervised import WithHelpers, stacked
 from vjo_train.types import Batch, SharedFeatures
 from vjo_train.weighting.base import ImageLosses, TaskLosses, Weighting
 
 
-class MultiTaskModule(SemiSupervised):
+class MultiTaskModule(WithHelpers):
     """One network for several tasks, under Lightning's automatic optimization.
 
     `training_step` returns the sum of the task losses; `backward` hands over to the weighting. Clipping, accumulation,
@@ -61,12 +61,13 @@ class MultiTaskModule(SemiSupervised):
         self.register_buffer("mean", 255 * torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
         self._optimizer, self._lr_schedule = optimizer, lr_schedule
+        self.trained_ids: list[str] = []
         self._step: TaskLosses | None = None
         self._total: Tensor | None = None
 
     def forward(self, images: Tensor, tasks: tuple[str, ...] | None = None) -> dict[str, Any]:
-        """uint8 images [B, 3, S, S] -> the raw outputs of each of `tasks` (all by default)."""
-        tasks = tasks or self.tasks
+        """uint8 images [B, 3, S, S] -> the raw outputs of each of `tasks` (by default all but self-supervised ones)."""
+        tasks = tasks or self.goals
         shared = self.share(images, tasks)
         return {task: self.head(task)(shared.tasks[task]) for task in tasks}
 
@@ -95,6 +96,9 @@ class MultiTaskModule(SemiSupervised):
         """The sum of the task losses of the global batch."""
         if self.semi is not None and batch.unlabelled is not None:
             batch = self.with_taught(batch, batch.unlabelled, self.semi)
+        pieces = self.with_helpers(batch)
+        batch = stacked(pieces)
+        self.trained_ids = batch.ids
         shared = self.share(batch.images, batch.tasks)
         losses = self._losses(batch, shared)
         size = len(batch)
@@ -103,7 +107,7 @@ class MultiTaskModule(SemiSupervised):
         for name, value in self._sharing_figures(batch, shared).items():
             self.log(f"train/sharing/{name}", value, on_step=True, on_epoch=True, batch_size=size)
         self.sharing.observe(self._global_means(batch, shared.statistics))
-        self._step = step = self._hand_over(batch, shared, losses)
+        self._step = step = self._hand_over(batch, pieces, shared, losses)
         # A leaf: what precision and accumulation make of it tells the factor on every gradient.
         self._total = torch.stack(list(step.values.values())).sum().requires_grad_()
         return self._total * 1
@@ -128,7 +132,8 @@ class MultiTaskModule(SemiSupervised):
         Computed outside autocast, beside training: running statistics and random numbers stay as they are. Losses need
         not be finite.
         """
-        return self._together(batch, self._again(batch))
+        whole = stacked(self.with_helpers(batch))
+        return self._together(whole, self._again(whole))
 
     def trained_together(self) -> list[nn.Parameter]:
         """The trainable parameters that more than one loss trains: of the sharing, and of heads with several losses."""
@@ -170,7 +175,9 @@ class MultiTaskModule(SemiSupervised):
             raise not_finite(f"the sharing's {name}", batch.step, batch.ids)
         return means
 
-    def _hand_over(self, batch: Batch, shared: SharedFeatures, losses: StepLosses) -> TaskLosses:
+    def _hand_over(
+        self, batch: Batch, pieces: Sequence[Batch], shared: SharedFeatures, losses: StepLosses
+    ) -> TaskLosses:
         """What the weighting gets to see of a step."""
         heads = {task: self.head(task) for task in self.tasks}
         own = {name: parameters for name, parameters in own_parameters(heads).items() if name in losses.values}
@@ -193,7 +200,7 @@ class MultiTaskModule(SemiSupervised):
             ids=batch.ids,
             others=[p for p in self.parameters() if p.requires_grad and id(p) not in known],
             scaled=self.trainer.precision == "16-mixed",
-            resample=lambda share: self._resample(batch, share),
+            resample=lambda share: self._resample(pieces, share),
             images=ImageLosses(
                 losses=losses.per_image,
                 labelled=losses.labelled,
@@ -204,9 +211,9 @@ class MultiTaskModule(SemiSupervised):
             meta=None if batch.meta is None else lambda: self._meta_losses(batch),
         )
 
-    def _resample(self, batch: Batch, share: float) -> dict[str, Tensor]:
-        """The losses of the first `share` of this rank's images, by a forward of their own."""
-        part = batch.first(max(1, round(share * len(batch))))
+    def _resample(self, pieces: Sequence[Batch], share: float) -> dict[str, Tensor]:
+        """The losses of the first `share` of this rank's images of each kind, by a forward of their own."""
+        part = stacked([piece.first(max(1, round(share * len(piece)))) for piece in pieces])
         with self.statistics_kept(), self.trainer.precision_plugin.forward_context():
             return self._losses(part, self.share(part.images, part.tasks)).shares
 

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from vjo_train.config import build
 from vjo_train.errors import ConfigError, NumericsError, ResourceError
 from vjo_train.report.throughput import Throughput
+from vjo_train.runs import run_folder
 from vjo_train.runs.epochs import read_history
 from vjo_train.training import run
 from vjo_train.tuning.plan import MONITOR
@@ -91,8 +92,9 @@ def best_epoch(rows: Sequence[dict[str, str]], monitor: str, metrics: Sequence[s
 
 
 def own_metrics(cfg: DictConfig) -> dict[str, str]:
-    """Task -> the metric that its head names for itself."""
+    """Task -> the metric that its head names for itself; self-supervised tasks are no goals."""
     from hydra.utils import get_class
 
-    heads: dict[str, Any] = {str(task): get_class(node._target_) for task, node in cfg.heads.items()}
+    chosen = {str(task): node for task, node in cfg.heads.items() if not run_folder.self_supervised(node)}
+    heads: dict[str, Any] = {task: get_class(node._target_) for task, node in chosen.items()}
     return {task: head.monitor for task, head in heads.items()}

@@ -25,6 +25,7 @@ class BilevelOptions(Options, total=False):
     virtual_lr: Annotated[float, Gt(0)]
     every: Annotated[int, Ge(1)]
     primary: Sequence[str] | None
+    helpers: Sequence[str]
 
 
 class BilevelWeighting(Weighting):
@@ -56,11 +57,12 @@ class BilevelWeighting(Weighting):
         lr: Adam's learning rate of what is learned.
         virtual_lr: a, the step size of the virtual step.
         every: learn on every so many batches.
-        primary: the tasks whose held-out losses count; null for all.
+        primary: the tasks whose held-out losses count; null for all but `helpers`.
+        helpers: self-supervised tasks, which are no goals: their held-out losses never count.
         options: see `Weighting`.
 
     Raises:
-        ConfigError: `primary` names no task, or one that is not there.
+        ConfigError: `primary` names no task, or one that is not there or self-supervised.
     """
 
     tells_images_apart: ClassVar[bool]
@@ -77,13 +79,15 @@ class BilevelWeighting(Weighting):
         virtual_lr: Annotated[float, Gt(0)] = 0.01,
         every: Annotated[int, Ge(1)] = 1,
         primary: Sequence[str] | None = None,
+        helpers: Sequence[str] = (),
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
         self.lr, self.virtual_lr = lr, virtual_lr
-        wanted = self.tasks if primary is None else tuple(primary)
-        if not wanted or not set(wanted) <= set(self.tasks):
-            raise refuse("primary", list(wanted), f"name some of the tasks, {', '.join(self.tasks)}.")
+        goals = tuple(task for task in self.tasks if task not in helpers)
+        wanted = goals if primary is None else tuple(primary)
+        if not wanted or not set(wanted) <= set(goals):
+            raise refuse("primary", list(wanted), f"name some of the tasks, {', '.join(goals)}.")
         # The weight of a single task is 1, and no image can tell anything about it.
         self.meta_tasks = wanted if len(self.tasks) > 1 else ()
         self.meta_every = every

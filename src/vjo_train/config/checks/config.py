@@ -59,6 +59,12 @@ def check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:
     if single is not None and single not in cfg.heads:
         hint = nearest(single, cfg.heads) or "."
         raise ConfigError(f"single: found '{single}'; must be null or one of {', '.join(cfg.heads)}{hint}")
+    if cfg.heads and not run_folder.goals(cfg):
+        key, found = ("single", single) if single else ("heads", ", ".join(cfg.heads))
+        raise ConfigError(
+            f"{key}: found {found}, which is self-supervised and serves other tasks; there must be one that needs"
+            " labels, such as classification."
+        )
     for task, head in cfg.heads.items():
         rules.check_classes(f"heads.{task}.classes", list(head.get("classes") or []), list(cfg.dataset.classes))
     check_paths(cfg)
@@ -119,7 +125,8 @@ def _check_schedule(cfg: DictConfig) -> None:
     target = str(cfg.schedule._target_)
     if target.startswith("vjo_train.schedules."):
         keys = {name: value for name, value in as_plain(cfg.schedule).items() if not name.startswith("_")}
-        get_class(target)(tasks=tuple(map(str, cfg.heads)), **keys)
+        goals = tuple(task for task, head in cfg.heads.items() if not run_folder.self_supervised(head))
+        get_class(target)(tasks=tuple(map(str, goals)), **keys)
 
 
 def near(path: str) -> str:

@@ -179,11 +179,13 @@ def _check_tasks(cfg: DictConfig) -> list[str]:
     Raises:
         ConfigError: one that is named twice, or that the run did not train.
     """
-    trained = run_folder.trained_tasks(cfg)
+    trained = run_folder.goals(cfg)
     chosen = list(cfg.tasks or trained)
     for task in chosen:
         if task not in trained:
             what = "did not train" if task in cfg.heads else "does not have"
+            if task in run_folder.trained_tasks(cfg):
+                what = "has for training alone (it is self-supervised)"
             hint = nearest(task, trained) or f"; must be of {', '.join(trained)}."
             raise ConfigError(f"tasks: found '{task}', which the run {what}{hint}")
         if chosen.count(task) > 1:
