@@ -21,7 +21,7 @@ LAYERS = (
     {"runs.average_precision", "runs.records", "runs.unpickling", "inference.compare_outputs"},
     {"config.schema", "config.rules", "config.plugins", "runs"},
     {"config.conformity", "data", "backbones", "sharing", "weighting", "schedules", "metrics", "optim"},
-    {"inference.sources", "inference.onnx_file"},
+    {"inference.sources", "inference.onnx_file", "inference.pictures"},
     {"heads", "training.losses", "training.step_log", "inference.inputs", "inference.layout"},
     {"training.evaluation", "semi"},
     {"training.gradient_checks"},
@@ -42,6 +42,7 @@ LAYERS = (
     {"config.checks"},
     {"tuning"},
     {"cli"},
+    {"api"},
 )
 """Rooms, and files of a room that lie on another floor than the rest of it. An entry imports from the floors before its
 own; the entries of one floor never import one another, but for `FRIENDS`."""
@@ -63,6 +64,7 @@ TORCH_FREE = {
     ),
     *("runs.reservation", "inference.compare_outputs", "inference.onnx_file", "comparison.plan", "comparison.choosing"),
     *(f"config.checks.{name}" for name in ("config", "places", "training", "finished_run", "data_set", "report")),
+    *(f"api.{name}" for name in ("hydra_state", "loading", "run", "training", "words")),
     *(f"cli.{name}" for name in ("answer", "start", "train", "finished_run", "data", "report", "tune", "help_page")),
 }
 RENAMED = {

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from vjo_train.data import decode
 from vjo_train.data.decode import check_image, read_image, read_mask, reduction
+from vjo_train.data.orientation import upright
 from vjo_train.errors import DataError
 
 
@@ -185,7 +186,7 @@ def test_upright_is_how_viewers_show_it(tmp_path: Path, orientation: int) -> Non
         wanted = np.asarray(ImageOps.exif_transpose(image))
     assert decode.orientation(path) == orientation
     stored = read_image(path)
-    np.testing.assert_array_equal(decode.upright(stored, orientation).permute(1, 2, 0), wanted)
+    np.testing.assert_array_equal(upright(stored, orientation).permute(1, 2, 0), wanted)
     np.testing.assert_array_equal(stored.permute(1, 2, 0), pixels)
 
 

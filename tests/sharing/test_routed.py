@@ -35,7 +35,7 @@ def test_the_best_by_the_biased_logits_are_chosen_and_weigh_their_own_softmax() 
 
 
 def exact(count: int) -> nn.ModuleList:
-    """Experts of whole numbers: convolutions sum in another order for another number of images, here without a trace."""
+    """Experts of whole numbers: convolutions sum in another order for other numbers of images, without a trace here."""
     found = nn.ModuleList(nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.ReLU()) for _ in range(count))
     for parameter in found.parameters():
         parameter.data = parameter.data.mul(50).round()

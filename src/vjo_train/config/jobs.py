@@ -15,7 +15,9 @@ from vjo_train.inference import export as onnx
 from vjo_train.inference import onnx_file, prediction
 from vjo_train.inference.inputs import Files
 from vjo_train.inference.layout import Layout
+from vjo_train.inference.prediction import Accelerator
 from vjo_train.inference.prediction_files import PredictionFiles
+from vjo_train.inference.predictor import Predictor
 from vjo_train.inference.sources import find_sources
 from vjo_train.report import inspection, picture_page
 from vjo_train.runs import run_folder
@@ -59,7 +61,31 @@ def predict(cfg: DictConfig) -> int:
     """
     layout = Layout(Path(cfg.output))
     sources = find_sources(cfg.source, layout.output)
-    accelerator = cfg.accelerator or cfg.trainer.accelerator
+    own = predictor(cfg, cfg.accelerator or cfg.trainer.accelerator)
+    files = Files([source.path for source in sources], canvas=own.canvas, tasks=own.tasks)
+    writer = PredictionFiles(
+        layout,
+        sources,
+        own.heads,
+        own.classes,
+        information={"source": cfg.source, "model": own.origin},
+        threshold=cfg.threshold if cfg.pictures else None,
+    )
+    loader = files.loader(own.batch_size, cfg.dataset.workers)
+    return prediction.predict(own.network, loader, writer, progress=cfg.trainer.progress)
+
+
+def predictor(cfg: DictConfig, accelerator: Accelerator, devices: int | list[int] = 1) -> Predictor:
+    """What predicts: the network of a run's checkpoint or of an ONNX file, with its weights.
+
+    Args:
+        cfg: with the keys of `vjo-predict` that say what predicts: `run`, `model`, `tasks`, `checkpoint`, `batch_size`.
+        accelerator: where it computes, as `prediction.by_checkpoint`.
+        devices: 1, or the number of the one device in a list.
+
+    Raises:
+        VjoError: a mistake in the config, or a checkpoint that does not fit.
+    """
     tasks = tuple(cfg.tasks or run_folder.goals(cfg))
     if cfg.model is not None:
         # The heads alone: what else the run had may name tasks that are not in the file.
@@ -72,23 +98,17 @@ def predict(cfg: DictConfig) -> int:
         module = build.model(cfg, restored=True)
         heads = {task: module.head(task) for task in tasks}
         merged = possible(module.merged, tasks)
-        network = prediction.by_checkpoint(module, tasks, checkpoint, accelerator, cfg.trainer.precision)
-    files = Files(
-        [source.path for source in sources],
-        canvas=canvas_of(cfg.dataset.size),
+        precision = cfg.trainer.precision
+        network = prediction.by_checkpoint(module, tasks, checkpoint, accelerator, precision, devices)
+    return Predictor(
+        network=prediction.merging(network, merged),
+        heads={**heads, **merged},
         tasks=tasks,
+        classes=tuple(cfg.dataset.classes),
+        canvas=canvas_of(cfg.dataset.size),
+        batch_size=cfg.batch_size or cfg.dataset.eval_batch_size or cfg.dataset.batch_size,
+        origin=cfg.model or str(checkpoint),
     )
-    writer = PredictionFiles(
-        layout,
-        sources,
-        {**heads, **merged},
-        cfg.dataset.classes,
-        information={"source": cfg.source, "model": cfg.model or str(checkpoint)},
-        threshold=cfg.threshold if cfg.pictures else None,
-    )
-    batch_size = cfg.batch_size or cfg.dataset.eval_batch_size or cfg.dataset.batch_size
-    loader = files.loader(batch_size, cfg.dataset.workers)
-    return prediction.predict(prediction.merging(network, merged), loader, writer, progress=cfg.trainer.progress)
 
 
 def export(cfg: DictConfig) -> None:

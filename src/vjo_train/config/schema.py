@@ -121,16 +121,22 @@ class EvalConfig(TrainConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(TrainConfig):
-    """The keys at the root of `vjo-predict`'s config."""
+class LoadConfig(TrainConfig):
+    """The keys at the root of `vjo_train.load`'s config: what predicts."""
 
     run: str | None
     model: str | None
-    source: Annotated[str, MinLen(1)]
-    output: Annotated[str, MinLen(1)]
     tasks: Annotated[Sequence[str], MinLen(1)] | None
     checkpoint: str | None
     batch_size: Annotated[int, Ge(1)] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig(LoadConfig):
+    """The keys at the root of `vjo-predict`'s config."""
+
+    source: Annotated[str, MinLen(1)]
+    output: Annotated[str, MinLen(1)]
     accelerator: Literal["auto", "cpu", "gpu"] | None
     threshold: Annotated[float, Interval(ge=0, le=1)]
     pictures: bool

@@ -17,10 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 import torch
-from PIL import ExifTags, Image
+from PIL import Image
 from torch import Tensor
 
 from vjo_train.data.array_files import array_size, is_array, read_array, read_array_picture
+from vjo_train.data.orientation import orientation_of
+from vjo_train.data.rgb import as_rgb
 from vjo_train.errors import DataError
 from vjo_train.types import IGNORE, Canvas
 
@@ -72,19 +74,9 @@ def orientation(path: Path) -> int:
         return 1
     try:
         with _opened(path) as image:
-            found = image.getexif().get(ExifTags.Base.Orientation, 1)
+            return orientation_of(image)
     except _BROKEN:
         return 1
-    return found if found in range(1, 9) else 1
-
-
-def upright(image: Tensor, orientation: int) -> Tensor:
-    """The stored pixels [3, H, W] of a picture as its EXIF orientation says they are to be shown."""
-    pixels = image.permute(1, 2, 0)
-    if orientation in (2, 4, 5, 7):  # mirrored
-        pixels = pixels.flip(1)
-    turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)  # of 90 degrees, against the clock
-    return pixels.rot90(turns).contiguous().permute(2, 0, 1)
 
 
 def _turbo(path: Path, canvas: Canvas | None, size: tuple[int, int] | None) -> npt.NDArray[np.uint8] | None:
@@ -117,12 +109,7 @@ def _pillow(path: Path, canvas: Canvas | None, size: tuple[int, int] | None) -> 
         if size is not None:
             check_size(path, (image.height, image.width), size)
         factor = 1 if canvas is None else reduction((image.height, image.width), canvas)
-        if image.mode.startswith("I"):
-            grey = np.asarray(image).astype(np.int64).clip(0, 65535) >> 8
-            rgb = Image.fromarray(np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2))
-        else:
-            rgb = image if image.mode == "RGB" else image.convert("RGB")
-        return np.array(rgb if factor == 1 else rgb.reduce(factor))
+        return as_rgb(image, factor)
 
 
 def check_image(path: Path, size: tuple[int, int]) -> None:

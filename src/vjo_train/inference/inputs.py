@@ -1,8 +1,8 @@
-"""Plain image files, without annotations, as batches: turned upright, then the way of the evaluation's images."""
+"""Plain pictures, without annotations, as batches: turned upright, then the way of the evaluation's images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,25 +10,25 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vjo_train.data.decode import orientation, read_image, reduction, upright
 from vjo_train.data.letterbox import Picture, blank, letterbox
 from vjo_train.data.loading import BatchLoader, workers_at_hand
 from vjo_train.errors import DataError
+from vjo_train.inference.pictures import ImageFile, Readable
 from vjo_train.types import Batch, Canvas, Target
 
 
 @dataclass
 class Loaded:
-    """What became of some files."""
+    """What became of some pictures."""
 
     batch: Batch
-    """The readable ones, in their order; may be empty. `ids` are the files' paths."""
+    """The readable ones, in their order; may be empty. `ids` are their names: the files' paths."""
     places: list[int]
-    """Which of all files they are."""
+    """Which of all pictures they are."""
     pictures: list[Tensor]
-    """uint8 [3, H, W] as viewers show the files."""
+    """uint8 [3, H, W] as viewers show them."""
     unreadable: dict[int, str]
-    """Which files could not be read, and why."""
+    """Which ones could not be read, and why."""
 
 
 class Files(Dataset[Loaded]):
@@ -47,41 +47,42 @@ class Files(Dataset[Loaded]):
         return len(self.paths)
 
     def __getitem__(self, places: Sequence[int]) -> Loaded:
-        pictures: dict[int, Picture] = {}
-        turned: set[int] = set()
-        unreadable: dict[int, str] = {}
-        for place in places:
-            path = self.paths[place]
-            try:
-                stored, turn = read_image(path), orientation(path)
-                pictures[place] = Picture.bare(upright(stored, turn))
-                turned |= {place} if turn != 1 else set()
-            except DataError as error:
-                unreadable[place] = str(error)
-        images = blank(len(pictures), *self.canvas)
-        placements = [
-            letterbox(picture if place in turned else self._reduced(place, picture), self.canvas, pixels=pixels)
-            for (place, picture), pixels in zip(pictures.items(), images, strict=True)
-        ]
-        batch = Batch(
-            images=images,
-            targets=[Target(placement.size) for placement in placements],
-            ids=[str(self.paths[place]) for place in pictures],
-            scales=torch.tensor([placement.scale for placement in placements], dtype=torch.float32),
-            tasks=self.tasks,
-            originals=[Target(picture.size) for picture in pictures.values()],
-        )
-        return Loaded(batch, list(pictures), [picture.image for picture in pictures.values()], unreadable)
-
-    def _reduced(self, place: int, picture: Picture) -> Picture:
-        """The picture as the evaluation would decode it, to the bit."""
-        factor = reduction(picture.size, self.canvas)
-        if factor == 1:
-            return picture
-        return Picture.bare(read_image(self.paths[place], self.canvas), picture.size, factor)
+        return load({place: ImageFile(self.paths[place]) for place in places}, canvas=self.canvas, tasks=self.tasks)
 
     def loader(self, batch_size: int, workers: int) -> BatchLoader:
         """All files in their order, `batch_size` at a time."""
         places = range(len(self))
         turns = [list(places[start : start + batch_size]) for start in range(0, len(self), batch_size)]
         return BatchLoader(self, turns, workers=min(workers_at_hand(workers), len(turns)), pin_memory=False)
+
+
+def load(sources: Mapping[int, Readable], *, canvas: Canvas, tasks: Sequence[str]) -> Loaded:
+    """Pictures as one batch.
+
+    Args:
+        sources: place among all pictures -> picture.
+        canvas: its height and width.
+        tasks: what `Batch.tasks` says.
+    """
+    shown: dict[int, Tensor] = {}
+    pictures: list[Picture] = []
+    unreadable: dict[int, str] = {}
+    for place, source in sources.items():
+        try:
+            whole, picture = source.read(canvas)
+        except DataError as error:
+            unreadable[place] = str(error)
+        else:
+            shown[place] = whole
+            pictures.append(picture)
+    images = blank(len(pictures), *canvas)
+    placements = [letterbox(picture, canvas, pixels=own) for picture, own in zip(pictures, images, strict=True)]
+    batch = Batch(
+        images=images,
+        targets=[Target(placement.size) for placement in placements],
+        ids=[sources[place].name for place in shown],
+        scales=torch.tensor([placement.scale for placement in placements], dtype=torch.float32),
+        tasks=tuple(tasks),
+        originals=[Target(picture.size) for picture in pictures],
+    )
+    return Loaded(batch, list(shown), list(shown.values()), unreadable)

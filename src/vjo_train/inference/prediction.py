@@ -82,7 +82,12 @@ def predict(network: Network, loader: BatchLoader, writer: PredictionFiles, *, p
 
 
 def by_checkpoint(
-    module: MultiTaskModule, tasks: tuple[str, ...], checkpoint: Path, accelerator: Accelerator, precision: str
+    module: MultiTaskModule,
+    tasks: tuple[str, ...],
+    checkpoint: Path,
+    accelerator: Accelerator,
+    precision: str,
+    devices: int | list[int] = 1,
 ) -> Network:
     """The network with the weights of a checkpoint; predicts for `tasks`.
 
@@ -93,6 +98,7 @@ def by_checkpoint(
         accelerator: where it computes.
         precision: as `trainer.precision`, but that `auto` is float32: boxes are those of the exported file, and do not
             depend on what the hardware is fast at.
+        devices: 1, or the number of the one device in a list.
 
     Raises:
         CheckpointError: the checkpoint is damaged or of another network.
@@ -103,7 +109,7 @@ def by_checkpoint(
     try:
         trainer = pl.Trainer(
             accelerator=accelerator,
-            devices=1,
+            devices=devices,
             precision="32-true" if precision == "auto" else precision,  # type: ignore[arg-type]
             logger=False,
             enable_checkpointing=False,

@@ -27,7 +27,7 @@ class Source:
     """`file_name` without its suffix; with it where two files would have the same name."""
 
 
-def find_sources(text: str, output: Path) -> list[Source]:
+def find_sources(text: str, output: Path | None = None) -> list[Source]:
     """The image files that `text` names, in the order of their paths.
 
     Args:
@@ -41,9 +41,8 @@ def find_sources(text: str, output: Path) -> list[Source]:
     path = Path(text).expanduser()
     if path.is_dir():
         found = [file for file in path.rglob("*") if _is_image(file, path)]
-        inner, own = output.resolve(), path.resolve()
-        if inner != own and inner.is_relative_to(own):
-            found = [file for file in found if not (own / file.relative_to(path)).is_relative_to(inner)]
+        if output is not None:
+            found = _without(output.resolve(), path, found)
         base = path
     else:
         named = [path] if path.is_file() else [Path(file) for file in glob.glob(str(path), recursive=True)]
@@ -54,6 +53,14 @@ def find_sources(text: str, output: Path) -> list[Source]:
         kinds = f" ({', '.join(sorted(SUFFIXES))})" if path.is_dir() else ""
         raise ConfigError(f"source: found '{text}', {what}; must be an image, a folder of images{kinds} or a pattern.")
     return _named(sorted(set(found)), base)
+
+
+def _without(inner: Path, path: Path, found: list[Path]) -> list[Path]:
+    """The files found in the folder `path` that do not lie in a folder further inside."""
+    own = path.resolve()
+    if inner == own or not inner.is_relative_to(own):
+        return found
+    return [file for file in found if not (own / file.relative_to(path)).is_relative_to(inner)]
 
 
 def _is_image(file: Path, folder: Path) -> bool:

@@ -14,7 +14,7 @@ from vjo_train.config import plugins
 from vjo_train.config.checks.config import check_data, check_schema
 from vjo_train.config.checks.places import check_writable, folder_at, is_given
 from vjo_train.config.compose import Composer
-from vjo_train.config.schema import EvalConfig, ExportConfig, PredictConfig, TrainConfig
+from vjo_train.config.schema import EvalConfig, ExportConfig, LoadConfig, PredictConfig, TrainConfig
 from vjo_train.config.signatures import nearest, signature
 from vjo_train.errors import ConfigError
 from vjo_train.inference import onnx_file
@@ -51,6 +51,7 @@ class OfRun:
 
 EVAL = OfRun("vjo-eval", "tests", "eval", EvalConfig, {"dataset.split": "split"})
 PREDICT = OfRun("vjo-predict", "predicts with", "predict", PredictConfig)
+LOAD = OfRun("vjo_train.load", "loads", "load", LoadConfig)
 EXPORT = OfRun("vjo-export", "exports", "export", ExportConfig)
 
 
@@ -82,6 +83,14 @@ def check_prediction(
         Layout(output).check_spares(find_sources(cfg.source, output), tasks)
         check_writable(output, "output")
     return rest, None
+
+
+def check_loading(composer: Composer, overrides: list[str]) -> DictConfig:
+    """Composes and checks what `vjo_train.load` is asked for, and returns it; see `_over_run`."""
+    _, cfg, classes = _over_run(LOAD, composer, overrides, None)
+    _check_of_run(cfg, LOAD, classes)
+    _check_tasks(cfg)
+    return cfg
 
 
 def check_export(composer: Composer, overrides: list[str], config_dir: str | None, check_run: bool = True) -> Prepared:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from faster_coco_eval.core import mask as rle
 from torch import Tensor
 
@@ -28,12 +29,17 @@ def coco_rows(found: Detections) -> list[dict[str, Any]]:
         box = [round(value, 4) for value in (x1, y1, x2 - x1, y2 - y1)]
         row: dict[str, Any] = {"category_id": label + 1, "bbox": box, "score": round(score, 6)}
         if found.masks is not None:
-            code = rle.encode(np.asfortranarray(found.masks[k].numpy().astype(np.uint8)))
-            row["segmentation"] = {"size": code["size"], "counts": code["counts"].decode("ascii")}
+            row["segmentation"] = run_lengths(found.masks[k].numpy())
         if found.keypoints is not None:
             row["keypoints"] = _numbers(found.keypoints[k])
         rows.append(row)
     return rows
+
+
+def run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """COCO's run-length code of a mask [H, W]: `size`, height and width, and `counts`."""
+    code = rle.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": code["size"], "counts": code["counts"].decode("ascii")}
 
 
 def _numbers(points: Tensor) -> list[float]:

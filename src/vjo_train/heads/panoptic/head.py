@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
-import numpy as np
 import torch
 from annotated_types import Interval
 
@@ -14,6 +13,7 @@ from vjo_train.drawing.sheet import Sheet
 from vjo_train.heads.base import Head
 from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.merged import Merged, head_of
+from vjo_train.heads.panoptic.coco import id_colours, segment_rows
 from vjo_train.heads.panoptic.metrics import PanopticMetrics
 from vjo_train.heads.panoptic.segments import Segments, merged
 from vjo_train.heads.semantic import SemanticHead
@@ -76,18 +76,5 @@ class Panoptic(Merged):
 
     def write(self, files: TaskFiles, prediction: Segments, classes: Sequence[str]) -> None:
         """COCO's format: a PNG whose colour is R + 256 G + 65536 B = id, and a row with `segments_info`."""
-        ids = prediction.ids.numpy().astype(np.int64)
-        files.png(np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8))
-        areas = np.bincount(ids.ravel(), minlength=len(prediction.labels) + 1)
-        rows = zip(prediction.labels.tolist(), prediction.scores.tolist(), prediction.things.tolist(), strict=True)
-        segments = [
-            {
-                "id": number,
-                "category_id": label + 1,
-                "isthing": int(thing),
-                "score": round(score, 6),
-                "area": int(areas[number]),
-            }
-            for number, (label, score, thing) in enumerate(rows, 1)
-        ]
-        files.row({"file_name": files.name_of(".png"), "segments_info": segments})
+        files.png(id_colours(prediction))
+        files.row({"file_name": files.name_of(".png"), "segments_info": segment_rows(prediction)})
