@@ -75,6 +75,13 @@ NAMES = [
 HEADS = [
     ("schedule=alternating schedule.rounds={detection:1}", "schedule.rounds: found tasks ['detection']; it must name"),
     ("schedule=alternating schedule.rounds={detection:0,classification:1}", "schedule.rounds.detection: found 0"),
+    ("heads=[rotation]", "heads: found rotation, which is self-supervised and serves other tasks; there must be one"),
+    ("heads=[detection,masked] single=masked", "single: found masked, which is self-supervised and serves other"),
+    ("heads=[detection,masked] heads.masked.share=1", "heads.masked.share: found 1 (a whole number); must be a"),
+    (
+        "heads=[detection,rotation] schedule=alternating schedule.rounds={detection:1,rotation:1}",
+        "schedule.rounds: found tasks ['detection', 'rotation']; it must name each of ['detection'].",
+    ),
 ]
 SYNTAX = [
     ("dwa", "'dwa' sets nothing; settings are given as key=value."),

@@ -9,6 +9,7 @@ import pytest
 from omegaconf import OmegaConf, open_dict
 
 from vjo_train.comparison import plan
+from vjo_train.comparison.reading import read_run
 from vjo_train.config.checks.training import Checked, check_training
 from vjo_train.config.compose import Composer
 from vjo_train.errors import ConfigError
@@ -73,6 +74,31 @@ def leave_run(job: plan.Planned, cfg: object, finished: bool = True) -> None:
     else:
         (job.folder / "checkpoints").mkdir()
         (job.folder / "checkpoints" / "last.ckpt").touch()
+
+
+def test_self_supervised_heads_are_no_goals(here: Path) -> None:
+    """They have no run alone and no labels to keep; a method may be without them."""
+    goals = ["classification", "detection", "semantic", "instance"]
+    methods = "compare.methods=[equal,'equal helpers=false']"
+    words = ["experiment=shapes_selfsup", "compare=methods", methods, "compare.labels=[0.5]", "seed=1"]
+    checked = check(*words)
+    names = [*(f"single-{task}" for task in goals), "equal", "equal-helpers-false"]
+    assert [job.folder.parent.name for job in checked.comparison] == [f"labels0.5-{name}" for name in names]
+    jobs = composed(*words, *checked.added)
+    assert [run_folder.trained_tasks(job) for job in jobs[4:]] == [(*goals, "rotation", "masked"), tuple(goals)]
+    assert all(dict(job.dataset.labels) == dict.fromkeys(goals, 0.5) for job in jobs)
+    for planned, job in zip(checked.comparison, jobs, strict=True):
+        leave_run(planned, job, finished=False)
+    runs = [read_run(planned.folder) for planned in checked.comparison]
+    assert [run.tasks for run in runs] == [*((task,) for task in goals), tuple(goals), tuple(goals)]
+    assert [run.single for run in runs] == [*goals, None, None]
+
+
+def test_a_task_with_a_helper_is_no_single_task_run(here: Path) -> None:
+    (job,) = composed("heads=[classification,rotation]")
+    planned = plan.Planned("one", here / "run")
+    leave_run(planned, job, finished=False)
+    assert (read_run(planned.folder).tasks, read_run(planned.folder).single) == (("classification",), None)
 
 
 def test_finished_and_begun_runs_are_known_and_another_config_is_refused(here: Path) -> None:

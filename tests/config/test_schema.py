@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vjo_train.config.conformity import check
 from vjo_train.config.schema import TrainConfig, TrainerConfig
-from vjo_train.config.signatures import Node, signature
+from vjo_train.config.signatures import Node, derives, signature
 from vjo_train.config.values import describe, fits, found
 from vjo_train.errors import ConfigError
 
@@ -130,6 +130,21 @@ def test_signature_goes_on_to_the_base_where_options_are_passed_on() -> None:
     assert {"temperature", "tasks"} <= set(signature("vjo_train.weighting.dwa.DWA"))
     own, passed_on = {"momentum", "nesterov"}, {"lr", "weight_decay", "backbone_lr_factor", "layer_decay"}
     assert set(signature("vjo_train.optim.optimizers.SGD")) == own | passed_on
+
+
+@pytest.mark.parametrize(
+    ("target", "right"),
+    [
+        ("vjo_train.heads.self_supervised.masked.Masked", True),
+        ("vjo_train.heads.category.Category", False),
+        ("vjo_train.heads.self_supervised.masked.normalised", False),
+        ("tests.heads.self_supervised.test_views.Mine", True),  # another package's
+        ("vjo_train.gone.Class", False),
+        ("Class", False),
+    ],
+)
+def test_what_a_class_derives_from(target: str, right: bool) -> None:
+    assert derives(target, "vjo_train.heads.self_supervised.base.SelfSupervised") is right
 
 
 def test_unknown_target_names_the_nearest() -> None:

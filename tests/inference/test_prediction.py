@@ -308,6 +308,18 @@ def test_a_single_task_run_has_its_own_task(command: Command, tmp_path: Path, ph
         np.testing.assert_allclose(list(one["scores"].values()), list(two["scores"].values()), atol=1e-4)
 
 
+def test_self_supervised_heads_say_nothing_of_a_picture(command: Command, tmp_path: Path, photos: Path) -> None:
+    own = make_run(tmp_path / "own", "heads=[rotation,classification]")
+    assert command("vjo-export", f"run={own}", "output=net.onnx")[0] == 0
+    assert command("vjo-predict", "model=net.onnx", f"source={photos}", "output=onnx")[0] == 3
+    assert command("vjo-predict", f"run={own}", f"source={photos}", "output=torch")[0] == 3
+    for folder in (Path("torch"), Path("onnx")):
+        assert {path.name for path in folder.glob("*.json")} == {"images.json", "classification.json"}
+    status, _, err = command("vjo-export", f"run={own}", "tasks=[rotation]")
+    said = "tasks: found 'rotation', which the run has for training alone (it is self-supervised); must be of classif"
+    assert (status, said in err) == (2, True), err
+
+
 def test_the_file_says_what_it_is(onnx: Path) -> None:
     import onnxruntime
 

@@ -257,9 +257,12 @@ def test_a_checkpoint_of_another_network_is_named(
 
 
 FEW = ["dataset.generate.val=1", "dataset.generate.test=1"]
+HELPED = ["heads=[classification,detection,rotation,masked]", "heads.masked.patch=8", "heads.masked.width=16"]
 
 
-@pytest.mark.parametrize("weighting", [["weighting=pcgrad", *FEW], META], ids=["pcgrad", "meta"])
+@pytest.mark.parametrize(
+    "weighting", [["weighting=pcgrad", *FEW], META, HELPED], ids=["pcgrad", "meta", "self-supervised"]
+)
 def test_two_ranks_are_one_process(cache: Path, tmp_path: Path, weighting: list[str]) -> None:
     """The same global batches by one process and by two; without BatchNorm, which looks at a rank's own images.
 

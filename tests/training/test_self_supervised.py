@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 
 from tests import tiny
 from tests.training.test_module import fit
-from tests.training.test_run import TASKS, assert_same_run, config, rows, stop_after, train, weights
+from tests.training.test_run import HELPED, TASKS, assert_same_run, config, rows, stop_after, train, weights
 from tests.training.test_semi_supervised import ALTERNATING
 from vjo_train.config import build, jobs
 from vjo_train.heads.self_supervised.masked import Masked
@@ -28,7 +29,7 @@ from vjo_train.weighting.equal import EqualWeighting
 from vjo_train.weighting.pcgrad import PCGrad
 
 ALL = (*TASKS, "rotation", "masked")
-HEADS = [f"heads=[{','.join(ALL)}]", "heads.masked.patch=8", "heads.masked.width=16", "heads.rotation.images=2"]
+HEADS = [*HELPED, "heads.rotation.images=2"]
 FEW = ["dataset.labels={classification:3,detection:1}"]
 
 
@@ -153,12 +154,24 @@ def test_figures_do_not_depend_on_the_evaluations_batches_nor_the_others_on_it(
     again = jobs.evaluate(cfg, tmp_path / "eval", folder / "checkpoints/best.ckpt").metrics
     assert again == pytest.approx(tested, abs=1e-5)
     assert again["test/rotation/top1"] == tested["test/rotation/top1"]
-    job = build.job(cfg, tmp_path / "without", restored=True)
-    job.module.load_state_dict(weights(folder), strict=False)
-    batch = next(iter(job.data.test_dataloader()))
+    jobs_ = [build.job(config(cache, words), tmp_path / "run") for words in ([*HEADS, *FEW], FEW)]
+    state = weights(folder)
+    for job in jobs_:
+        own = [name for name in job.module.state_dict() if not name.startswith("weighting")]
+        job.module.load_state_dict({name: state[name] for name in own}, strict=False)
+        job.module.eval()
+    batch = next(iter(jobs_[0].data.test_dataloader()))
     with torch.no_grad():
-        found = job.module.eval()(batch.images)
+        found, alone = (job.module.predict(batch) for job in jobs_)
     assert set(found) == set(TASKS)
+    for mine, other in zip(found["detection"], alone["detection"], strict=True):
+        assert torch.equal(mine.boxes, other.boxes)
+        assert torch.equal(mine.scores, other.scores)
+    assert all(map(torch.equal, found["classification"], alone["classification"]))
+
+
+def test_without_helpers_a_run_is_that_of_the_other_heads(undisturbed: Callable[..., Path]) -> None:
+    assert_same_run(undisturbed(*HEADS, "helpers=false"), undisturbed())
 
 
 def plans(cache: Path, folder: Path, *words: str) -> list[Any]:
@@ -179,6 +192,8 @@ def test_batches_are_those_without_it_and_all_pictures_serve(cache: Path, tmp_pa
     assert all(plan.pictures is None for plan in plans(cache, tmp_path, *HEADS, "single=detection"))
 
 
-def test_it_trains_in_bfloat16(cache: Path, tmp_path: Path) -> None:
-    folder = train(cache, tmp_path / "run", *HEADS, "trainer.precision=bf16-mixed", "trainer.max_epochs=1")
+def test_it_trains_in_bfloat16_and_tells_whom_it_helps(cache: Path, tmp_path: Path) -> None:
+    words = ["trainer.precision=bf16-mixed", "trainer.max_epochs=1", "insight=[affinity]", "insight.affinity.every=2"]
+    folder = train(cache, tmp_path / "run", *HEADS, *words)
     assert 0 < float(rows(folder)[0]["train/masked/loss"]) < 2
+    assert math.isfinite(read_results(folder / "results.json").training["train/affinity/rotation/detection"])

@@ -8,7 +8,7 @@ from typing import Any
 from vjo_train.comparison.reading import Run
 from vjo_train.errors import DataError
 
-OWN = {"seed", "single", "weighting", "sharing", "compare", "name", "logger", "schedule", "semi"}
+OWN = {"seed", "single", "weighting", "sharing", "compare", "name", "logger", "schedule", "semi", "helpers"}
 """Parts of the config in which methods may differ."""
 INDIFFERENT = {
     *("trainer.resume", "trainer.progress", "trainer.log_every_n_steps"),

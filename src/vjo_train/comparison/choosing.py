@@ -138,7 +138,7 @@ def trials(
 def _tried(base: DictConfig, factor: float, number: int) -> tuple[str, ...]:
     found = [f"{LR}={base.optimizer.lr * factor:.6g}"]
     if base.single is None and "lambdas" in base.weighting and base.weighting.lambdas is None:
-        drawn = weights([str(task) for task in base.heads], number)
+        drawn = weights(run_folder.trained_tasks(base), number)
         found.append(f"{LAMBDAS}={{{','.join(f'{task}:{weight}' for task, weight in drawn.items())}}}")
     return tuple(found)
 

@@ -88,6 +88,7 @@ class TrainConfig:
 
     `single` names a head that is trained alone, on the images that it would see among all the heads. `reference` are
     test figures of the tasks alone, such as `detection/map_area`, with which the last lines of a run compare its own.
+    `helpers` is whether the self-supervised heads are trained too.
     """
 
     dataset: Node
@@ -109,6 +110,7 @@ class TrainConfig:
     insight: Mapping[str, Node] = field(default_factory=dict)
     merge: Mapping[str, Node] = field(default_factory=dict)
     semi: Node | None = None
+    helpers: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,9 +54,14 @@ def load_config(run: Path, key: str = "run") -> DictConfig:
 
 
 def trained_tasks(cfg: Mapping[str, Any]) -> tuple[str, ...]:
-    """The heads that a run of this config trains: all, or the one that a single-task run names."""
-    single = cfg.get("single")
-    return tuple(map(str, cfg["heads"])) if single is None else (str(single),)
+    """The heads that a run of this config trains.
+
+    All, or the one that a single-task run names; the self-supervised ones not where `helpers` is false.
+    """
+    if cfg.get("single") is not None:
+        return (str(cfg["single"]),)
+    tasks = tuple(map(str, cfg["heads"]))
+    return tasks if cfg.get("helpers", True) else tuple(t for t in tasks if not self_supervised(cfg["heads"][t]))
 
 
 def goals(cfg: Mapping[str, Any]) -> tuple[str, ...]:

@@ -19,6 +19,10 @@ CHANNELS = {f"{kind}{k}": 16 for kind in "cp" for k in range(2, 8)}
 SIZES = [(64, 64), (40, 64), (64, 24), (5, 64)]
 
 
+class Mine(Masked):
+    """A user's own."""
+
+
 def pictures(sizes: list[tuple[int, int]] = SIZES) -> Batch:
     """Noise at the top left of a canvas of the mean colour."""
     batch = tiny.batch(len(sizes))
