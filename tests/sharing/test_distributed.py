@@ -67,7 +67,8 @@ def test_two_processes_are_one(both: list[Any], way: str, weighting: str, tmp_pa
         other = tiny.module(THREE, sharing=NO_BATCH_NORM[way])
         other.sharing.load_state_dict({k[8:]: v for k, v in state.items() if k.startswith("sharing.")})
         other.heads.load_state_dict({k[6:]: v for k, v in state.items() if k.startswith("heads.")})
-        assert_close(other, expected)
+        # An expert that sees an image alone sums in another order.
+        assert_close(other, expected, atol=4e-6 if way == "routed" else 2e-6)
         assert logged == pytest.approx(figures, rel=1e-4)
     one, two = (ranks[way, weighting][0] for ranks in both)
     assert [name for name in one if not torch.equal(one[name], two[name])] == []

@@ -133,6 +133,6 @@ def part(batch: Batch, share: slice, step: int) -> Batch:
     return Batch(batch.images[share], targets, batch.ids[share], batch.scales[share], batch.tasks, targets, step)
 
 
-def assert_close(a: MultiTaskModule, b: MultiTaskModule) -> None:
+def assert_close(a: MultiTaskModule, b: MultiTaskModule, atol: float = 2e-6) -> None:
     for name, p in b.named_parameters():
-        torch.testing.assert_close(a.get_parameter(name), p, atol=2e-6, rtol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(a.get_parameter(name), p, atol=atol, rtol=1e-5, msg=lambda m, n=name: f"{n}: {m}")

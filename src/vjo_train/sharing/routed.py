@@ -14,7 +14,7 @@ from vjo_train.sharing.hard import HardSharing
 from vjo_train.sharing.mmoe import SUMMARY, expert, mix
 from vjo_train.sharing.pyramid import channels, kinds, pyramid, read_by, trainable
 from vjo_train.sharing.router import Route, Router
-from vjo_train.types import Features, SharedFeatures
+from vjo_train.types import Features, SharedFeatures, summary
 
 
 class Routed(HardSharing):
@@ -32,8 +32,8 @@ class Routed(HardSharing):
     Wang et al. 2024; here in proportion to the surplus). A loss of the batch's loads would make the gradient of a
     batch differ from that of its parts. There is no noise: an image's way depends on the image alone. See `Router`.
 
-    Experts count as shared parameters, routers are the tasks' own. `weighting.at=features` takes the gradients at the
-    experts' outputs and at the routers' inputs.
+    Experts count as shared parameters; routers are the tasks' own, learn through the gates, and send no gradient down.
+    `weighting.at=features` takes the gradients before the experts.
 
     Cost: k experts per image and task, at most E per image where tasks differ. A compiled or exported network computes
     all E, and comes to the same.
@@ -75,6 +75,7 @@ class Routed(HardSharing):
             }
         )
         self.router = Router(tuple(levels), channels(backbone)[SUMMARY], experts, top, balance)
+        self.progress: Tensor
         self.register_buffer("progress", torch.zeros((), dtype=torch.float64))
 
     def start_step(self, progress: float) -> None:
@@ -89,26 +90,22 @@ class Routed(HardSharing):
     def forward(self, images: Tensor, tasks: Sequence[str]) -> SharedFeatures:
         read = read_by(self.levels[task] for task in tasks)
         features = pyramid(self.backbone, self.neck, images, read)
-        pooled = features[SUMMARY].mean((2, 3)).float()
+        pooled = summary(features[SUMMARY])
         with torch.autocast(images.device.type, enabled=False):
             routes = self.router(pooled, tasks)
         own: dict[str, Features] = {task: {} for task in tasks}
-        ends = [pooled]
         for level in read:
-            # The experts' inputs and the residual path are different views: no end depends on another.
-            plain = features[level].view_as(features[level])
             readers = {task: routes[task] for task in tasks if level in self.levels[task]}
             compute = dense if torch.compiler.is_compiling() else sparse
-            changes, mixed = compute(self._experts(level), features[level], plain, readers)
-            ends += [plain, *changes]
-            for task, found in mixed.items():
+            for task, found in compute(self._experts(level), features[level], readers).items():
                 own[task][level] = found
         return SharedFeatures(
             tasks=own,
-            representation=ends,
+            representation=[features[level] for level in read],
+            behind=trainable(self.experts),
             figures=load_figures(routes) if self.training else {},
             statistics=self.router.statistics(pooled, routes) if self.training else {},
-            summary=pooled.detach(),
+            summary=pooled,
         )
 
     def shared_parameters(self) -> list[nn.Parameter]:
@@ -120,42 +117,35 @@ class Routed(HardSharing):
         return experts
 
 
-def dense(
-    experts: nn.ModuleList, inputs: Tensor, plain: Tensor, routes: Mapping[str, Route]
-) -> tuple[list[Tensor], dict[str, Tensor]]:
+def dense(experts: nn.ModuleList, inputs: Tensor, routes: Mapping[str, Route]) -> dict[str, Tensor]:
     """Every expert on every image.
 
     Args:
         experts: E of them.
-        inputs: [B, C, h, w] that experts see.
-        plain: the same as another tensor, which experts add to.
+        inputs: [B, C, h, w] that experts see and add to.
         routes: task -> where the images go.
 
     Returns:
-        What the experts gave, and task -> [B, C, h, w].
+        Task -> [B, C, h, w].
     """
     changes = [one(inputs) for one in experts]
-    return changes, {task: mix(plain, changes, one.gate) for task, one in routes.items()}
+    return {task: mix(inputs, changes, one.gate) for task, one in routes.items()}
 
 
-def sparse(
-    experts: nn.ModuleList, inputs: Tensor, plain: Tensor, routes: Mapping[str, Route]
-) -> tuple[list[Tensor], dict[str, Tensor]]:
+def sparse(experts: nn.ModuleList, inputs: Tensor, routes: Mapping[str, Route]) -> dict[str, Tensor]:
     """The same as `dense`, every expert on the images that any task sends to it."""
     chosen = {task: one.chosen.cpu() for task, one in routes.items()}
-    mixed = dict.fromkeys(routes, plain)
-    changes = []
+    mixed = dict.fromkeys(routes, inputs)
     for e, one in enumerate(experts):
         sent = torch.stack([flags[:, e] for flags in chosen.values()]).any(0).nonzero().flatten()
         if not len(sent):
             continue
         change = one(taken(inputs, sent))
-        changes.append(change)
         for task, flags in chosen.items():
             own = flags[sent, e].nonzero().flatten()
             if len(own):
                 mixed[task] = added(mixed[task], taken(change, own), sent[own], routes[task].gate[:, e])
-    return changes, mixed
+    return mixed
 
 
 def taken(tensor: Tensor, which: Tensor) -> Tensor:

@@ -73,14 +73,13 @@ class Router(nn.Module):
         self.register_buffer("images", torch.zeros(count))
 
     def forward(self, pooled: Tensor, tasks: Sequence[str]) -> dict[str, Route]:
-        """[B, C] float32 -> where the images go for each of `tasks`; outside autocast."""
+        """[B, C] float32 without graph -> where the images go for each of `tasks`; outside autocast."""
         seen = (pooled - self.centre) / self.spread.clamp(min=1e-6).sqrt()
         biases = {task: self.bias[self.order.index(task)] for task in tasks}
         return {task: route(self.logits[task](seen), biases[task], self.top) for task in tasks}
 
     def statistics(self, pooled: Tensor, routes: Mapping[str, Route]) -> dict[str, Tensor]:
         """What `observe` wants to know of a batch."""
-        pooled = pooled.detach()
         loads = {task: one.chosen.float().mean(0) for task, one in routes.items()}
         return {MEAN: pooled.mean(0), SPREAD: (pooled - self.centre).square().mean(), **loads}
 

@@ -168,7 +168,7 @@ class MultiTaskModule(WithHelpers):
         mine = torch.cat([value.detach().float().flatten() for value in found.values()])
         together = self.trainer.strategy.reduce(mine, reduce_op="mean")
         assert isinstance(together, Tensor)
-        parts = together.split([value.numel() for value in found.values()])
+        parts = torch.split(together, [value.numel() for value in found.values()])
         means = {name: part.view(found[name].shape) for name, part in zip(found, parts, strict=True)}
         if not bool(together.isfinite().all()):
             name = next(name for name, mean in means.items() if not mean.isfinite().all())
