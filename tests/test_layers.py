@@ -155,7 +155,9 @@ def test_imports_are_declared_and_declared_is_imported() -> None:
     outside = {name for name in found if name not in sys.stdlib_module_names and name != "vjo_train"}
     wanted = {RENAMED.get(name, name).replace("_", "-").lower() for name in outside}
     groups = declared()
-    assert wanted <= set().union(*(names(groups[group]) for group in ("", "timm", "export", "tune", "mat")))
+    assert wanted <= set().union(
+        *(names(groups[group]) for group in ("", "timm", "export", "tune", "mat", "heic", "parquet"))
+    )
     assert names(groups[""]) <= wanted
 
 
@@ -163,7 +165,7 @@ def test_every_declared_version_is_pinned() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {line.split("==")[0].lower() for line in lines if not line.startswith("#")}
     groups = declared()
-    for group in ("", "timm", "tensorboard", "export", "tune", "mat", "joblib", "submitit", "dev"):
+    for group in ("", "timm", "tensorboard", "export", "tune", "mat", "heic", "parquet", "joblib", "submitit", "dev"):
         assert names(groups[group]) - {"vjo-train"} <= pinned
 
 

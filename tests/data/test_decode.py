@@ -8,9 +8,8 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from vjo_train.data import decode
 from vjo_train.data.decode import check_image, read_image, read_mask, reduction
-from vjo_train.data.orientation import upright
+from vjo_train.data.orientation import orientation, upright
 from vjo_train.errors import DataError
 
 
@@ -174,19 +173,19 @@ def test_masks(devkit):
         read_mask(path, (30, 40), 2, "classes")
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_upright_is_how_viewers_show_it(tmp_path: Path, orientation: int) -> None:
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_upright_is_how_viewers_show_it(tmp_path: Path, turn: int) -> None:
     """Pillow's own transposition is the second implementation."""
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     exif = Image.Exif()
-    exif[0x0112] = orientation
+    exif[0x0112] = turn
     path = tmp_path / "x.png"
     Image.fromarray(pixels).save(path, exif=exif)
     with Image.open(path) as image:
         wanted = np.asarray(ImageOps.exif_transpose(image))
-    assert decode.orientation(path) == orientation
+    assert orientation(path) == turn
     stored = read_image(path)
-    np.testing.assert_array_equal(upright(stored, orientation).permute(1, 2, 0), wanted)
+    np.testing.assert_array_equal(upright(stored, turn).permute(1, 2, 0), wanted)
     np.testing.assert_array_equal(stored.permute(1, 2, 0), pixels)
 
 
@@ -195,11 +194,11 @@ def test_an_orientation_that_means_nothing_turns_nothing(tmp_path: Path, value: 
     exif = Image.Exif()
     exif[0x0112] = value
     Image.new("RGB", (7, 5)).save(tmp_path / "x.jpg", exif=exif)
-    assert decode.orientation(tmp_path / "x.jpg") == 1
+    assert orientation(tmp_path / "x.jpg") == 1
 
 
 def test_broken_exif_data_spoil_no_picture(tmp_path: Path) -> None:
     path = tmp_path / "x.jpg"
     Image.new("RGB", (7, 5)).save(path, exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff")
-    assert decode.orientation(path) == 1
+    assert orientation(path) == 1
     assert read_image(path).shape == (3, 5, 7)

@@ -49,7 +49,7 @@ def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> run.Job:
     """
     pl.seed_everything(cfg.seed, verbose=False)
     data = datamodule(cfg)
-    data.check_root()
+    _ = data.generate or data.download or data.root  # a wrong folder is told before the network is built
     module = model(cfg, restored=restored)
     module.views_per_step = {task: helper.images or data.batch_size for task, helper in module.helpers.items()}
     planned = {task: needs(node) for task, node in cfg.heads.items() if not run_folder.self_supervised(node)}
@@ -266,8 +266,7 @@ def weighting(node: DictConfig, tasks: tuple[str, ...], channels: int, helpers: 
     Raises:
         ConfigError: `weighting.losses` names no loss weighting.
     """
-    inner = node.get("losses")
-    if not isinstance(inner, str):
+    if not isinstance(inner := node.get("losses"), str):
         return _make(node, tasks=tasks, **_wanted(node, channels=channels, helpers=helpers))  # type: ignore[no-any-return]
     folder = resources.files("vjo_train.conf") / "weighting"
     choices = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))

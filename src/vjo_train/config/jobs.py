@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vjo_train.config import build
 from vjo_train.config.signatures import signature
+from vjo_train.data.deep_pictures import as_span, told
 from vjo_train.errors import ConfigError
 from vjo_train.heads.merged import possible
 from vjo_train.inference import export as onnx
@@ -62,7 +63,9 @@ def predict(cfg: DictConfig) -> int:
     layout = Layout(Path(cfg.output))
     sources = find_sources(cfg.source, layout.output)
     own = predictor(cfg, cfg.accelerator or cfg.trainer.accelerator)
-    files = Files([source.path for source in sources], canvas=own.canvas, tasks=own.tasks)
+    if sources and (said := told(sources[0].path, own.span)):
+        log.info(said)
+    files = Files([source.path for source in sources], canvas=own.canvas, tasks=own.tasks, span=own.span)
     writer = PredictionFiles(
         layout,
         sources,
@@ -106,6 +109,7 @@ def predictor(cfg: DictConfig, accelerator: Accelerator, devices: int | list[int
         tasks=tasks,
         classes=tuple(cfg.dataset.classes),
         canvas=canvas_of(cfg.dataset.size),
+        span=as_span(cfg.dataset.get("range")),
         batch_size=cfg.batch_size or cfg.dataset.eval_batch_size or cfg.dataset.batch_size,
         origin=cfg.model or str(checkpoint),
     )

@@ -17,6 +17,7 @@ from vjo_train.config import rules
 from vjo_train.data import download as archives
 from vjo_train.data import kept_labels
 from vjo_train.data.cache import cache_folder
+from vjo_train.data.deep_pictures import as_span
 from vjo_train.data.loading import BatchDataset, BatchLoader, Rows, workers_at_hand
 from vjo_train.data.picture_cache import Ram
 from vjo_train.data.plan import BatchPlan, CountedSchedule, Plan
@@ -74,6 +75,7 @@ class DataModule(PlannedSplits):
         on_bad_image: what to do with an image whose files are broken: `error` stops before training with one report
             of all of them, `skip` leaves them out.
         source: the layout of the data set on disk; None: the devkit's.
+        range: what is black and white in pictures of more than 8 bits a colour; None: by each file's own values.
         seed: of the cut, the order and the augmentation.
 
     Raises:
@@ -105,6 +107,7 @@ class DataModule(PlannedSplits):
         group: str | None = None,
         labels: Mapping[str, Annotated[int, Ge(1)] | Annotated[float, Interval(gt=0, le=1)]] | None = None,
         source: Source | None = None,
+        range: tuple[float, float] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -116,7 +119,7 @@ class DataModule(PlannedSplits):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
         self.labelled_per_batch, self.cache = labelled_per_batch, cache_folder(cache_dir)
         self.augment, self.download, self.generate, self.seed = augment, download, generate, seed
-        self.keep, self.on_bad_image = cache, on_bad_image
+        self.keep, self.on_bad_image, self.span = cache, on_bad_image, as_span(range)
         self.skipped: dict[str, int] = {}
         """Split -> images that were left out."""
         self.needs: dict[str, frozenset[str]] = {}
@@ -157,15 +160,6 @@ class DataModule(PlannedSplits):
         if self.root_key is not None:
             return Path(os.path.expandvars(self.root_key)).expanduser()
         return self.generate.folder(self.cache) if self.generate is not None else self.cache / "voc2007"
-
-    def check_root(self) -> None:
-        """Looks for a data set that is neither drawn nor downloaded, before anything that takes longer.
-
-        Raises:
-            DataError: it is not there, or in another layout.
-        """
-        if self.generate is None and not self.download:
-            _ = self.root
 
     def prepare_data(self) -> None:
         """Draws or downloads the data set where it is not there yet."""
@@ -303,6 +297,7 @@ class DataModule(PlannedSplits):
             watch=watch,
             slots=Slots(self.workers, batch_size, self.canvas),
             ram=self._ram,
+            span=self.span,
             kept=None if augment is None else self.labels_shown(),
         )
         gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"

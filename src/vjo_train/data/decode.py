@@ -6,9 +6,6 @@ Pillow decodes, or finds fault with, all others.
 
 from __future__ import annotations
 
-import struct
-import warnings
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +18,16 @@ from PIL import Image
 from torch import Tensor
 
 from vjo_train.data.array_files import array_size, is_array, read_array, read_array_picture
-from vjo_train.data.orientation import orientation_of
+from vjo_train.data.deep_pictures import Span, is_deep, narrowed
+from vjo_train.data.opening import MOST_PIXELS, decoded, opened
+from vjo_train.data.orientation import on_its_side, orientation, upright
 from vjo_train.data.rgb import as_rgb
 from vjo_train.errors import DataError
 from vjo_train.types import IGNORE, Canvas
 
-_BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, EOFError, struct.error, zlib.error)
-"""What Pillow raises for a damaged file (its PNG reader raises SyntaxError)."""
 
-MOST_PIXELS = 89_478_485
-"""The most pixels of a picture: 256 MiB as RGB. A small file may claim far more, to fill the memory."""
-
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # above that limit an error is raised
+class OtherSizeError(DataError):
+    """A picture is of another size than its annotation says."""
 
 
 def reduction(size: tuple[int, int], canvas: Canvas) -> int:
@@ -49,34 +44,42 @@ def reduction(size: tuple[int, int], canvas: Canvas) -> int:
     return next((f for f in (8, 4, 2) if height >= 2 * f * most_height or width >= 2 * f * most_width), 1)
 
 
-def read_image(path: Path, canvas: Canvas | None = None, size: tuple[int, int] | None = None) -> Tensor:
+def read_image(
+    path: Path, canvas: Canvas | None = None, size: tuple[int, int] | None = None, span: Span | None = None
+) -> Tensor:
     """Any picture that Pillow reads, or a `.npy` file -> uint8 RGB [3, H, W], a pixel's colours side by side in memory.
 
-    Greyscale, palette and CMYK are converted to RGB; 16-bit grey keeps its upper 8 bits; an alpha channel is
-    dropped. The EXIF orientation is ignored, as the devkit does: boxes and masks belong to the stored pixels.
+    Greyscale, palette and CMYK are converted to RGB; an alpha channel is dropped; more than 8 bits a colour become 8 by
+    `to_bytes`. The EXIF orientation is ignored, as the devkit does: boxes and masks belong to the stored pixels. But
+    where `size` fits the picture as viewers show it, and not as it is stored, they belong to the shown one.
 
     Args:
         path: the picture.
         canvas: the picture is reduced by `reduction(size, canvas)`, its sides rounded up: pixel (0, 0) is the mean of
             the first 2 x 2, 4 x 4 or 8 x 8. None: as it is in the file.
         size: (height, width) that its annotation says; None where there is none.
+        span: what is black and white in pictures of more than 8 bits a colour.
 
     Raises:
-        DataError: the file is missing, truncated, animated, too large, or no picture; as `check_size`.
+        DataError: the file is missing, truncated, animated, too large, or no picture; as `check_size` and `to_bytes`.
     """
-    pixels = _turbo(path, canvas, size)
-    return torch.from_numpy(_pillow(path, canvas, size) if pixels is None else pixels).permute(2, 0, 1)
-
-
-def orientation(path: Path) -> int:
-    """The EXIF orientation of a picture, 1..8; 1, as stored, where it has none that can be read, as viewers do it."""
-    if is_array(path):
-        return 1
     try:
-        with _opened(path) as image:
-            return orientation_of(image)
-    except _BROKEN:
-        return 1
+        return _stored(path, canvas, size, span)
+    except OtherSizeError:
+        if size is None or (turn := _turn(path, size)) == 1:
+            raise
+    return upright(_stored(path, canvas and canvas[::-1], size[::-1], span), turn)
+
+
+def _stored(path: Path, canvas: Canvas | None, size: tuple[int, int] | None, span: Span | None) -> Tensor:
+    pixels = _turbo(path, canvas, size)
+    return torch.from_numpy(_pillow(path, canvas, size, span) if pixels is None else pixels).permute(2, 0, 1)
+
+
+def _turn(path: Path, size: tuple[int, int]) -> int:
+    """The orientation of a picture that is not stored in a size, but shown in it; else 1."""
+    found = orientation(path)
+    return found if on_its_side(found) and read_size(path) == size[::-1] else 1
 
 
 def _turbo(path: Path, canvas: Canvas | None, size: tuple[int, int] | None) -> npt.NDArray[np.uint8] | None:
@@ -102,33 +105,47 @@ def _turbo(path: Path, canvas: Canvas | None, size: tuple[int, int] | None) -> n
     return pixels
 
 
-def _pillow(path: Path, canvas: Canvas | None, size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
+def _pillow(
+    path: Path, canvas: Canvas | None, size: tuple[int, int] | None, span: Span | None
+) -> npt.NDArray[np.uint8]:
     """[H, W, 3]."""
-    with Image.fromarray(_picture_array(path)) if is_array(path) else _opened(path) as image:
-        _decode(image, path)
+    with Image.fromarray(_picture_array(path)) if is_array(path) else opened(path) as image:
         if size is not None:
             check_size(path, (image.height, image.width), size)
+        small = narrowed(image, path, span)
+        decoded(image, path)
         factor = 1 if canvas is None else reduction((image.height, image.width), canvas)
-        return as_rgb(image, factor)
+        return as_rgb(small, factor)
 
 
-def check_image(path: Path, size: tuple[int, int]) -> None:
+def check_image(path: Path, size: tuple[int, int], span: Span | None = None) -> None:
     """Looks for what `read_image` would find wrong; a JPEG is decoded at an eighth of its size, which is quicker.
 
     Args:
         path: the picture.
         size: (height, width) that its annotation says.
+        span: as of `read_image`.
 
     Raises:
         DataError: as `read_image` and `check_size`.
     """
     if is_array(path):
-        _pillow(path, None, size)
+        _pillow(path, None, size, None)
         return
-    with _opened(path) as image:
-        check_size(path, (image.height, image.width), size)
+    with opened(path) as image:
+        if (image.height, image.width) != size and _turn(path, size) == 1:
+            check_size(path, (image.height, image.width), size)
+        if is_deep(image):
+            _pillow(path, None, None, span)
+            return
         image.draft("L", (image.width // 8, image.height // 8))
-        _decode(image, path)
+        decoded(image, path)
+
+
+def shown_size(path: Path) -> tuple[int, int]:
+    """(height, width) of a picture as viewers show it; raises as `read_size`."""
+    height, width = read_size(path)
+    return (width, height) if on_its_side(orientation(path)) else (height, width)
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -139,7 +156,7 @@ def read_size(path: Path) -> tuple[int, int]:
     """
     if is_array(path):
         return array_size(path)
-    with _opened(path) as image:
+    with opened(path) as image:
         return image.height, image.width
 
 
@@ -147,10 +164,10 @@ def check_size(path: Path, found: tuple[int, int], annotated: tuple[int, int]) -
     """Compares (height, width) of a picture with what its annotation says.
 
     Raises:
-        DataError: they differ.
+        OtherSizeError: they differ.
     """
     if found != annotated:
-        raise DataError(
+        raise OtherSizeError(
             f"{path}: found {found[1]} x {found[0]} pixels; its annotation says {annotated[1]} x {annotated[0]}, and "
             "both must agree."
         )
@@ -212,9 +229,9 @@ def read_vectors(path: Path, size: tuple[int, int]) -> Tensor:
     """
     if is_array(path):
         return torch.from_numpy(read_array(path, 3, size).astype(np.float32)).permute(2, 0, 1).contiguous()
-    with _opened(path) as image:
+    with opened(path) as image:
         check_size(path, (image.height, image.width), size)
-        _decode(image, path)
+        decoded(image, path)
     # Pillow keeps 8 bits of a colour.
     values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if values is None or values.ndim != 3 or values.shape[2] < 3 or values.dtype not in (np.uint8, np.uint16):
@@ -226,9 +243,9 @@ def read_vectors(path: Path, size: tuple[int, int]) -> Tensor:
 
 def _indices(path: Path, size: tuple[int, int]) -> npt.NDArray[np.integer[Any]]:
     """uint8 of a picture of 8 bits, int32 of one of 16."""
-    with _opened(path) as image:
+    with opened(path) as image:
         if (image.height, image.width) == size:  # a mask of another size is not worth the memory
-            _decode(image, path)
+            decoded(image, path)
         if image.mode not in ("P", "L") and not image.mode.startswith("I"):
             raise DataError(f"{path}: found a mask of mode {image.mode}; must be an 8-bit palette PNG, or a grey one.")
         if (image.height, image.width) != size:
@@ -247,39 +264,3 @@ def _picture_array(path: Path) -> npt.NDArray[np.uint8]:
     if height * width > MOST_PIXELS:
         raise DataError(f"{path}: found {width} x {height} pixels; must be at most {MOST_PIXELS} in all.")
     return read_array_picture(path)
-
-
-def _opened(path: Path) -> Image.Image:
-    """A picture, not yet decoded."""
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path}: is no regular file; must be an image file.")
-    try:
-        image = Image.open(path)
-        frames = getattr(image, "n_frames", 1)
-    except FileNotFoundError:
-        raise DataError(f"{path}: the file is missing.") from None
-    except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: too large ({error}); at most {MOST_PIXELS} pixels are read.") from error
-    except _BROKEN as error:
-        raise _damaged(path, error) from error
-    if image.width * image.height > MOST_PIXELS:
-        image.close()
-        raise DataError(f"{path}: found {image.width} x {image.height} pixels; must be at most {MOST_PIXELS} in all.")
-    if frames > 1 and image.format != "MPO":  # a camera's JPEG with previews behind the picture
-        image.close()
-        raise DataError(f"{path}: found {frames} frames; must be a still picture.")
-    return image
-
-
-def _decode(image: Image.Image, path: Path) -> None:
-    """Decodes at once, so that every fault shows here."""
-    try:
-        image.load()
-    except _BROKEN as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(
-        f"{path}: damaged or no picture ({str(error) or type(error).__name__}); must be a whole image file."
-    )

@@ -15,11 +15,10 @@ from PIL import Image
 from torch import Tensor
 
 from vjo_train.data.datamodule import DataModule
-from vjo_train.data.decode import read_image
+from vjo_train.data.decode import OtherSizeError, check_image, read_image
 from vjo_train.data.index import Index
 from vjo_train.data.letterbox import fit
 from vjo_train.data.objects import Objects
-from vjo_train.data.sources.base import Source
 from vjo_train.errors import DataError
 from vjo_train.types import Canvas
 
@@ -104,18 +103,21 @@ def look_at_files(data: DataModule, rows: Rows) -> Iterator[tuple[int, Look | No
         be read or contradict the annotation.
     """
     with ThreadPoolExecutor(max(1, data.workers)) as pool:
-        yield from pool.map(lambda row: (int(row), *_look(data.source, data.root, data.index, int(row))), rows)
+        yield from pool.map(lambda row: (int(row), *_look(data, int(row))), rows)
 
 
-def _look(source: Source, root: Path, index: Index, row: int) -> tuple[Look | None, list[Fault]]:
+def _look(data: DataModule, row: int) -> tuple[Look | None, list[Fault]]:
+    source, root, index = data.source, data.root, data.index
     faults = []
     look = None
     path = index.image(root, row)
     height, width = index.size(row)
     try:
-        image = read_image(path)
+        image = read_image(path, span=data.span)
         look = Look(hashlib.sha256(path.read_bytes()).hexdigest(), thumbnail(image))
-        if tuple(image.shape[1:]) != (height, width):
+        try:
+            check_image(path, (height, width), data.span)
+        except OtherSizeError:
             found = f"{image.shape[2]} x {image.shape[1]} pixels; the annotation says {width} x {height}"
             faults.append(Fault("wrong image size", path.name, found, fatal=True))
     except DataError as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vjo_train.data.decode import check_image
+from vjo_train.data.deep_pictures import Span
 from vjo_train.data.index import Index
 from vjo_train.data.sources.base import Source
 from vjo_train.errors import DataError
@@ -21,7 +22,7 @@ from vjo_train.files import locked, replacing
 
 log = logging.getLogger(__name__)
 
-FORMAT = 3
+FORMAT = 4
 """Raised when a file that passed may fail, or the other way round."""
 
 SHOWN = 20
@@ -40,7 +41,13 @@ class _Look(NamedTuple):
 
 
 def faults(
-    source: Source, root: Path, index: Index, ids: Mapping[str, str], kinds: frozenset[str], cache: Path
+    source: Source,
+    root: Path,
+    index: Index,
+    ids: Mapping[str, str],
+    kinds: frozenset[str],
+    cache: Path,
+    span: Span | None = None,
 ) -> dict[str, str]:
     """What is wrong with images: their annotations, the pictures themselves, and the files of their labels.
 
@@ -54,6 +61,7 @@ def faults(
         ids: image -> what names it, such as the list of a split.
         kinds: the kinds of label that are needed.
         cache: the folder of the cache.
+        span: what is black and white in pictures of more than 8 bits a colour.
 
     Returns:
         Image -> what is wrong with it, in the order of `ids`; sound images are not in it.
@@ -69,12 +77,12 @@ def faults(
             found[name] = broken[row]
         else:
             try:
-                looks += _looks(root, index, row, kinds)
+                looks += _looks(root, index, row, kinds, span)
             except OSError as error:
                 found[name] = f"{error.filename}: cannot be read ({error.strerror})."
     key = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
     with locked(cache / f"verdicts-{key}.lock", wait=True):
-        verdicts = _judge(looks, source, root, index, cache / f"verdicts-{key}.json")
+        verdicts = _judge(looks, source, root, index, span, cache / f"verdicts-{key}.json")
     for look, verdict in zip(looks, verdicts, strict=True):
         if verdict:
             found.setdefault(str(index.ids[look.row]), verdict)
@@ -109,13 +117,15 @@ def _kind(fault: str) -> str:
     return re.sub(r"'[^']*'|(?<=\d )\([^()]*\)|-?\d[\d.]*", "*", what or where)
 
 
-def _looks(root: Path, index: Index, row: int, kinds: frozenset[str]) -> list[_Look]:
+def _looks(root: Path, index: Index, row: int, kinds: frozenset[str], span: Span | None) -> list[_Look]:
     """The files of an image, which must be there."""
     files = [("", index.image(root, row))]
     own = [kind for kind in index.files if kind in kinds and index.labelled[kind][row]]
     files += [(kind, index.file(root, row, kind)) for kind in own]
     more = [str(values[row]) for values in index.more.values() if len(values) == len(index)]
-    expected = " ".join([f"{index.size(row)} {len(index.objects(row))} {len(index.classes)}", *more])
+    expected = " ".join(
+        [f"{index.size(row)} {len(index.objects(row))} {len(index.classes)}", *more, *map(str, span or ())]
+    )
     looks = []
     for kind, path in files:
         stat = path.stat()
@@ -123,7 +133,9 @@ def _looks(root: Path, index: Index, row: int, kinds: frozenset[str]) -> list[_L
     return looks
 
 
-def _judge(looks: Sequence[_Look], source: Source, root: Path, index: Index, path: Path) -> list[str]:
+def _judge(
+    looks: Sequence[_Look], source: Source, root: Path, index: Index, span: Span | None, path: Path
+) -> list[str]:
     """What is wrong with each file, or nothing; new verdicts are added to the file `path`."""
     kept = _read(path)
     names = [f"{look.kind}/{os.path.relpath(look.path, root)}" for look in looks]
@@ -131,19 +143,19 @@ def _judge(looks: Sequence[_Look], source: Source, root: Path, index: Index, pat
     if new:
         log.info("Looking into %d files of %s.", len(new), root)
         with ThreadPoolExecutor(os.cpu_count()) as threads:  # Pillow decodes outside the interpreter's lock
-            verdicts = threads.map(partial(_verdict, source, root, index), new.values())
+            verdicts = threads.map(partial(_verdict, source, root, index, span), new.values())
             kept |= {name: (look.stamp, verdict) for (name, look), verdict in zip(new.items(), verdicts, strict=True)}
         with replacing(path) as file:
             file.write(json.dumps(kept).encode())
     return [kept[name][1] for name in names]
 
 
-def _verdict(source: Source, root: Path, index: Index, look: _Look) -> str:
+def _verdict(source: Source, root: Path, index: Index, span: Span | None, look: _Look) -> str:
     try:
         if look.kind:
             source.read(root, index, look.row, look.kind)
         else:
-            check_image(look.path, index.size(look.row))
+            check_image(look.path, index.size(look.row), span)
     except DataError as error:
         return str(error)
     return ""

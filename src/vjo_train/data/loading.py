@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from vjo_train.data.decode import read_image, reduction
+from vjo_train.data.deep_pictures import Span
 from vjo_train.data.index import Index
 from vjo_train.data.letterbox import Picture, blank, letterbox
 from vjo_train.data.picture_cache import PICTURE, Ram
@@ -57,6 +58,7 @@ class BatchDataset(Dataset[Any]):
         watch: is told which image is taken up.
         slots: where loading processes put their pictures; None: in memory that is asked for each time.
         ram: decoded pictures and maps that are kept; None: every one is read from its file each time.
+        span: what is black and white in pictures of more than 8 bits a colour; None: by each file's own values.
         kept: task -> [I] bool: the images whose label it may see; a task that is not there may see all.
     """
 
@@ -73,9 +75,10 @@ class BatchDataset(Dataset[Any]):
         watch: Watch,
         slots: Slots | None = None,
         ram: Ram | None = None,
+        span: Span | None = None,
         kept: Mapping[str, npt.NDArray[np.bool_]] | None = None,
     ) -> None:
-        self.watch, self.slots, self.ram, self.kept = watch, slots, ram, kept or {}
+        self.watch, self.slots, self.ram, self.kept, self.span = watch, slots, ram, kept or {}, span
         self.source, self.root, self.index = source, root, index
         self.needs, self.canvas = needs, canvas
         self.augment, self.seed = augment, seed
@@ -122,7 +125,7 @@ class BatchDataset(Dataset[Any]):
         self.watch.note(row)
         raw = {kind: self._raw(row, kind) for kind in sorted(kinds) if index.labelled[kind][row]}
         size, objects = index.size(row), index.objects(row)
-        read = partial(read_image, index.image(self.root, row), self.canvas, size)
+        read = partial(read_image, index.image(self.root, row), self.canvas, size, self.span)
         picture = Picture(self._kept(row, PICTURE, read), size, objects.boxes, reduction(size, self.canvas))
         rng = None
         if self.augment is not None:

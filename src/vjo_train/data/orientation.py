@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 from PIL import ExifTags, Image
 from torch import Tensor
+
+from vjo_train.data.array_files import is_array
+from vjo_train.data.opening import opened
+from vjo_train.errors import DataError
 
 _BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, EOFError, struct.error)
 """What Pillow raises for EXIF data that make no sense."""
@@ -18,6 +23,22 @@ def orientation_of(image: Image.Image) -> int:
     except _BROKEN:
         return 1
     return found if found in range(1, 9) else 1
+
+
+def orientation(path: Path) -> int:
+    """That of a picture file; 1 for what cannot be read."""
+    if is_array(path):
+        return 1
+    try:
+        with opened(path) as image:
+            return orientation_of(image)
+    except DataError:
+        return 1
+
+
+def on_its_side(orientation: int) -> bool:
+    """Whether a picture of this orientation is shown with its sides exchanged."""
+    return orientation >= 5
 
 
 def upright(image: Tensor, orientation: int) -> Tensor:

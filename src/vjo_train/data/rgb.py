@@ -12,12 +12,8 @@ from vjo_train.errors import DataError
 
 
 def as_rgb(image: Image.Image, factor: int = 1) -> npt.NDArray[np.uint8]:
-    """[H, W, 3]: 16-bit grey keeps its upper 8 bits, an alpha channel is dropped; coarser by `factor`, rounded up."""
-    if image.mode.startswith("I"):
-        grey = np.asarray(image).astype(np.int64).clip(0, 65535) >> 8
-        rgb = Image.fromarray(np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2))
-    else:
-        rgb = image if image.mode == "RGB" else image.convert("RGB")
+    """[H, W, 3] of a picture of 8 bits a colour: an alpha channel is dropped; coarser by `factor`, rounded up."""
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
     return np.array(rgb if factor == 1 else rgb.reduce(factor))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 
 from vjo_train.config import rules
 from vjo_train.data import cuts, file_checks
+from vjo_train.data.deep_pictures import Span, told
 from vjo_train.data.index import Index
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.sources.base import Source
@@ -41,6 +42,7 @@ class Splits(pl.LightningDataModule):
     seed: int
     cache: Path
     on_bad_image: str
+    span: Span | None
     skipped: dict[str, int]
     """Split -> images that were left out."""
     needs: dict[str, frozenset[str]]
@@ -65,13 +67,20 @@ class Splits(pl.LightningDataModule):
         named = {name: source.split_name(root, split) for split in lists for name in source.split(root, split)}
         new = {name: origin for name, origin in named.items() if name not in self._verdicts}
         kinds = frozenset[str]().union(*self.needs.values())
-        found = file_checks.faults(source, root, self.index, new, kinds, self.cache) if new else {}
+        found = file_checks.faults(source, root, self.index, new, kinds, self.cache, self.span) if new else {}
         self._verdicts |= {name: found.get(name, "") for name in new}
+        self._tell_depth(new)
         if found:
             report = file_checks.report(found, len(new), self.cache)
             if self.on_bad_image == "error":
                 raise DataError(f"{report}\nMend them, or set dataset.on_bad_image=skip to leave these images out.")
             log.warning("%s\nThey are left out (dataset.on_bad_image=skip).", report)
+
+    def _tell_depth(self, names: Iterable[str]) -> None:
+        """A line of the log if the first of some pictures has more than 8 bits a colour."""
+        for row in self.index.rows(list(names)[:1]).tolist():
+            if row >= 0 and (said := told(self.index.image(self.root, row), self.span)):
+                log.info(said)
 
     def _is_cut_off(self, split: str) -> bool:
         """Whether `split` is the part that was cut off for validation, for want of a list of that name."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vjo_train.data.deep_pictures import Span
 from vjo_train.data.letterbox import Picture, blank, letterbox
 from vjo_train.data.loading import BatchLoader, workers_at_hand
 from vjo_train.errors import DataError
@@ -38,16 +39,20 @@ class Files(Dataset[Loaded]):
         paths: of all files.
         canvas: its height and width.
         tasks: what `Batch.tasks` says.
+        span: what is black and white in pictures of more than 8 bits a colour; None: by each picture's own values.
     """
 
-    def __init__(self, paths: Sequence[Path], *, canvas: Canvas, tasks: Sequence[str]) -> None:
-        self.paths, self.canvas, self.tasks = list(paths), canvas, tuple(tasks)
+    def __init__(
+        self, paths: Sequence[Path], *, canvas: Canvas, tasks: Sequence[str], span: Span | None = None
+    ) -> None:
+        self.paths, self.canvas, self.tasks, self.span = list(paths), canvas, tuple(tasks), span
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, places: Sequence[int]) -> Loaded:
-        return load({place: ImageFile(self.paths[place]) for place in places}, canvas=self.canvas, tasks=self.tasks)
+        chosen = {place: ImageFile(self.paths[place]) for place in places}
+        return load(chosen, canvas=self.canvas, tasks=self.tasks, span=self.span)
 
     def loader(self, batch_size: int, workers: int) -> BatchLoader:
         """All files in their order, `batch_size` at a time."""
@@ -56,20 +61,21 @@ class Files(Dataset[Loaded]):
         return BatchLoader(self, turns, workers=min(workers_at_hand(workers), len(turns)), pin_memory=False)
 
 
-def load(sources: Mapping[int, Readable], *, canvas: Canvas, tasks: Sequence[str]) -> Loaded:
+def load(sources: Mapping[int, Readable], *, canvas: Canvas, tasks: Sequence[str], span: Span | None = None) -> Loaded:
     """Pictures as one batch.
 
     Args:
         sources: place among all pictures -> picture.
         canvas: its height and width.
         tasks: what `Batch.tasks` says.
+        span: as of `Files`.
     """
     shown: dict[int, Tensor] = {}
     pictures: list[Picture] = []
     unreadable: dict[int, str] = {}
     for place, source in sources.items():
         try:
-            whole, picture = source.read(canvas)
+            whole, picture = source.read(canvas, span)
         except DataError as error:
             unreadable[place] = str(error)
         else:

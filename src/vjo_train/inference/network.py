@@ -113,7 +113,7 @@ class Network:
     def _predicted(self, part: list[tuple[int, Readable]], threshold: float, on_bad_image: str) -> Iterator[Prediction]:
         """The predictions for one batch, by the places of its pictures."""
         own = self._predictor
-        loaded = load(dict(part), canvas=own.canvas, tasks=own.tasks)
+        loaded = load(dict(part), canvas=own.canvas, tasks=own.tasks, span=own.span)
         for why in loaded.unreadable.values():
             if on_bad_image == "error":
                 raise DataError(why)

@@ -13,9 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vjo_train.data.decode import MOST_PIXELS, orientation, read_image, reduction
+from vjo_train.data.decode import read_image, reduction
+from vjo_train.data.deep_pictures import Span, narrowed
 from vjo_train.data.letterbox import Picture
-from vjo_train.data.orientation import orientation_of, upright
+from vjo_train.data.opening import MOST_PIXELS
+from vjo_train.data.orientation import on_its_side, orientation, orientation_of, upright
 from vjo_train.data.rgb import as_rgb, from_array
 from vjo_train.errors import DataError
 from vjo_train.types import Canvas
@@ -32,8 +34,12 @@ class Readable(Protocol):
     def name(self) -> str:
         """What it is called: the path of a file; empty where it has none."""
 
-    def read(self, canvas: Canvas) -> tuple[Tensor, Picture]:
+    def read(self, canvas: Canvas, span: Span | None = None) -> tuple[Tensor, Picture]:
         """The picture as viewers show it, uint8 [3, H, W], and what is to be scaled to fit on a canvas.
+
+        Args:
+            canvas: its height and width.
+            span: what is black and white where there are more than 8 bits a colour; None: by the picture's own values.
 
         Raises:
             DataError: it cannot be read.
@@ -42,7 +48,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A file; it is reduced while it is decoded, to the bit as the evaluation does it, unless its EXIF turns it."""
+    """A file; it is reduced while it is decoded, to the bit as the evaluation does it."""
 
     path: Path
 
@@ -50,14 +56,15 @@ class ImageFile:
     def name(self) -> str:
         return str(self.path)
 
-    def read(self, canvas: Canvas) -> tuple[Tensor, Picture]:
-        stored, turn = read_image(self.path), orientation(self.path)
+    def read(self, canvas: Canvas, span: Span | None = None) -> tuple[Tensor, Picture]:
+        stored, turn = read_image(self.path, span=span), orientation(self.path)
         shown = upright(stored, turn)
         whole = Picture.bare(shown)
-        factor = reduction(whole.size, canvas) if turn == 1 else 1
+        factor = reduction(whole.size, canvas)
         if factor == 1:
             return shown, whole
-        return shown, Picture.bare(read_image(self.path, canvas), whole.size, factor)
+        own = canvas[::-1] if on_its_side(turn) else canvas
+        return shown, Picture.bare(upright(read_image(self.path, own, span=span), turn), whole.size, factor)
 
 
 @dataclass(frozen=True)
@@ -70,21 +77,22 @@ class InMemory:
     def name(self) -> str:
         return str(getattr(self.image, "filename", "") or "")
 
-    def read(self, canvas: Canvas) -> tuple[Tensor, Picture]:
+    def read(self, canvas: Canvas, span: Span | None = None) -> tuple[Tensor, Picture]:
         if self.image.width * self.image.height > MOST_PIXELS:
             found = f"found {self.image.width} x {self.image.height} pixels"
             raise DataError(f"{self.name or 'picture'}: {found}; must be at most {MOST_PIXELS} in all.")
         turn = orientation_of(self.image)
         try:
-            stored = as_rgb(self.image)
+            small = narrowed(self.image, None, span)
+            stored = as_rgb(small)
         except (OSError, SyntaxError, ValueError) as error:  # a file that Pillow has opened and not yet decoded
             raise DataError(f"{self.name or 'picture'}: damaged ({error}); must be a whole picture.") from error
         shown = upright(_tensor(stored), turn)
         whole = Picture.bare(shown)
-        factor = reduction(whole.size, canvas) if turn == 1 else 1
+        factor = reduction(whole.size, canvas)
         if factor == 1:
             return shown, whole
-        return shown, Picture.bare(_tensor(as_rgb(self.image, factor)), whole.size, factor)
+        return shown, Picture.bare(upright(_tensor(as_rgb(small, factor)), turn), whole.size, factor)
 
 
 def readable(given: Given, key: str = "images") -> Readable:

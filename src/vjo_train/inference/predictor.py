@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from vjo_train.data.deep_pictures import Span
 from vjo_train.heads.merged import Shows
 from vjo_train.inference.prediction import Network
 from vjo_train.types import Canvas
@@ -24,6 +25,8 @@ class Predictor:
     """The names of the data set's C classes."""
     canvas: Canvas
     """(height, width) that pictures are scaled to fit on."""
+    span: Span | None
+    """What is black and white in pictures of more than 8 bits a colour; None: by each picture's own values."""
     batch_size: int
     """Pictures per step."""
     origin: str

@@ -130,6 +130,7 @@ def some(data: DataModule, rows: Rows, number: int) -> Batch:
         augment=None,
         seed=data.seed,
         watch=Watch(0),
+        span=data.span,
     )
     batch = dataset[BatchPlan(-1, ("all",), tuple(Sample(int(row), "evaluation", 0) for row in chosen))]
     if isinstance(batch, DataError):

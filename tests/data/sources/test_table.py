@@ -81,3 +81,26 @@ def test_a_table_that_lacks_something_is_named(tmp_path: Path, text: str, keys: 
         load(tmp_path, **keys)
     with pytest.raises(DataError, match=r"found no .*other\.csv; must be a CSV"):
         Table(file="other.csv").root(tmp_path)
+
+
+def test_a_parquet_file_says_the_same(tmp_path: Path) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    write(tmp_path, "image,cat,dog,split\nb.jpg,1,0,train\na.jpg,-1,1,train\nc.jpg,,,valid\n")
+    columns = {
+        "image": ["b.jpg", "a.jpg", "c.jpg"],
+        "cat": [1.0, -1.0, None],
+        "dog": [False, True, None],
+        "split": ["train", "train", "valid"],
+    }
+    parquet.write_table(arrow.table(columns), tmp_path / "labels.parquet")
+    written, read = load(tmp_path), load(tmp_path, file="labels.parquet")
+    assert read[1] == written[1]
+    assert read[0].splits(tmp_path) == written[0].splits(tmp_path)
+    lists = {"path": columns["image"], "tags": [["cat", "dog"], ["dog"], []]}
+    parquet.write_table(arrow.table(lists), tmp_path / "lists.parquet")
+    assert load(tmp_path, file="lists.parquet")[1] == {"a.jpg": [-1, 1], "b.jpg": [1, 1], "c.jpg": [0, 0]}
+    parquet.write_table(arrow.table({"path": ["a.jpg", "a.jpg"], "cat": [1, 0]}), tmp_path / "twice.parquet")
+    assert "row 2: 'a.jpg' stands in row 1 too" in load(tmp_path, file="twice.parquet")[2].faults[0]
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 not")
+    with pytest.raises(DataError, match=r"broken\.parquet: cannot be read .*; must be a Parquet file"):
+        load(tmp_path, file="broken.parquet")

@@ -88,7 +88,7 @@ class Folders(Source):
         shown = {picture: name for parts in found.splits.values() for name, own in parts.items() for picture in own}
         ids = _all(found)
         faults: dict[int, str] = {}
-        sizes = [measured(root / picture, row, faults) for row, picture in enumerate(ids)]
+        sizes = [measured(root / picture, row, faults, shown=True) for row, picture in enumerate(ids)]
         numbers = {name: number for number, name in enumerate(classes)}
         own = np.array([numbers.get(shown[picture], OTHER) for picture in ids], np.int16)
         return table(

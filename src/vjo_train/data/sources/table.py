@@ -1,4 +1,4 @@
-"""A table of pictures and their classes: CSV or TSV."""
+"""A table of pictures and their classes: CSV, TSV or Parquet."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from vjo_train.data.labels.classes import Classes
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.by_split import images_of, offered
+from vjo_train.data.sources.parquet import ENDINGS, parquet_rows
 from vjo_train.data.sources.sizes import measured
 from vjo_train.data.sources.split_names import meant
 from vjo_train.errors import DataError
@@ -88,7 +89,7 @@ class Table(Source):
 
     def root(self, folder: Path) -> Path:
         if not (folder / self.file).is_file():
-            raise DataError(f"dataset.source.file: found no {folder / self.file}; must be a CSV or TSV file.")
+            raise DataError(f"dataset.source.file: found no {folder / self.file}; must be a CSV, TSV or Parquet file.")
         return folder
 
     def _sheet(self, root: Path) -> Sheet:
@@ -128,7 +129,7 @@ class Table(Source):
         order = np.argsort(np.asarray(sheet.pictures, np.str_), kind="stable")
         ids = [sheet.pictures[number] for number in order.tolist()]
         faults = {row: sheet.faults[number] for row, number in enumerate(order.tolist()) if number in sheet.faults}
-        sizes = [measured(root / self.images / picture, row, faults) for row, picture in enumerate(ids)]
+        sizes = [measured(root / self.images / picture, row, faults, shown=True) for row, picture in enumerate(ids)]
         chosen = [sheet.classes.index(name) if name in sheet.classes else -1 for name in classes]
         flags = np.where(np.array(chosen) >= 0, sheet.flags[order][:, chosen], np.int8(0))
         paths = [root / self.images / picture for picture in ids]
@@ -164,7 +165,8 @@ def read_sheet(
     Raises:
         DataError: it cannot be read, or lacks a column.
     """
-    columns, rows = _rows(file)
+    is_parquet = file.suffix.lower() in ENDINGS
+    columns, rows = parquet_rows(file, separator) if is_parquet else _rows(file)
     path = _column(file, columns, path, _PATHS, "path")
     split = split if split is not None else next((name for name in columns if name.lower() == "split"), None)
     if labels is None and label is None:
@@ -188,22 +190,30 @@ def read_sheet(
         splits=tuple(row[split].strip() for row in rows) if split else (),
         classes=classes,
         flags=np.array(flags, np.int8).reshape(len(rows), len(classes)),
-        faults=_faults(file, pictures, rows, labels or ()),
+        faults=_faults(file, pictures, rows, labels or (), ("row", 1) if is_parquet else ("line", 2)),
     )
 
 
 def _faults(
-    file: Path, pictures: Sequence[str], rows: Sequence[Mapping[str, str]], labels: Sequence[str]
+    file: Path,
+    pictures: Sequence[str],
+    rows: Sequence[Mapping[str, str]],
+    labels: Sequence[str],
+    count: tuple[str, int],
 ) -> dict[int, str]:
+    """Row -> what is wrong with it; `count` is what rows are called in the file, and the number of the first."""
+    word, start = count
     faults: dict[int, str] = {}
     seen: dict[str, int] = {}
     for number, (picture, row) in enumerate(zip(pictures, rows, strict=True)):
-        line = number + 2
+        line = number + start
         wrong = next((name for name in labels if row[name].strip() not in FLAGS), None)
         if wrong is not None:
-            faults[number] = f"{file}: line {line}: found '{row[wrong][:40]}' for {wrong}; must be 0, 1, -1 or blank."
+            faults[number] = f"{file}: {word} {line}: found '{row[wrong][:40]}' for {wrong}; must be 0, 1, -1 or blank."
         if picture in seen:
-            faults[number] = f"{file}: line {line}: '{picture}' stands in line {seen[picture]} too; must be there once."
+            faults[number] = (
+                f"{file}: {word} {line}: '{picture}' stands in {word} {seen[picture]} too; must be there once."
+            )
         seen.setdefault(picture, line)
     return faults
 

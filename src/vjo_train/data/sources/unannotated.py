@@ -60,7 +60,7 @@ class Unannotated(Source):
             ids=ids,
             images=ids,
             image_bytes=[(root / picture).stat().st_size for picture in ids],
-            sizes=[measured(root / picture, row, faults) for row, picture in enumerate(ids)],
+            sizes=[measured(root / picture, row, faults, shown=True) for row, picture in enumerate(ids)],
             objects=[Objects.none() for _ in ids],
             labelled={},
             faults=faults,

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from vjo_train.data.decode import orientation
 from vjo_train.data.index import Index, table
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.boxes import Boxes
@@ -21,6 +20,7 @@ from vjo_train.data.labels.keypoints import BOX_SHARE, Keypoints, ObjectPoints
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
+from vjo_train.data.orientation import orientation
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.named_classes import unknown_class
 from vjo_train.data.sources.polygons import filled
