@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ from tests import tiny
 from vjo_train.backbones.neck import FPN
 from vjo_train.errors import ConfigError
 from vjo_train.heads.self_supervised.base import MEAN_COLOUR, SelfSupervised
+from vjo_train.heads.self_supervised.colour import Colour
 from vjo_train.heads.self_supervised.masked import Hidden, Masked, normalised
 from vjo_train.heads.self_supervised.rotation import Rotation
 from vjo_train.types import Batch, Features, Target
@@ -77,6 +80,35 @@ def test_hidden_patches_have_the_mean_colour_and_all_else_is_as_it_was(share: fl
         assert torch.equal(restored, source)
 
 
+def test_a_grey_picture_and_its_colours_are_those_of_another_implementation() -> None:
+    batch = pictures()
+    views = Colour(channels=CHANNELS, width=16).views(batch, [0] * len(batch))
+    for image, source, target, (height, width) in zip(views.images, batch.images, views.targets, SIZES, strict=True):
+        assert target.size == (height, width)
+        picture = source[:, :height, :width].permute(1, 2, 0).contiguous().numpy()
+        luma, red, blue = np.moveaxis(cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb).astype(np.float32), -1, 0)
+        assert np.abs(image[:, :height, :width].numpy() - luma).max() <= 1
+        differences = np.stack([blue, red]) - 128
+        size = np.sqrt((differences**2).mean())
+        np.testing.assert_allclose(target["colour"].numpy(), differences / size, atol=1.5 / size)
+        assert float(target["colour"].square().mean()) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_picture_without_colours_teaches_none_and_who_predicts_grey_has_the_error_1() -> None:
+    batch, head = pictures(), Colour(channels=CHANNELS, width=16)
+    batch.images[1] = batch.images[1, :1]
+    batch.images[0, 0], batch.images[0, 1:] = 200, 80  # one colour
+    views = head.views(batch, [0] * 4)
+    assert [head.labelled(target) for target in views.targets] == [True, False, True, True]
+    outputs = torch.zeros(4, 2, 8, 8)
+    torch.testing.assert_close(head.loss(outputs, views.targets), torch.tensor([1.0, 0, 1, 1]), atol=1e-4, rtol=0)
+    outputs[0] = views.targets[0]["colour"][:, :1, :1]
+    assert float(head.loss(outputs, views.targets)[0]) == pytest.approx(0, abs=1e-6)
+    metrics = head.metrics()
+    metrics.update(head.decode(outputs, views), views.targets)
+    assert float(metrics.compute()["r2"]) == pytest.approx(1 / 3, abs=1e-4)
+
+
 @pytest.mark.parametrize("head", [rotation(), masked()], ids=["rotation", "masked"])
 def test_a_view_depends_on_its_picture_and_seed_alone(head: SelfSupervised) -> None:
     batch, before = pictures(), torch.get_rng_state()
@@ -125,14 +157,14 @@ def test_losses_start_at_about_1_and_have_gradients(precision: torch.dtype) -> N
     backbone = tiny.TinyBackbone()
     neck = FPN(in_channels=backbone.channels, channels=16)
     batch = tiny.batch(8)
-    for head in (Rotation(channels=backbone.channels), masked()):
+    for head in (Rotation(channels=backbone.channels), masked(), Colour(channels=CHANNELS, width=16)):
         views = head.views(batch, range(8))
         with torch.autocast("cpu", precision, enabled=precision is not torch.float32):
             pyramid = backbone((views.images.float() - 128) / 64)
             features: Features = {**pyramid, **neck(pyramid)}
             losses = head.loss(head(features), views.targets)
         assert losses.dtype == torch.float32
-        assert float(losses.mean()) == pytest.approx(1, abs=0.1)
+        assert float(losses.mean().detach()) == pytest.approx(1, abs=0.1)
         losses.mean().backward()
         grads = [p.grad for p in (*backbone.parameters(), *head.parameters()) if p.grad is not None]
         assert all(g.isfinite().all() for g in grads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +12,10 @@ from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
 from vjo_train.errors import ConfigError
-from vjo_train.heads.base import TaskMetrics
 from vjo_train.heads.detection.dense import stride
 from vjo_train.heads.pixels.decoders import PyramidSum
 from vjo_train.heads.self_supervised.base import MEAN_COLOUR, SelfSupervised
-from vjo_train.metrics.image_means import ImageMeans
+from vjo_train.heads.self_supervised.metrics import ErrorMetrics
 from vjo_train.types import Batch, Features, Movable, Target
 
 FLAT = (2 / 255) ** 2
@@ -76,7 +75,7 @@ class Masked(SelfSupervised):
         self.cell = min((stride(level, strides) for level in levels), default=1)
         self.decoder = PyramidSum("heads.masked", channels, strides, levels, width, 3 * self.cell**2)
         nn.init.normal_(self.decoder.maps.weight, std=0.01)  # it starts near the mean
-        nn.init.zeros_(self.decoder.maps.bias)
+        self.decoder.maps.bias = nn.Parameter(torch.zeros(3 * self.cell**2))
         self.levels, self.patch, self.share = self.decoder.levels, patch, share
 
     def views(self, batch: Batch, seeds: Sequence[int]) -> Batch:
@@ -134,8 +133,8 @@ class Masked(SelfSupervised):
         with torch.autocast(output.device.type, enabled=False):
             return (patches(output, hidden.places, self.patch).float() - normalised(hidden.pixels)).square()
 
-    def metrics(self) -> MaskedMetrics:
-        return MaskedMetrics()
+    def metrics(self) -> ErrorMetrics:
+        return ErrorMetrics()
 
 
 def patches(picture: Tensor, places: Tensor, side: int) -> Tensor:
@@ -150,26 +149,3 @@ def normalised(pixels: Tensor) -> Tensor:
     values = pixels.float() / 255
     variance, mean = torch.var_mean(values, dim=(1, 2, 3), correction=0, keepdim=True)
     return (values - mean) / (variance + FLAT).sqrt()
-
-
-class MaskedMetrics(TaskMetrics):
-    """`r2`: 1 - the squared error over all hidden patches, relative to that of predicting the mean of each patch.
-
-    1 is a perfect picture, 0 the mean; an untrained network is below it.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.means = ImageMeans(["error", "mean"])
-
-    def update(self, predictions: list[Any], targets: list[Target]) -> None:
-        for own in predictions:
-            if own is not None:
-                self.means.update({"error": own[0], "mean": own[1]})
-
-    def compute(self) -> dict[str, Tensor]:
-        means = self.means.compute()
-        return {"r2": 1 - means["error"] / means["mean"]}
-
-    def reset(self) -> None:
-        self.means.reset()
