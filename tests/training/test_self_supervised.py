@@ -17,6 +17,7 @@ from tests.training.test_module import fit
 from tests.training.test_run import HELPED, TASKS, assert_same_run, config, rows, stop_after, train, weights
 from tests.training.test_semi_supervised import ALTERNATING
 from vjo_train.config import build, jobs
+from vjo_train.errors import ConfigError
 from vjo_train.heads.self_supervised.masked import Masked
 from vjo_train.heads.self_supervised.rotation import Rotation
 from vjo_train.runs.results import read_results
@@ -95,6 +96,13 @@ def test_the_views_are_those_of_the_step_whatever_the_number_of_ranks() -> None:
         mine.scales, mine.originals = mine.scales[rank::2], mine.originals[rank::2]
         for piece, part in zip(whole[1:], pieces(rank, 2, replace(own, pictures=mine))[1:], strict=True):
             assert torch.equal(piece.images[rank::2], part.images)
+
+
+def test_every_rank_gets_as_many() -> None:
+    made = module()
+    made._trainer = SimpleNamespace(world_size=4, global_rank=0)  # type: ignore
+    with pytest.raises(ConfigError, match=r"heads\.masked\.images: found 2 for 4 ranks; must be a multiple"):
+        made.on_fit_start()
 
 
 @pytest.mark.parametrize(
