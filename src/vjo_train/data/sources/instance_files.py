@@ -131,7 +131,7 @@ class InstanceFiles(MaskFiles):
         if wrong := [label for label in labels.tolist() if not 0 <= label < classes]:
             what = f"found an object of class {wrong[0] + 1} by its value; there are {classes}"
             return Objects.none(), 0, f"{root / files}: {what} (dataset.source.divisor, dataset.classes)."
-        return Objects(boxes, labels, np.zeros(len(labels), np.bool_)), crc32(np.ascontiguousarray(content)), ""
+        return Objects(boxes, labels, np.zeros(len(labels), np.bool_)), crc32(content.tobytes()), ""
 
     def _pixels(
         self, root: Path, files: str, size: tuple[int, int]
