@@ -106,6 +106,9 @@ def batches(source: Mixture, root: Path, tmp_path: Path, kinds: set[str]) -> lis
 
 def test_what_a_part_did_not_look_for_is_unknown(root: Path, tmp_path: Path) -> None:
     source = mixture(kinds=["boxes", "semantic"])
+    notes = load_index(source, root, source.class_names(root), tmp_path / "cache").notes[:, 1].tolist()
+    assert "cars: boxes of tree are not annotated, so unknown there" in notes
+    assert "road: boxes of car are not annotated, so unknown there" in notes
     for batch in batches(source, root, tmp_path, {"boxes"}):
         for name, target in zip(batch.ids, batch.targets, strict=True):
             known = [True, True, False] if name.startswith("cars") else [False, True, True]

@@ -21,6 +21,7 @@ FILES = {
     "cityscapes_mtan": {"train/image/0.npy": "", "train/label_7/0.npy": ""},
     "cityscapes": {"leftImg8bit/train/aachen/a.png": "", "gtFine/train/aachen/b.png": ""},
     "voc": {"VOC2012/JPEGImages/a.jpg": "", "VOC2012/Annotations/a.xml": ""},
+    "voc_beside": {"train/a.jpg": "", "train/a.xml": "<annotation></annotation>"},
     "masks": {"images/train/a.jpg": "", "masks/train/a.png": ""},
     "folders": {"train/cat/a.jpg": "", "train/dog/b.png": "", "val/cat/c.jpg": ""},
     "": {"a.jpg": "", "notes.json": '{"x": 1}', "b.yaml": "x: 1"},

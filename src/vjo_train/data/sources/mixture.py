@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -117,7 +117,21 @@ class Mixture(Source):
         prints = [index.prints() ^ _print(annotated, number) for number, index in enumerate(read.values())]
         kept = np.array([prints[part][row] for part, row in zip(*place, strict=True)], np.uint32)
         own: dict[str, npt.NDArray[Any]] = {"part": place.part, "row": place.row, "prints": kept, **annotated}
-        return replace(joined, more={**more, **own, "folders": np.array([list(map(str, folders))])})
+        said = [(-1, "unknown classes", what) for what in self._unknown(annotated, classes)]
+        return replace(
+            joined,
+            more={**more, **own, "folders": np.array([list(map(str, folders))])},
+            noted=np.concatenate([joined.noted, np.array([row for row, _, _ in said], np.int64)]),
+            notes=np.concatenate([joined.notes, np.array([note for _, *note in said], np.str_).reshape(-1, 2)]),
+        )
+
+    def _unknown(self, annotated: Mapping[str, npt.NDArray[np.bool_]], classes: Sequence[str]) -> Iterator[str]:
+        """What each part does not annotate, in words."""
+        for kind, table in annotated.items():
+            for name, known in zip(self.parts, table[0], strict=True):
+                if not known.all():
+                    missing = ", ".join(np.asarray(classes)[~known].tolist())
+                    yield f"{name}: {kind.partition('.')[2]} of {missing} are not annotated, so unknown there"
 
     def _looked_for(self, root: Path, read: Sequence[Index]) -> dict[str, npt.NDArray[np.bool_]]:
         """`annotated.<kind>` -> [1, parts, C]: the classes that each part annotates; only where some lacks some."""

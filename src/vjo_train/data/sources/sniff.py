@@ -79,6 +79,15 @@ def _voc(place: Path) -> Iterator[Path]:
         yield from parent.glob("VOC*/JPEGImages")
 
 
+def _voc_beside(place: Path) -> Iterator[Path]:
+    for pattern in ("*.xml", "*/*.xml"):
+        for path in _files(place, (pattern,), most=100):
+            if b"<annotation" in _head(path) and any(
+                path.with_suffix(end).is_file() for end in (".jpg", ".png", ".jpeg")
+            ):
+                yield path
+
+
 def _panoptic(place: Path) -> Iterator[Path]:
     if place.is_dir() and not any(_files(place, ("annotations/instances_*.json",))):
         yield from _files(place, ("annotations/panoptic_*.json", "panoptic_*.json"))
@@ -120,6 +129,7 @@ _LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path]]]] = {
     "nyuv2": ("NYUv2 as MTAN publishes it", _nyuv2),
     "cityscapes_mtan": ("Cityscapes as MTAN publishes it", _cityscapes_mtan),
     "voc": ("PASCAL VOC", _voc),
+    "voc_beside": ("PASCAL VOC's annotations beside their pictures", _voc_beside),
     "cityscapes": ("Cityscapes", _cityscapes),
     "coco_panoptic": ("COCO's panoptic format", _panoptic),
     "coco": ("COCO", _coco),

@@ -29,12 +29,21 @@ class Reading:
     Args:
         root: of the data set.
         ids: of its images, sorted.
-        pictures: file names in `JPEGImages/` by stem.
+        pictures: files in the folder of the pictures by id.
+        images: the folder of the pictures, with its slash; nothing where ids begin with it.
+        annotations: that of the annotations.
     """
 
-    def __init__(self, root: Path, ids: Sequence[str], pictures: Mapping[str, Sequence[str]]) -> None:
-        self.root, self.ids = root, ids
-        self.images = [f"{layout.IMAGES}/{pictures.get(name, [f'{name}.jpg'])[0]}" for name in ids]
+    def __init__(
+        self,
+        root: Path,
+        ids: Sequence[str],
+        pictures: Mapping[str, Sequence[str]],
+        images: str = f"{layout.IMAGES}/",
+        annotations: str = f"{layout.ANNOTATIONS}/",
+    ) -> None:
+        self.root, self.ids, self.folder, self.annotation_folder = root, ids, images, annotations
+        self.images = [f"{images}{pictures.get(name, [f'{name}.jpg'])[0]}" for name in ids]
         self.sizes = [(1, 1)] * len(ids)
         self.objects = [Objects.none()] * len(ids)
         self.dropped = [""] * len(ids)
@@ -43,14 +52,14 @@ class Reading:
         self.annotations: dict[int, Annotation] = {}
         for row, name in enumerate(ids):
             if len(found := pictures.get(name, [])) > 1:
-                self.faults[row] = f"{root / layout.IMAGES}: found {' and '.join(found)} for '{name}'; must be one."
+                self.faults[row] = f"{root / images}: found {' and '.join(found)} for '{name}'; must be one."
 
     def read(self, annotated: set[str]) -> None:
         """Reads the annotation files, those of the images in `annotated`."""
         for row, name in enumerate(self.ids):
             if name in annotated:
                 try:
-                    self.annotations[row] = read(self.root / layout.ANNOTATIONS / f"{name}.xml")
+                    self.annotations[row] = read(self.root / f"{self.annotation_folder}{name}.xml")
                 except DataError as error:
                     self.faults.setdefault(row, str(error))
 
@@ -120,7 +129,7 @@ class Reading:
 
         Args:
             classes: class names.
-            sizes: file name of a picture -> its bytes.
+            sizes: file of a picture, in its folder -> its bytes.
             masks: kind of label -> [I] the file that holds it, or nothing.
         """
         annotated = np.isin(np.arange(len(self.ids)), [*self.annotations, *self.faults])
@@ -128,7 +137,7 @@ class Reading:
             classes=classes,
             ids=self.ids,
             images=self.images,
-            image_bytes=[sizes.get(Path(image).name, -1) for image in self.images],
+            image_bytes=[sizes.get(image.removeprefix(self.folder), -1) for image in self.images],
             sizes=self.sizes,
             objects=self.objects,
             labelled={

@@ -1,0 +1,234 @@
+"""Pictures with the pixels of each object: a map of their numbers, or a PNG for each of them."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from annotated_types import Ge, Interval
+
+from vjo_train.data.array_files import is_array
+from vjo_train.data.decode import read_image, read_values
+from vjo_train.data.index import Index, table
+from vjo_train.data.labels.base import Kind
+from vjo_train.data.labels.boxes import Boxes
+from vjo_train.data.labels.classes import Classes, ShownByObjects
+from vjo_train.data.labels.masks import Masks
+from vjo_train.data.labels.semantic import Semantic
+from vjo_train.data.objects import Objects
+from vjo_train.data.opening import opened
+from vjo_train.data.sources.mask_files import SPLIT, STEM, MaskFiles
+from vjo_train.data.sources.sizes import measured
+from vjo_train.errors import ConfigError, DataError
+
+
+class InstanceFiles(MaskFiles):
+    """Pictures in one folder, or one for each split, and their objects in another: nuclei and other home-made sets.
+
+    A picture is labelled for `masks`, `boxes`, `classes` and `semantic` where its map is there, or the folder of its
+    objects' files, which may be empty: nothing is there. Boxes and the semantic map are those of the pixels. Files that
+    are an object's are no pictures. Splits are as in `MaskFiles`.
+
+    Args:
+        images: folder of the pictures, below the root, such as `images` or `images/{split}`.
+        objects: below the root, with `{stem}` and perhaps `{split}` as in `MaskFiles`: the file of a picture's map,
+            whose values are the numbers of objects, 0 for none (8, 16 or 32 bits, RGB as R + 256 G + 65536 B, or
+            `.npy`); or with `*` the files of its objects, where an object has the values above 0. `..` goes a folder
+            up, as in `{stem}/../../masks/*.png` for a picture `a/images/a.png`.
+        divisor: a value of a map, divided by this, is the number of the object's class, from 1. None: there is one
+            class.
+        ignore: values of a map that are no object.
+
+    Raises:
+        ConfigError: `objects` lacks `{stem}`, or `{split}` where `images` has it; it holds `*` beside a divisor.
+    """
+
+    kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks())
+    maps: Mapping[str, torch.dtype] = {}
+
+    def __init__(
+        self,
+        *,
+        images: str = "images",
+        objects: str = "masks/{stem}.png",
+        divisor: Annotated[int, Ge(2)] | None = None,
+        ignore: Sequence[Annotated[int, Interval(ge=-1)]] = (),
+    ) -> None:
+        if STEM not in objects or (SPLIT in images and SPLIT not in objects):
+            needed = STEM if STEM not in objects else SPLIT
+            raise ConfigError(f"dataset.source.objects: found '{objects}'; must hold {needed}.")
+        if "*" in objects and divisor is not None:
+            raise ConfigError(
+                "dataset.source.divisor: is for maps of numbers; objects with a file each are of one class."
+            )
+        super().__init__(images=images, masks=objects, ignore=ignore)
+        self.divisor = divisor
+
+    def class_names(self, root: Path) -> list[str]:
+        raise DataError(f"dataset.classes: {root} names no classes; give them, such as [nucleus].")
+
+    def stamp(self, root: Path) -> str:
+        digest = hashlib.sha256()
+        for picture, objects in self.pairs(root):
+            for path in (picture, *_files(root, objects)):
+                stat = (root / path).stat()
+                digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
+            digest.update(f"{_is_there(root, objects)}\n".encode())
+        return digest.hexdigest()
+
+    def read_index(self, root: Path, classes: Sequence[str]) -> Index:
+        if len(classes) > 1 and self.divisor is None:
+            raise DataError(
+                f"dataset.classes: found {len(classes)}; without dataset.source.divisor all objects are of one class."
+            )
+        pairs = self.pairs(root)
+        faults: dict[int, str] = {}
+        sizes = [measured(root / picture, row, faults) for row, (picture, _) in enumerate(pairs)]
+        there = [_is_there(root, objects) for _, objects in pairs]
+        read = partial(self._read_objects, root, len(classes))
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            asked = [(objects, size, known) for (_, objects), size, known in zip(pairs, sizes, there, strict=True)]
+            found = list(threads.map(lambda one: read(*one), asked))
+        for row, (_, _, fault) in enumerate(found):
+            if fault and row not in faults:
+                faults[row] = fault
+        ids = [picture for picture, _ in pairs]
+        return table(
+            classes=classes,
+            ids=ids,
+            images=ids,
+            image_bytes=[(root / picture).stat().st_size for picture in ids],
+            sizes=sizes,
+            objects=[objects for objects, _, _ in found],
+            labelled={kind.name: there for kind in self.kinds},
+            faults=faults,
+            more={
+                "object_files": np.array([objects for _, objects in pairs], np.str_),
+                "pixels": np.array([print_ for _, print_, _ in found], np.uint32),
+            },
+        )
+
+    def _read_objects(
+        self, root: Path, classes: int, files: str, size: tuple[int, int], known: bool
+    ) -> tuple[Objects, int, str]:
+        """The objects of a picture, a print of their pixels, and what is wrong with its files."""
+        if not known:
+            return Objects.none(), 0, ""
+        try:
+            boxes, labels, content = self._pixels(root, files, size)
+        except DataError as error:
+            return Objects.none(), 0, str(error)
+        if wrong := [label for label in labels.tolist() if not 0 <= label < classes]:
+            what = f"found an object of class {wrong[0] + 1} by its value; there are {classes}"
+            return Objects.none(), 0, f"{root / files}: {what} (dataset.source.divisor, dataset.classes)."
+        return Objects(boxes, labels, np.zeros(len(labels), np.bool_)), crc32(content.tobytes()), ""
+
+    def _pixels(
+        self, root: Path, files: str, size: tuple[int, int]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[Any]]:
+        """Boxes [N, 4], labels [N], and the pixels: a map [H, W] int16 of k + 1 for object k, or [N, H, W] bool."""
+        if "*" in files:
+            own = [read_values(root / file, size).numpy() > 0 for file in _files(root, files)]
+            stack = (
+                np.stack([mask for mask in own if mask.any()]) if any(map(np.any, own)) else np.empty((0, *size), bool)
+            )
+            boxes = [_box(*np.nonzero(mask)) for mask in stack]
+            return np.array(boxes, np.float32).reshape(-1, 4), np.zeros(len(stack), np.int64), stack
+        values = _numbers(root / files, size)
+        values[np.isin(values, self.ignore)] = 0
+        numbers, places = np.unique(values, return_inverse=True)
+        places = places.reshape(size) + (0 if len(numbers) and numbers[0] == 0 else 1)
+        numbers = numbers[numbers != 0]
+        if len(numbers) > np.iinfo(np.int16).max - 1:
+            raise DataError(
+                f"{root / files}: found {len(numbers)} objects; must be at most {np.iinfo(np.int16).max - 1}."
+            )
+        labels = np.zeros(len(numbers), np.int64) if self.divisor is None else numbers // self.divisor - 1
+        return _boxes(places, len(numbers)), labels.astype(np.int64), places.astype(np.int16)
+
+    def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
+        objects = index.objects(row)
+        if kind == "boxes":
+            return objects
+        if kind == "classes":
+            return ShownByObjects(objects, len(index.classes))
+        _, labels, pixels = self._pixels(root, str(index.more["object_files"][row]), index.size(row))
+        if kind == "masks":
+            return torch.from_numpy(pixels)
+        if pixels.ndim == 3:
+            return torch.from_numpy(pixels.any(0).astype(np.uint8))
+        return torch.from_numpy(np.concatenate([[0], labels + 1]).astype(np.uint8)[pixels])
+
+    def _pictures(self, root: Path) -> dict[str, list[str]]:
+        """As of `MaskFiles`, without the files that are an object's."""
+        parts = super()._pictures(root)
+        owned: set[str] = set()
+        for split, pictures in parts.items():
+            patterns = {self._objects_of(picture, split) for picture in pictures}
+            owned |= {file for pattern in patterns for file in _files(root, pattern)}
+        left = {split: [name for name in pictures if name not in owned] for split, pictures in parts.items()}
+        return {split: pictures for split, pictures in left.items() if pictures}
+
+    def _objects_of(self, picture: str, split: str) -> str:
+        stem = os.path.splitext(os.path.relpath(picture, self.images.replace(SPLIT, split)))[0]
+        return os.path.normpath(self.masks.replace(SPLIT, split).replace(STEM, stem))
+
+    def pairs(self, root: Path) -> list[tuple[str, str]]:
+        """Every picture with the file or files of its objects, there or not; sorted, below the root."""
+        parts = self._pictures(root)
+        return sorted((name, self._objects_of(name, split)) for split, names in parts.items() for name in names)
+
+
+def _files(root: Path, pattern: str) -> list[str]:
+    """The files of a picture's objects that are there, by their names."""
+    if "*" not in pattern:
+        return [pattern] if (root / pattern).is_file() else []
+    folder, name = os.path.split(pattern)
+    try:
+        names = os.listdir(root / folder)
+    except OSError:
+        return []
+    return [f"{folder}/{one}" for one in sorted(fnmatch.filter(names, name)) if not one.startswith(".")]
+
+
+def _is_there(root: Path, pattern: str) -> bool:
+    path = root / pattern
+    return path.parent.is_dir() if "*" in pattern else path.is_file()
+
+
+def _numbers(path: Path, size: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """[H, W]."""
+    if not is_array(path):
+        with opened(path) as image:
+            coloured = image.mode in ("RGB", "RGBA")
+        if coloured:
+            red, green, blue = read_image(path, None, size).numpy().astype(np.int64)
+            coded: npt.NDArray[np.int64] = red | (green << 8) | (blue << 16)
+            return coded
+    values: npt.NDArray[np.int64] = read_values(path, size).numpy().astype(np.int64)
+    return values
+
+
+def _boxes(places: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.float32]:
+    """[N, 4] around the pixels of the values 1..N."""
+    rows, columns = np.nonzero(places)
+    owners = places[rows, columns] - 1
+    low, high = np.full((count, 2), np.iinfo(np.int64).max), np.zeros((count, 2), np.int64)
+    for axis, where in enumerate((columns, rows)):
+        np.minimum.at(low[:, axis], owners, where)
+        np.maximum.at(high[:, axis], owners, where + 1)
+    return np.concatenate([low, high], axis=1).astype(np.float32)
+
+
+def _box(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> list[int]:
+    return [int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1]
