@@ -15,6 +15,7 @@ from faster_coco_eval.core import mask as rle
 from omegaconf import OmegaConf, open_dict
 from PIL import Image
 
+import vjo_train
 from vjo_train.config import build, jobs
 from vjo_train.config.compose import Composer
 from vjo_train.errors import ConfigError
@@ -197,6 +198,20 @@ def test_onnx_gives_the_same_predictions(command: Command, run: Path, onnx: Path
             assert (np.asarray(one) == np.asarray(two)).mean() > 0.999
 
 
+def test_python_loads_the_file_as_it_does_the_run(run: Path, onnx: Path, photos: Path) -> None:
+    network, own = vjo_train.load(onnx), vjo_train.load(run)
+    assert network.tasks == own.tasks == ("classification", "detection", "semantic", "instance")
+    one, other = network(photos / "b.jpg"), own(photos / "b.jpg")
+    for task in ("detection", "instance"):
+        mine, found = one.get(task, vjo_train.Objects), other.get(task, vjo_train.Objects)
+        assert mine.names == found.names != []
+        np.testing.assert_allclose(mine.xyxy, found.xyxy, atol=1e-3)
+    np.testing.assert_allclose(one["classification"].scores, other["classification"].scores, atol=1e-4)
+    for arguments, said in ({"checkpoint": "last"}, "checkpoint: an"), ({"device": "cuda:1"}, "device: found 'cuda:1'"):
+        with pytest.raises(ConfigError, match=said):
+            vjo_train.load(onnx, **arguments)
+
+
 TRAINED = (
     *SMALL,
     "heads.detection.depth=1",
@@ -278,7 +293,8 @@ def test_another_program_gets_boxes_in_the_pixels_of_its_files(
 
 
 def test_a_file_of_some_tasks_needs_nothing_of_the_others(command: Command, tmp_path: Path, photos: Path) -> None:
-    words = ["heads=[classification,detection,semantic]", "heads.detection.depth=1", "heads.semantic.width=16"]
+    words = ["heads=[classification,detection,semantic,instance]", "heads.detection.depth=1"]
+    words += ["heads.semantic.width=16", "merge=[panoptic]"]
     own = make_run(tmp_path / "own", *words, "weighting=fixed", "weighting.lambdas={semantic:2}")
     assert command("vjo-export", f"run={own}", "tasks=[detection]", "output=net.onnx")[0] == 0
     assert command("vjo-predict", "model=net.onnx", f"source={photos}", "output=onnx")[0] == 3

@@ -27,6 +27,7 @@ def kept_process() -> Iterator[None]:
     signals = _handlers()
     seeds = {name: os.environ.get(name) for name in SEEDS}
     numbers = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     strict, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
     try:
@@ -38,13 +39,16 @@ def kept_process() -> Iterator[None]:
         root.handlers[:] = handlers
         root.setLevel(level)
         for number, before in signals.items():
-            signal.signal(number, before)
+            if signal.getsignal(number) is not before:
+                signal.signal(number, before)
         for name, value in seeds.items():
             os.environ.pop(name, None)
             os.environ |= {} if value is None else {name: value}
         random.setstate(numbers[0])
         np.random.set_state(numbers[1])
         torch.set_rng_state(numbers[2])
+        if on_gpus:
+            torch.cuda.set_rng_state_all(on_gpus)
         torch.use_deterministic_algorithms(strict, warn_only=warns)
         torch.backends.cudnn.benchmark = benchmark
 

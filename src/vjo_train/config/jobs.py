@@ -128,6 +128,8 @@ def export(cfg: DictConfig) -> None:
     tasks = tuple(cfg.tasks or module.goals)
     own = OmegaConf.masked_copy(cfg, list(signature("vjo_train.config.schema.TrainConfig")))
     own.heads = OmegaConf.masked_copy(cfg.heads, list(tasks))
+    if cfg.get("merge"):
+        own.merge = OmegaConf.masked_copy(cfg.merge, list(possible(module.merged, tasks)))
     metadata = onnx_file.metadata(own, pyramid.channels, pyramid.strides)
     onnx.export(module, tasks, Path(cfg.output), canvas_of(cfg.dataset.size), metadata, cfg.tolerance, cfg.decoded)
 
