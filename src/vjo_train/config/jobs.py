@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from vjo_train.config import build
+from vjo_train.config.predictor import predictor
 from vjo_train.config.signatures import signature
 from vjo_train.errors import ConfigError
-from vjo_train.heads.merged import possible
 from vjo_train.inference import export as onnx
 from vjo_train.inference import onnx_file, prediction
 from vjo_train.inference.inputs import Files
 from vjo_train.inference.layout import Layout
 from vjo_train.inference.prediction_files import PredictionFiles
 from vjo_train.inference.sources import find_sources
+from vjo_train.inference.video.layout import VideoLayout
+from vjo_train.inference.video.prediction import VideoPrediction
+from vjo_train.inference.video.sources import VideoSource, find_videos
 from vjo_train.report import inspection, picture_page
 from vjo_train.runs import run_folder
 from vjo_train.runs.results import Results
@@ -52,43 +57,47 @@ def predict(cfg: DictConfig) -> int:
     """Predicts on the files that `source` names, by a run's checkpoint or by an ONNX file.
 
     Returns:
-        How many of the files could not be read, and were left out.
+        How many of the files could not be read, and were left out, or of a video not to its end.
 
     Raises:
         VjoError: a mistake in the config, a checkpoint that does not fit, or no readable file.
     """
+    videos = find_videos(str(cfg.source), Path(cfg.output))
+    if videos:
+        return _predict_videos(cfg, videos)
     layout = Layout(Path(cfg.output))
-    sources = find_sources(cfg.source, layout.output)
-    accelerator = cfg.accelerator or cfg.trainer.accelerator
-    tasks = tuple(cfg.tasks or run_folder.trained_tasks(cfg))
-    if cfg.model is not None:
-        # The heads alone: what else the run had may name tasks that are not in the file.
-        channels, strides = onnx_file.load_pyramid(Path(cfg.model))
-        heads = build.heads(cfg, channels, strides, tasks)
-        merged = build.merged(cfg, heads)
-        network = prediction.by_onnx(heads, Path(cfg.model), accelerator)
-    else:
-        checkpoint = run_folder.checkpoint(Path(cfg.run), cfg.checkpoint)
-        module = build.model(cfg, restored=True)
-        heads = {task: module.head(task) for task in tasks}
-        merged = possible(module.merged, tasks)
-        network = prediction.by_checkpoint(module, tasks, checkpoint, accelerator, cfg.trainer.precision)
-    files = Files(
-        [source.path for source in sources],
-        canvas=canvas_of(cfg.dataset.size),
-        tasks=tasks,
-    )
+    sources = find_sources(str(cfg.source), layout.output)
+    own = predictor(cfg)
+    files = Files([source.path for source in sources], canvas=own.canvas, tasks=own.tasks)
     writer = PredictionFiles(
         layout,
         sources,
-        {**heads, **merged},
-        cfg.dataset.classes,
-        information={"source": cfg.source, "model": cfg.model or str(checkpoint)},
+        own.heads,
+        own.classes,
+        information={"source": cfg.source, "model": own.model},
         threshold=cfg.threshold if cfg.pictures else None,
     )
-    batch_size = cfg.batch_size or cfg.dataset.eval_batch_size or cfg.dataset.batch_size
-    loader = files.loader(batch_size, cfg.dataset.workers)
-    return prediction.predict(prediction.merging(network, merged), loader, writer, progress=cfg.trainer.progress)
+    loader = files.loader(cfg.batch_size or own.batch_size, cfg.dataset.workers)
+    return prediction.predict(own.network, loader, writer, progress=cfg.trainer.progress)
+
+
+def _predict_videos(cfg: DictConfig, videos: Sequence[VideoSource]) -> int:
+    """As `predict`, where `source` names videos."""
+    own = predictor(cfg)
+    return VideoPrediction(
+        network=own.network,
+        tracker=partial(build.tracker, cfg.tracker) if cfg.track else None,
+        layout=VideoLayout(Path(cfg.output)),
+        heads=own.heads,
+        classes=own.classes,
+        tasks=own.tasks,
+        canvas=own.canvas,
+        batch_size=cfg.batch_size,
+        usual_batch=own.batch_size,
+        information={"source": ", ".join(video.shown for video in videos), "model": own.model},
+        threshold=cfg.threshold if cfg.pictures else None,
+        progress=cfg.trainer.progress,
+    ).run(videos)
 
 
 def export(cfg: DictConfig) -> None:

@@ -126,7 +126,7 @@ class PredictConfig(TrainConfig):
 
     run: str | None
     model: str | None
-    source: Annotated[str, MinLen(1)]
+    source: Annotated[str, MinLen(1)] | Annotated[int, Ge(0)]
     output: Annotated[str, MinLen(1)]
     tasks: Annotated[Sequence[str], MinLen(1)] | None
     checkpoint: str | None
@@ -134,6 +134,8 @@ class PredictConfig(TrainConfig):
     accelerator: Literal["auto", "cpu", "gpu"] | None
     threshold: Annotated[float, Interval(ge=0, le=1)]
     pictures: bool
+    track: bool
+    tracker: Node
 
 
 @dataclass(frozen=True, kw_only=True)
