@@ -17,12 +17,13 @@ PACKAGE = ROOT / "src" / "vjo_train"
 LAYERS = (
     {"errors", "config.definitions", "config.repository"},
     {"types", "geometry", "files", "group_norm", "config.signatures", "config.values", "diagnosis"},
-    {"drawing"},
+    {"drawing", "tracking"},
     {"runs.average_precision", "runs.records", "runs.unpickling", "inference.compare_outputs"},
     {"config.schema", "config.rules", "config.plugins", "runs"},
     {"config.conformity", "data", "backbones", "sharing", "weighting", "schedules", "metrics", "optim"},
     {"inference.sources", "inference.onnx_file", "inference.pictures"},
-    {"heads", "training.losses", "training.step_log", "inference.inputs", "inference.layout"},
+    {"inference.video.sources"},
+    {"heads", "training.losses", "training.step_log", "inference.inputs", "inference.layout", "inference.video.layout"},
     {"training.evaluation", "semi"},
     {"training.gradient_checks"},
     {"training.draws"},
@@ -34,6 +35,7 @@ LAYERS = (
     {"training.run", "inference", "report.inspection"},
     {"report.picture_page"},
     {"config.build"},
+    {"config.predictor"},
     {"config.jobs"},
     {"comparison"},
     {"config.compose", "cli.help_page"},
@@ -156,7 +158,7 @@ def test_imports_are_declared_and_declared_is_imported() -> None:
     wanted = {RENAMED.get(name, name).replace("_", "-").lower() for name in outside}
     groups = declared()
     assert wanted <= set().union(
-        *(names(groups[group]) for group in ("", "timm", "export", "tune", "mat", "heic", "parquet"))
+        *(names(groups[group]) for group in ("", "timm", "export", "tune", "mat", "heic", "parquet", "video"))
     )
     assert names(groups[""]) <= wanted
 
@@ -165,7 +167,20 @@ def test_every_declared_version_is_pinned() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {line.split("==")[0].lower() for line in lines if not line.startswith("#")}
     groups = declared()
-    for group in ("", "timm", "tensorboard", "export", "tune", "mat", "heic", "parquet", "joblib", "submitit", "dev"):
+    for group in (
+        "",
+        "timm",
+        "tensorboard",
+        "export",
+        "tune",
+        "mat",
+        "heic",
+        "parquet",
+        "video",
+        "joblib",
+        "submitit",
+        "dev",
+    ):
         assert names(groups[group]) - {"vjo-train"} <= pinned
 
 

@@ -249,6 +249,8 @@ class Detections(Movable):
     """[N, H, W] bool."""
     keypoints: Tensor | None = None
     """[N, K, 3] float32: x, y, and how sure the point is, in 0..1."""
+    tracks: Tensor | None = None
+    """[N] int64: identities in a video from 1 on, 0 for an object that is not followed; None where nothing is."""
 
 
 @dataclass

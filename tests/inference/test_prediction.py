@@ -448,7 +448,7 @@ MISTAKES = [
         "source=p output=o",
         "run: missing; vjo-predict run=DIR needs the folder of a run (or model=FILE.onnx).",
     ),
-    ("predict", "run=RUN output=o", "source: no value given; must be text of length >= 1."),
+    ("predict", "run=RUN output=o", "source: no value given; must be text of length >= 1 or a whole number >= 0."),
     ("predict", "run=RUN source=p", "output: no value given; must be text of length >= 1."),
     (
         "predict",

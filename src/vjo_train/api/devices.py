@@ -11,7 +11,7 @@ from vjo_train.inference.prediction import Accelerator
 
 
 def chosen(device: str, from_file: bool) -> tuple[Accelerator, int | list[int]]:
-    """The accelerator and the devices that `device` stands for, as `jobs.predictor` takes them.
+    """The accelerator and the devices that `device` stands for, as `config.predictor` takes them.
 
     Args:
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.

@@ -60,11 +60,11 @@ def load(
         except CheckpointError as error:
             raise CheckpointError(f"{error} A path to load {ALLOWED}.") from error
         from vjo_train.api.devices import chosen
-        from vjo_train.config import jobs
+        from vjo_train.config.predictor import predictor
         from vjo_train.inference.network import Network
 
         accelerator, devices = chosen(device, from_file=cfg.model is not None)
-        return Network(jobs.predictor(cfg, accelerator, devices))
+        return Network(predictor(cfg, accelerator, devices))
 
 
 def _origin(path: Path, checkpoint: str | os.PathLike[str] | None) -> list[str]:

@@ -32,6 +32,7 @@ from vjo_train.heads.merged import Merged
 from vjo_train.heads.parts import head_name, own_parameters
 from vjo_train.heads.self_supervised.base import SelfSupervised
 from vjo_train.runs import run_folder
+from vjo_train.tracking.byte_track import ByteTrack
 from vjo_train.training import checkpoints, run
 from vjo_train.training.module import MultiTaskModule
 from vjo_train.types import usual_stride
@@ -230,6 +231,12 @@ def merged(cfg: DictConfig, branches: Mapping[str, Head]) -> dict[str, Merged]:
         needed = [value for value in node.values() if value in cfg.heads]
         if all(task in branches for task in needed):
             made[str(name)] = _make(node, heads=dict(branches))
+    return made
+
+
+def tracker(node: DictConfig) -> ByteTrack:
+    """What follows objects through a video."""
+    made: ByteTrack = _make(node)
     return made
 
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from vjo_train.config import build
+from vjo_train.config.predictor import predictor
 from vjo_train.config.signatures import signature
-from vjo_train.data.deep_pictures import as_span, told
+from vjo_train.data.deep_pictures import told
 from vjo_train.errors import ConfigError
-from vjo_train.heads.merged import possible
 from vjo_train.inference import export as onnx
 from vjo_train.inference import onnx_file, prediction
 from vjo_train.inference.inputs import Files
 from vjo_train.inference.layout import Layout
-from vjo_train.inference.prediction import Accelerator
 from vjo_train.inference.prediction_files import PredictionFiles
-from vjo_train.inference.predictor import Predictor
 from vjo_train.inference.sources import find_sources
+from vjo_train.inference.video.layout import VideoLayout
+from vjo_train.inference.video.prediction import VideoPrediction
+from vjo_train.inference.video.sources import VideoSource, find_videos
 from vjo_train.report import inspection, picture_page
 from vjo_train.runs import run_folder
 from vjo_train.runs.results import Results
@@ -55,14 +58,17 @@ def predict(cfg: DictConfig) -> int:
     """Predicts on the files that `source` names, by a run's checkpoint or by an ONNX file.
 
     Returns:
-        How many of the files could not be read, and were left out.
+        How many of the files could not be read, and were left out, or of a video not to its end.
 
     Raises:
         VjoError: a mistake in the config, a checkpoint that does not fit, or no readable file.
     """
+    videos = find_videos(str(cfg.source), Path(cfg.output))
+    if videos:
+        return _predict_videos(cfg, videos)
     layout = Layout(Path(cfg.output))
-    sources = find_sources(cfg.source, layout.output)
-    own = predictor(cfg, cfg.accelerator or cfg.trainer.accelerator)
+    sources = find_sources(str(cfg.source), layout.output)
+    own = predictor(cfg)
     if sources and (said := told(sources[0].path, own.span)):
         log.info(said)
     files = Files([source.path for source in sources], canvas=own.canvas, tasks=own.tasks, span=own.span)
@@ -78,41 +84,23 @@ def predict(cfg: DictConfig) -> int:
     return prediction.predict(own.network, loader, writer, progress=cfg.trainer.progress)
 
 
-def predictor(cfg: DictConfig, accelerator: Accelerator, devices: int | list[int] = 1) -> Predictor:
-    """What predicts: the network of a run's checkpoint or of an ONNX file, with its weights.
-
-    Args:
-        cfg: with the keys of `vjo-predict` that say what predicts: `run`, `model`, `tasks`, `checkpoint`, `batch_size`.
-        accelerator: where it computes, as `prediction.by_checkpoint`.
-        devices: 1, or the number of the one device in a list.
-
-    Raises:
-        VjoError: a mistake in the config, or a checkpoint that does not fit.
-    """
-    tasks = tuple(cfg.tasks or run_folder.goals(cfg))
-    if cfg.model is not None:
-        # The heads alone: what else the run had may name tasks that are not in the file.
-        channels, strides = onnx_file.load_pyramid(Path(cfg.model))
-        heads = build.heads(cfg, channels, strides, tasks)
-        merged = build.merged(cfg, heads)
-        network = prediction.by_onnx(heads, Path(cfg.model), accelerator)
-    else:
-        checkpoint = run_folder.checkpoint(Path(cfg.run), cfg.checkpoint)
-        module = build.model(cfg, restored=True)
-        heads = {task: module.head(task) for task in tasks}
-        merged = possible(module.merged, tasks)
-        precision = cfg.trainer.precision
-        network = prediction.by_checkpoint(module, tasks, checkpoint, accelerator, precision, devices)
-    return Predictor(
-        network=prediction.merging(network, merged),
-        heads={**heads, **merged},
-        tasks=tasks,
-        classes=tuple(cfg.dataset.classes),
-        canvas=canvas_of(cfg.dataset.size),
-        span=as_span(cfg.dataset.get("range")),
-        batch_size=cfg.batch_size or cfg.dataset.eval_batch_size or cfg.dataset.batch_size,
-        origin=cfg.model or str(checkpoint),
-    )
+def _predict_videos(cfg: DictConfig, videos: Sequence[VideoSource]) -> int:
+    """As `predict`, where `source` names videos."""
+    own = predictor(cfg)
+    return VideoPrediction(
+        network=own.network,
+        tracker=partial(build.tracker, cfg.tracker) if cfg.track else None,
+        layout=VideoLayout(Path(cfg.output)),
+        heads=own.heads,
+        classes=own.classes,
+        tasks=own.tasks,
+        canvas=own.canvas,
+        batch_size=cfg.batch_size,
+        usual_batch=own.batch_size,
+        information={"source": ", ".join(video.shown for video in videos), "model": own.origin},
+        threshold=cfg.threshold if cfg.pictures else None,
+        progress=cfg.trainer.progress,
+    ).run(videos)
 
 
 def export(cfg: DictConfig) -> None:

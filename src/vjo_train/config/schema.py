@@ -137,11 +137,13 @@ class LoadConfig(TrainConfig):
 class PredictConfig(LoadConfig):
     """The keys at the root of `vjo-predict`'s config."""
 
-    source: Annotated[str, MinLen(1)]
+    source: Annotated[str, MinLen(1)] | Annotated[int, Ge(0)]
     output: Annotated[str, MinLen(1)]
     accelerator: Literal["auto", "cpu", "gpu"] | None
     threshold: Annotated[float, Interval(ge=0, le=1)]
     pictures: bool
+    track: bool
+    tracker: Node
 
 
 @dataclass(frozen=True, kw_only=True)

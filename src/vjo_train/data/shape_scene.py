@@ -83,16 +83,25 @@ def draw(rng: np.random.Generator, size: int, hardness: float) -> Scene:
         areas.append(int(full))
         points.append(extremes(label, radius, centre, angle))
     noisy = canvas + rng.normal(0, rng.uniform(2, 8), canvas.shape)
-    return _scene(noisy.clip(0, 255).astype(np.uint8), owner, labels, areas, np.array(points).reshape(-1, 4, 2))
+    return scene_of(noisy.clip(0, 255).astype(np.uint8), owner, labels, areas, np.array(points).reshape(-1, 4, 2))
 
 
-def _scene(
+def scene_of(
     image: npt.NDArray[np.uint8],
     owner: npt.NDArray[np.uint8],
     labels: list[int],
     areas: list[int],
     points: npt.NDArray[np.float64],
 ) -> Scene:
+    """A scene from its picture.
+
+    Args:
+        image: [S, S, 3].
+        owner: [S, S]: 0 background, k for the k-th object, of which some is seen.
+        labels: of the objects.
+        areas: of the whole objects in pixels.
+        points: as `Scene.extremes`.
+    """
     boxes, shares = [], []
     for number, area in enumerate(areas, start=1):
         rows, columns = np.nonzero(owner == number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,36 +40,42 @@ def find_sources(text: str, output: Path | None = None) -> list[Source]:
     """
     path = Path(text).expanduser()
     if path.is_dir():
-        found = [file for file in path.rglob("*") if _is_image(file, path)]
-        if output is not None:
-            found = _without(output.resolve(), path, found)
-        base = path
+        found = visible_files(path, output, SUFFIXES)
     else:
-        named = [path] if path.is_file() else [Path(file) for file in glob.glob(str(path), recursive=True)]
-        found = [file for file in named if file.is_file()]
-        base = Path(os.path.commonpath([file.parent for file in found])) if found else path
+        given = [path] if path.is_file() else [Path(file) for file in glob.glob(str(path), recursive=True)]
+        found = [file for file in given if file.is_file()]
     if not found:
         what = "a folder without images" if path.is_dir() else "which is no file, no folder and matches no file"
         kinds = f" ({', '.join(sorted(SUFFIXES))})" if path.is_dir() else ""
-        raise ConfigError(f"source: found '{text}', {what}; must be an image, a folder of images{kinds} or a pattern.")
-    return _named(sorted(set(found)), base)
+        raise ConfigError(
+            f"source: found '{text}', {what}; must be an image, a folder of images{kinds}, a pattern, a video or a"
+            " camera's number."
+        )
+    return named(sorted(set(found)), path if path.is_dir() else None)
 
 
-def _without(inner: Path, path: Path, found: list[Path]) -> list[Path]:
-    """The files found in the folder `path` that do not lie in a folder further inside."""
-    own = path.resolve()
+def visible_files(folder: Path, output: Path | None, suffixes: Collection[str]) -> list[Path]:
+    """The files below a folder that have one of the suffixes, in any case; hidden ones and those in `output` not."""
+    found = [
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in suffixes
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and file.is_file()
+    ]
+    if output is None:
+        return found
+    inner, own = output.resolve(), folder.resolve()
     if inner == own or not inner.is_relative_to(own):
         return found
-    return [file for file in found if not (own / file.relative_to(path)).is_relative_to(inner)]
+    return [file for file in found if not (own / file.relative_to(folder)).is_relative_to(inner)]
 
 
-def _is_image(file: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return file.suffix.lower() in SUFFIXES and not hidden and file.is_file()
-
-
-def _named(paths: Sequence[Path], base: Path) -> list[Source]:
-    files = [path.relative_to(base) for path in paths]
+def named(paths: Sequence[Path], base: Path | None = None) -> list[Source]:
+    """Gives files names by their paths below `base`; None: below the folder that all have in common."""
+    if base is None and paths:
+        base = Path(os.path.commonpath([path.parent for path in paths]))
+    files = [path if base is None else path.relative_to(base) for path in paths]
     stems = [file.with_suffix("").as_posix() for file in files]
     if len({stem.casefold() for stem in stems}) < len(stems):  # some file systems take A and a for one name
         stems = [file.as_posix() for file in files]

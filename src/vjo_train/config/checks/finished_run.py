@@ -21,6 +21,8 @@ from vjo_train.inference import onnx_file
 from vjo_train.inference.layout import Layout
 from vjo_train.inference.onnx_file import MISSING_EXTRA
 from vjo_train.inference.sources import find_sources
+from vjo_train.inference.video.layout import VideoLayout
+from vjo_train.inference.video.sources import check_library, find_videos
 from vjo_train.runs import run_folder
 from vjo_train.runs.reservation import Place
 
@@ -80,7 +82,14 @@ def check_prediction(
         _check_of_run(cfg, PREDICT, classes)
         output = Path(cfg.output)
         tasks = _check_tasks(cfg)
-        Layout(output).check_spares(find_sources(cfg.source, output), tasks)
+        videos = find_videos(str(cfg.source), output)
+        if videos:
+            check_library("source")
+            VideoLayout(output).check_spares(videos, tasks)
+        else:
+            Layout(output).check_spares(find_sources(str(cfg.source), output), tasks)
+            if cfg.track:
+                raise ConfigError(f"track: '{cfg.source}' names pictures; objects are followed in videos alone.")
         check_writable(output, "output")
     return rest, None
 

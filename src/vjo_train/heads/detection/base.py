@@ -118,6 +118,9 @@ class DetectionHead(Head):
         keep = torch.nonzero(found.scores >= sheet.threshold).flatten().flip(0)
         labels = found.labels[keep].tolist()
         tags = [f"{classes[k]} {score:.2f}" for k, score in zip(labels, found.scores[keep].tolist(), strict=True)]
+        if found.tracks is not None:
+            tracks = found.tracks[keep].tolist()
+            tags = [f"#{track} {tag}" if track else tag for track, tag in zip(tracks, tags, strict=True)]
         if found.masks is not None:
             sheet.masks(found.masks[keep], labels)
         more = found.masks is not None or found.keypoints is not None

@@ -17,7 +17,8 @@ def coco_rows(found: Detections) -> list[dict[str, Any]]:
     """One entry per object of an image, without the image's id; boxes to 1e-4 pixels.
 
     `bbox` is x, y, width, height; the category of class k is k + 1; `segmentation` is a run-length code; `keypoints`
-    are x, y in COCO's numbers of pixels and how sure the point is, one point after the other.
+    are x, y in COCO's numbers of pixels and how sure the point is, one point after the other; `track_id` is there for
+    objects that are followed through a video.
 
     Args:
         found: on the CPU, in the image file's pixels.
@@ -32,6 +33,8 @@ def coco_rows(found: Detections) -> list[dict[str, Any]]:
             row["segmentation"] = run_lengths(found.masks[k].numpy())
         if found.keypoints is not None:
             row["keypoints"] = _numbers(found.keypoints[k])
+        if found.tracks is not None and found.tracks[k]:
+            row["track_id"] = int(found.tracks[k])
         rows.append(row)
     return rows
 

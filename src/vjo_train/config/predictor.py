@@ -1,0 +1,54 @@
+"""What predicts, from a run or an exported file: the part that pictures, videos and the Python API have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from vjo_train.config import build
+from vjo_train.data.deep_pictures import as_span
+from vjo_train.heads.merged import possible
+from vjo_train.inference import onnx_file, prediction
+from vjo_train.inference.prediction import Accelerator
+from vjo_train.inference.predictor import Predictor
+from vjo_train.runs import run_folder
+from vjo_train.types import canvas_of
+
+
+def predictor(cfg: DictConfig, accelerator: Accelerator | None = None, devices: int | list[int] = 1) -> Predictor:
+    """What predicts: the network of a run's checkpoint or of an ONNX file, with its weights.
+
+    Args:
+        cfg: with the keys of `vjo-predict` that say what predicts: `run`, `model`, `tasks`, `checkpoint`, `batch_size`.
+        accelerator: where it computes, as `prediction.by_checkpoint`; None: as the config says.
+        devices: 1, or the number of the one device in a list.
+
+    Raises:
+        VjoError: a mistake in the config, or a checkpoint that does not fit.
+    """
+    where = accelerator or cfg.get("accelerator") or cfg.trainer.accelerator
+    tasks = tuple(cfg.get("tasks") or run_folder.goals(cfg))
+    if cfg.get("model") is not None:
+        # The heads alone: what else the run had may name tasks that are not in the file.
+        origin = Path(cfg.model)
+        channels, strides = onnx_file.load_pyramid(origin)
+        heads = build.heads(cfg, channels, strides, tasks)
+        merged = build.merged(cfg, heads)
+        network = prediction.by_onnx(heads, origin, where)
+    else:
+        origin = run_folder.checkpoint(Path(cfg.run), cfg.checkpoint)
+        module = build.model(cfg, restored=True)
+        heads = {task: module.head(task) for task in tasks}
+        merged = possible(module.merged, tasks)
+        network = prediction.by_checkpoint(module, tasks, origin, where, cfg.trainer.precision, devices)
+    return Predictor(
+        network=prediction.merging(network, merged),
+        heads={**heads, **merged},
+        tasks=tasks,
+        classes=tuple(cfg.dataset.classes),
+        canvas=canvas_of(cfg.dataset.size),
+        span=as_span(cfg.dataset.get("range")),
+        batch_size=cfg.get("batch_size") or cfg.dataset.eval_batch_size or cfg.dataset.batch_size,
+        origin=str(origin),
+    )
