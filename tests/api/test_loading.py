@@ -38,6 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = [f"heads=[{','.join(TASKS)}]", "merge=[panoptic]", "heads.detection.depth=1", "merge.panoptic.score=0"]
     words += [f"heads.instance.{key}" for key in INSTANCE]
     words += [f"heads.{task}.width=16" for task in TASKS[-5:]] + ["heads.semantic.width=16", "heads.keypoints.points=3"]
+    words += ["heads.keypoints.hidden=16", "heads.keypoints.point_depth=1", "heads.keypoints.eval_proposals=20"]
     return make_run(tmp_path_factory.mktemp("runs") / "run", *words)
 
 
