@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vjo_train.data.decode import MOST_PIXELS
+from vjo_train.data.opening import MOST_PIXELS
 from vjo_train.errors import DataError
 from vjo_train.inference.video.sources import VideoSource
 
