@@ -14,6 +14,7 @@ from vjo_train.config.predictor import predictor
 from vjo_train.config.signatures import signature
 from vjo_train.data.deep_pictures import told
 from vjo_train.errors import ConfigError
+from vjo_train.heads.merged import possible
 from vjo_train.inference import export as onnx
 from vjo_train.inference import onnx_file, prediction
 from vjo_train.inference.inputs import Files
