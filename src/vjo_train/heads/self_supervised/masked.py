@@ -74,7 +74,7 @@ class Masked(SelfSupervised):
         super().__init__(images)
         self.cell = min((stride(level, strides) for level in levels), default=1)
         self.decoder = PyramidSum("heads.masked", channels, strides, levels, width, 3 * self.cell**2)
-        nn.init.normal_(self.decoder.maps.weight, std=0.01)  # it starts near the mean
+        nn.init.normal_(self.decoder.maps.weight, std=0.02)  # it starts near the mean
         self.decoder.maps.bias = nn.Parameter(torch.zeros(3 * self.cell**2))
         self.levels, self.patch, self.share = self.decoder.levels, patch, share
 
