@@ -23,7 +23,7 @@ from vjo_train.config import build
 from vjo_train.training.module import MultiTaskModule
 from vjo_train.types import Batch
 
-SHARINGS = ("hard", "cross_stitch", "hierarchical", "mtan", "mmoe", "adversarial", "adapters")
+SHARINGS = ("hard", "cross_stitch", "hierarchical", "mtan", "mmoe", "routed", "branched", "adversarial", "adapters")
 
 
 def section(overrides: Sequence[str], folder: Path, steps: int) -> Section:

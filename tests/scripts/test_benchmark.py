@@ -23,7 +23,7 @@ TINY = (
 
 CHEAPER = ["at=features", "every=4", "sample=0.5", "every=4 sample=0.5"]
 PCGRADS = ["pcgrad, floor", "pcgrad, TorchJD", "pcgrad, TorchJD without vmap"]
-SHARINGS = ["hard", "cross_stitch", "hierarchical", "mtan", "mmoe", "adversarial", "adapters"]
+SHARINGS = ["hard", "cross_stitch", "hierarchical", "mtan", "mmoe", "routed", "branched", "adversarial", "adapters"]
 SECTIONS = (
     *("loop", "weighting_3", "sharing", "evaluate", "coco"),
     *("detect_8", "regions", "inference_fcos", "precision"),

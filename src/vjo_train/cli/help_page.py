@@ -136,11 +136,15 @@ vjo-tune searches for good settings, trial by trial, judged on val.
   vjo-tune experiment=shapes_demo tune.trials=20 \\
     'tune.space={optimizer.lr: {low: 1e-4, high: 0.1, log: true}}'
   vjo-tune tune.metric=tasks 'tune.space={weighting: [equal, dwa]}'
+  vjo-tune experiment=shapes_everything grouping=true
 
 All settings of vjo-train can be given; each trial is a run of it that leaves
 the test alone. The same command goes on with a study that was stopped, and
 several processes may work on one. The study's folder holds study.md,
 report.html, trials.csv, a folder per trial, and for several metrics front.svg.
+
+grouping=true trains all heads together once, measures how their steps help each
+other, and proposes which to train together: grouping.md in tune/<name>.
 """
 
 

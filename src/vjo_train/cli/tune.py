@@ -13,7 +13,10 @@ from vjo_train.errors import ConfigError
 
 
 def tune() -> NoReturn:
-    """`vjo-tune tune.space={..}`: searches for good settings; the arguments are those of the process."""
+    """`vjo-tune tune.space={..}`: searches for good settings; `grouping=true`: for tasks that help each other.
+
+    The arguments are those of the process.
+    """
     sys.exit(guard("vjo-tune", _tune_command))
 
 
@@ -30,7 +33,13 @@ def _tune_command() -> None:
         return
     from vjo_train.tuning import plan
 
-    made = plan.plan(composer_of("tune", args), composer_of("train", args), args.overrides)
+    composers = composer_of("tune", args), composer_of("train", args)
+    if plan.asks_for_grouping(*composers, args.overrides):
+        from vjo_train.tuning import grouping
+
+        grouping.group(grouping.plan(*composers, args.overrides))
+        return
+    made = plan.plan(*composers, args.overrides)
     from vjo_train.tuning import command
 
     logging.raiseExceptions = False

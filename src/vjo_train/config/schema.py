@@ -209,6 +209,7 @@ class TuneConfig:
         pruner: `median` stops a trial behind the median of the others; `auto` is that where there is one metric.
         startup: trials before sampler and pruner do more than guess.
         output: the study's folder; None: `tune/<name>`.
+        networks: with `grouping=true`, how many networks it may propose at most; None: one for each task.
     """
 
     space: Annotated[Mapping[str, Any], MinLen(1)]
@@ -218,6 +219,7 @@ class TuneConfig:
     pruner: Literal["auto", "median", "none"] = "auto"
     startup: Annotated[int, Ge(0)] = 5
     output: str | None = None
+    networks: Annotated[int, Ge(1)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,3 +227,4 @@ class TuneRoot:
     """The keys that `vjo-tune` has beside those of `vjo-train`."""
 
     tune: Node
+    grouping: bool = False

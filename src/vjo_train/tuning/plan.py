@@ -23,6 +23,7 @@ from vjo_train.runs.renamed import with_current_names
 from vjo_train.tuning import space as spaces
 
 MONITOR = "val/monitor"
+GROUPING = "grouping"
 COMMAND = "command"
 """The key in a study's file under which stand the overrides that its trials have in common, as they were written."""
 
@@ -59,17 +60,10 @@ def plan(tune: Composer, train: Composer, overrides: Sequence[str]) -> Plan:
         ConfigError: a mistake in any of them, a metric that cannot be maximised on val, a study of another config in
             the folder, or Optuna is not installed.
     """
-    own: list[str] = []
-    rest: list[str] = []
-    for text, override in zip(overrides, train.parse(list(overrides)), strict=True):
-        key = override.key_or_group
-        (own if key == "tune" or key.startswith("tune.") else rest).append(text)
-        if key in ("hydra.run.dir", "trainer.resume", "trainer.monitor"):
-            other = {"hydra.run.dir": "tune.output", "trainer.monitor": "tune.metric"}.get(key)
-            raise ConfigError(f"{key}: is set by vjo-tune for each trial{f'; use {other}.' if other else '.'}")
+    own, rest = own_keys(train, overrides)
     rest += unchosen_heads(train.compose(rest), train, rest)
     rest += class_names(train.compose(rest))
-    settings = _settings(tune, own)
+    settings = tune_settings(tune, own)
     space = spaces.parse(settings.space)
     for override in train.parse(rest):
         if override.key_or_group in space:
@@ -87,10 +81,49 @@ def plan(tune: Composer, train: Composer, overrides: Sequence[str]) -> Plan:
     return made
 
 
-def _settings(composer: Composer, overrides: list[str]) -> TuneConfig:
+def own_keys(train: Composer, overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The overrides of vjo-tune's own keys, and those of its runs.
+
+    Raises:
+        ConfigError: a key that vjo-tune sets itself.
+    """
+    own: list[str] = []
+    rest: list[str] = []
+    for text, override in zip(overrides, train.parse(list(overrides)), strict=True):
+        key = override.key_or_group
+        (own if key in ("tune", GROUPING) or key.startswith("tune.") else rest).append(text)
+        if key in ("hydra.run.dir", "trainer.resume", "trainer.monitor"):
+            other = {"hydra.run.dir": "tune.output", "trainer.monitor": "tune.metric"}.get(key)
+            raise ConfigError(f"{key}: is set by vjo-tune for each trial{f'; use {other}.' if other else '.'}")
+    return own, rest
+
+
+def asks_for_grouping(tune: Composer, train: Composer, overrides: Sequence[str]) -> bool:
+    """Whether the command line says `grouping=true`.
+
+    Raises:
+        ConfigError: a mistake in the keys of vjo-tune.
+    """
+    own, _ = own_keys(train, overrides)
+    found = tune.compose(own).get(GROUPING)
+    if not isinstance(found, bool):
+        raise ConfigError(f"{GROUPING}: found {found!r}; must be true or false.")
+    return found
+
+
+def tune_settings(composer: Composer, overrides: list[str]) -> TuneConfig:
+    """The checked keys of `tune`; without `grouping=true` there must be a space.
+
+    Raises:
+        ConfigError: a mistake in them.
+    """
     cfg = composer.compose(overrides)
     with open_dict(cfg):
         del cfg["hydra"]
+    if cfg.get(GROUPING) is True:
+        if not OmegaConf.is_missing(cfg.tune, "space"):
+            raise ConfigError("tune.space: grouping=true searches no settings; leave one of the two out.")
+        cfg.tune.space = {GROUPING: []}  # so that the other keys can be checked alike
     if OmegaConf.is_missing(cfg.tune, "space"):
         raise ConfigError(
             "tune.space: missing; what shall be searched, such as"
