@@ -80,8 +80,11 @@ def _eval_job(cfg: Any) -> None:
     def job() -> None:
         from vjo_train.config import jobs
 
-        path = run_folder.checkpoint(Path(cfg.run), cfg.checkpoint)
-        jobs.evaluate(cfg, Path(HydraConfig.get().runtime.output_dir), path)
+        output = Path(HydraConfig.get().runtime.output_dir)
+        if cfg.sequences is not None:
+            jobs.follow(cfg, output)
+        else:
+            jobs.evaluate(cfg, output, run_folder.checkpoint(Path(cfg.run), cfg.checkpoint))
 
     leave(guard("vjo-eval", job))
 

@@ -59,25 +59,32 @@ vjo-eval tests a finished run.
   vjo-eval run=outputs/voc_dwa/2030-01-31_12-00-00
   vjo-eval run=DIR checkpoint=last dataset.split=trainval
   vjo-eval run=DIR dataset=voc2007 dataset.root=VOCdevkit
+  vjo-eval run=DIR sequences=MOT17/train
 
 The run's own config holds; any of its keys and groups can be set anew. Of
 another data set the run keeps dataset.size, and the classes must be the same.
+With sequences=DIR, objects are followed through annotated sequences in
+MOTChallenge's layout: IDF1, MOTA, switches.
 Results go to <run>/eval/<time>; hydra.run.dir=DIR sets another folder.
 """,
     "predict": """\
-vjo-predict says what a run's network sees in image files.
+vjo-predict says what a run's network sees in image files and videos.
 
   vjo-predict run=DIR source=photo.jpg output=found
   vjo-predict run=DIR source=photos output=found checkpoint=last
   vjo-predict run=DIR source='photos/*.png' output=found threshold=0.6
   vjo-predict model=model.onnx source=photos output=found
+  vjo-predict run=DIR source=clip.mp4 output=found track=true
+  vjo-predict run=DIR source=0 output=found
 
 Written to the output folder: pictures/ (drawn), images.json (images and
 categories), <task>.json (COCO results, or class scores), <task>/*.png (maps of
-categories). No source is ever overwritten. Files that cannot be read are named
-and left out; the exit status is then 3. Boxes and maps belong to the picture as
-viewers show it, turned by its EXIF orientation. The run's own keys can be set
-anew, such as heads.detection.score_threshold=0.2.
+categories). Of a video: <name>.mp4 (drawn), <name>.jsonl (a line for each
+frame), <name>.<task>.txt (tracks), videos.json. No source is ever overwritten.
+Files that cannot be read are named and left out; the exit status is then 3.
+Boxes and maps belong to the picture as viewers show it, turned by its EXIF
+orientation. The run's own keys can be set anew, such as
+heads.detection.score_threshold=0.2.
 """,
     "export": """\
 vjo-export writes a run's network as an ONNX file.

@@ -23,10 +23,12 @@ from vjo_train.inference.prediction_files import PredictionFiles
 from vjo_train.inference.sources import find_sources
 from vjo_train.inference.video.layout import VideoLayout
 from vjo_train.inference.video.prediction import VideoPrediction
+from vjo_train.inference.video.sequences import evaluate_sequences
 from vjo_train.inference.video.sources import VideoSource, find_videos
 from vjo_train.report import inspection, picture_page
 from vjo_train.runs import run_folder
 from vjo_train.runs.results import Results
+from vjo_train.tracking.mot_files import find_sequences
 from vjo_train.training import checkpoints, run
 from vjo_train.types import canvas_of
 
@@ -53,6 +55,26 @@ def evaluate(cfg: DictConfig, output: Path, checkpoint: Path) -> Results:
     built = build.job(cfg, output, restored=True)
     built.data.test_split = cfg.get("split") or built.data.test_split
     return run.evaluate(built, checkpoint)
+
+
+def follow(cfg: DictConfig, output: Path) -> None:
+    """Tests a run's checkpoint on the annotated sequences of `cfg.sequences`: how well it follows objects.
+
+    Raises:
+        VjoError: a mistake in the config or the data, or a checkpoint that does not fit.
+    """
+    sequences = find_sequences(Path(cfg.sequences))
+    own = predictor(cfg)
+    evaluate_sequences(
+        sequences,
+        own.network,
+        partial(build.tracker, cfg.tracker),
+        output,
+        canvas=own.canvas,
+        tasks=own.tasks,
+        batch_size=own.batch_size,
+        workers=cfg.dataset.workers,
+    )
 
 
 def predict(cfg: DictConfig) -> int:

@@ -120,6 +120,8 @@ class EvalConfig(TrainConfig):
     run: str
     checkpoint: str | None
     split: str | None
+    sequences: str | None
+    tracker: Node
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,9 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge, Interval
 from PIL import Image
 
-from vjo_train.data.shape_clip import Clip, ClipFrame
+from vjo_train.data.shape_clip import VISIBLE, Clip, ClipFrame
 from vjo_train.data.shapes import Shapes, save_scene
+from vjo_train.tracking.mot_files import FIRST_PIXEL
 
 SEQUENCES = "sequences"
 """The folder of the sequences, in MOTChallenge's layout."""
@@ -23,8 +24,9 @@ class Clips(Shapes):
     """Shapes that wander, turn, cross and hide each other, each with an identity.
 
     The pictures of a split are the frames of its clips, one clip after the other, labelled as those of `Shapes`. Each
-    clip is a sequence too: `sequences/<split>-<number>/` holds `img1/<frame>.jpg` and `gt/gt.txt` with boxes of what is
-    seen, identities, classes from 1 and visible shares. An object of which less than 0.15 is seen has no box there.
+    clip is a sequence too: `sequences/<split>-<number>/` holds `img1/<frame>.jpg` and `gt/gt.txt` with identities,
+    classes from 1, visible shares, and boxes of the whole objects, as is usual there (those of the pictures are of what
+    is seen). An object of which less than 0.15 is seen does not count.
 
     Args:
         train: frames in the split `train`.
@@ -82,11 +84,11 @@ def save_frame(folder: Path, number: int, drawn: ClipFrame) -> None:
         (folder / "seqinfo.ini").write_text(head)
     Image.fromarray(drawn.scene.image).save(folder / "img1" / f"{number:06d}.jpg", quality=90)
     with open(folder / "gt" / "gt.txt", "a", encoding="utf-8") as file:
-        for identity, label, box, share in zip(
-            drawn.ids, drawn.scene.labels, drawn.scene.boxes, drawn.visible, strict=True
-        ):
-            x1, y1, x2, y2 = box  # inclusive, from 1, as MOTChallenge counts pixels too
-            file.write(f"{number},{identity},{x1},{y1},{x2 - x1 + 1},{y2 - y1 + 1},1,{label + 1},{share:.3f}\n")
+        rows = zip(drawn.labels, drawn.boxes.tolist(), drawn.visible, strict=True)
+        for identity, (label, (x1, y1, x2, y2), share) in enumerate(rows, 1):
+            box = f"{x1 + FIRST_PIXEL:.2f},{y1 + FIRST_PIXEL:.2f},{x2 - x1:.2f},{y2 - y1:.2f}"
+            counted = int(share >= VISIBLE)
+            file.write(f"{number},{identity},{box},{counted},{label + 1},{share:.3f}\n")
 
 
 @lru_cache(2)

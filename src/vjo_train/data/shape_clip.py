@@ -22,7 +22,7 @@ from vjo_train.data.shape_painting import (
 from vjo_train.data.shape_scene import Scene, scene_of
 
 VISIBLE = 0.15
-"""Share of an object that must be seen for it to have a box in a frame."""
+"""Share of an object that must be seen for it to be one of a frame's."""
 _CONTRAST = 60
 _STREAM = 5
 """Tells the noise of the frames from what is drawn once."""
@@ -30,13 +30,18 @@ _STREAM = 5
 
 @dataclass(frozen=True)
 class ClipFrame:
-    """One frame. The objects are those that are seen, in the order of the scene's."""
+    """One frame."""
 
     scene: Scene
+    """With the objects that are seen."""
     ids: list[int]
-    """Identity of each object in the clip, from 1."""
+    """Identity of each object of the scene in the clip, from 1."""
+    labels: list[int]
+    """Class of every object of the clip, in the order of identities."""
+    boxes: npt.NDArray[np.float64]
+    """[K, 4] xyxy of every whole object, cut at the edges of the picture, in continuous pixels."""
     visible: list[float]
-    """Share of each object that is seen, 0..1."""
+    """Share of every object that is seen, 0..1."""
 
 
 @dataclass(frozen=True)
@@ -112,15 +117,16 @@ class Clip:
         numbers = np.zeros(len(areas) + 1, np.uint8)
         numbers[ids] = np.arange(1, len(ids) + 1)
         shown = [self._actors[k - 1] for k in ids]
-        points = [extremes(one.label, one.radius, *places[k - 1]) for one, k in zip(shown, ids, strict=True)]
+        reach = [extremes(one.label, one.radius, *place) for one, place in zip(self._actors, places, strict=True)]
         scene = scene_of(
             image,
             numbers[owner],
             [one.label for one in shown],
             [int(areas[k - 1]) for k in ids],
-            np.array(points).reshape(-1, 4, 2),
+            np.array([reach[k - 1] for k in ids]).reshape(-1, 4, 2),
         )
-        return ClipFrame(scene, ids, [shares[k - 1] for k in ids])
+        whole = np.array([[*points.min(axis=0), *points.max(axis=0)] for points in reach]).clip(0, self.size)
+        return ClipFrame(scene, ids, [actor.label for actor in self._actors], whole, shares)
 
 
 def _actor(rng: np.random.Generator, size: int, hardness: float, under: Rgb) -> _Actor:

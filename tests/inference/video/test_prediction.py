@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.inference.test_prediction import make_run
 from tests.inference.video import videos
+from vjo_train.data.clips import Clips
 from vjo_train.inference.video.files import FrameFiles
 from vjo_train.inference.video.reading import open_video
 from vjo_train.inference.video.sources import find_videos
@@ -77,7 +78,8 @@ def test_frames_are_predicted_as_the_same_pictures(command: Command, run: Path, 
 
 
 def test_several_videos_of_which_some_are_broken(command: Command, run: Path, clip: Path, tmp_path: Path) -> None:
-    videos.write(tmp_path / "many" / "a.mp4", TIMES) if (tmp_path / "many").mkdir() is None else None
+    (tmp_path / "many").mkdir()
+    videos.write(tmp_path / "many" / "a.mp4", TIMES)
     (tmp_path / "many" / "b.mp4").write_text("no video")
     videos.cut(videos.write(tmp_path / "long.mp4", [k / 25 for k in range(30)], faststart=True),
                tmp_path / "many" / "c.mp4", 0.7)  # fmt: skip
@@ -142,3 +144,19 @@ def test_mistakes_are_told(command: Command, run: Path, clip: Path, tmp_path: Pa
     status, _, err = command("vjo-predict", f"run={run}", "source=a.png", "output=o", "track=true")
     assert status == 2
     assert "track:" in err
+
+
+def test_annotated_sequences_are_evaluated(command: Command, run: Path) -> None:
+    Clips(train=1, val=1, test=12, frames=6, objects=3, image_size=48, masked=0).write(Path("set"))
+    words = (f"run={run}", "hydra.run.dir=out", "tracker.high=0.02", "tracker.new=0.02", "tracker.low=0.01")
+    status, out, err = command("vjo-eval", *words, "sequences=set/sequences")
+    assert (status, err) == (0, "")
+    assert "idf1" in out
+    report = read(Path("out/tracking.json"))["detection"]
+    assert set(report) == {"train-01", "val-01", "test-01", "test-02", "all"}
+    assert report["all"]["misses"] == sum(values["misses"] for name, values in report.items() if name != "all")
+    assert Path("out/test-01.detection.txt").is_file()
+    for more, said in (("sequences=nowhere", "no folder"), ("sequences=set/JPEGImages", "neither is nor holds")):
+        status, _, err = command("vjo-eval", f"run={run}", "hydra.run.dir=out2", more)
+        assert status == 2
+        assert said in err

@@ -68,7 +68,12 @@ def check_evaluation(
     rest, cfg, classes = _over_run(EVAL, composer, overrides, config_dir)
     if check_run:
         _check_of_run(cfg, EVAL, classes)
-        check_data(cfg)
+        if cfg.sequences is None:
+            check_data(cfg)
+        elif cfg.split is not None:
+            raise ConfigError("split: sequences have no splits; leave one of split and sequences out.")
+        elif not Path(cfg.sequences).is_dir():
+            raise ConfigError(f"sequences: found '{cfg.sequences}', which is no folder.")
     new = not is_given(composer, overrides, "hydra.run.dir")
     return rest, Place("hydra.run.dir", folder_at(cfg, "hydra.run.dir"), new) if check_run else None
 
