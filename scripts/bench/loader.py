@@ -31,10 +31,10 @@ from bench.sides import Aim, Section, now
 from vjo_train.config import build
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.decode import read_image
-from vjo_train.data.letterbox import MEAN_COLOUR
 from vjo_train.data.loading import BatchLoader
 from vjo_train.data.resizing import resize
 from vjo_train.data.transforms import Augment
+from vjo_train.types import MEAN_COLOUR
 
 SIDE = 433
 """Of a drawn picture: 433 x 433 has the pixels of 500 x 375."""

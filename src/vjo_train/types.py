@@ -14,7 +14,13 @@ import torch
 from torch import Tensor, nn
 
 Features: TypeAlias = dict[str, Tensor]
-"""A pyramid: `c2`..`c5` from the backbone (strides 4..32), `p3`..`p7` from the neck; each [B, C, h, w]."""
+"""A pyramid: `c2`..`c5` from the backbone (strides 4..32), `p3`..`p7` from the neck, each [B, C, h, w]; `EXTENT`."""
+
+EXTENT = "extent"
+"""Where the pictures lie on their canvases: [B, 4] float32, top, bottom, left, right as shares (0..1) of its sides."""
+
+MEAN_COLOUR = (124, 116, 104)
+"""RGB of padding: the mean of ImageNet, so that normalised padding is about 0."""
 
 
 def usual_stride(level: str) -> int:

@@ -15,10 +15,10 @@ from torchvision.transforms.v2 import functional as F
 
 from vjo_train.data import colour
 from vjo_train.data.colour import Jitter
-from vjo_train.data.letterbox import MEAN_COLOUR, Picture, blank, letterbox
+from vjo_train.data.letterbox import Picture, blank, letterbox
 from vjo_train.data.resizing import resize
 from vjo_train.data.transforms import Augment, generator, sample_crop
-from vjo_train.types import Frames
+from vjo_train.types import MEAN_COLOUR, Frames
 
 ALL = {"zoom_out": 0.5, "zoom_out_max": 3.0, "crop": 0.7, "flip": 0.5, "jitter": 0.5, "jitter_strength": 1.0}
 

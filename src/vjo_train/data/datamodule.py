@@ -74,6 +74,8 @@ class DataModule(PlannedSplits):
             first time that they are read; the log says how much memory that takes. `none` decodes them every time.
         on_bad_image: what to do with an image whose files are broken: `error` stops before training with one report
             of all of them, `skip` leaves them out.
+        repeat_threshold: images of classes that less than this share of the training images show come more often by
+            their `repeat_factors`; an epoch has as many steps as before. None: equally often.
         source: the layout of the data set on disk; None: the devkit's.
         range: what is black and white in pictures of more than 8 bits a colour; None: by each file's own values.
         seed: of the cut, the order and the augmentation.
@@ -106,6 +108,7 @@ class DataModule(PlannedSplits):
         fold: Annotated[int, Ge(0)] | None = None,
         group: str | None = None,
         labels: Mapping[str, Annotated[int, Ge(1)] | Annotated[float, Interval(gt=0, le=1)]] | None = None,
+        repeat_threshold: Annotated[float, Interval(gt=0, le=1)] | None = None,
         source: Source | None = None,
         range: tuple[float, float] | None = None,
         seed: int = 0,
@@ -116,6 +119,7 @@ class DataModule(PlannedSplits):
         self.val_fraction, self.meta_fraction = 0.0 if val_split is not None else val_fraction, meta_fraction
         self.canvas, self.workers = canvas_of(size), workers_at_hand(workers)
         self.fold, self.group, self.labels = fold, group, dict(labels or {})
+        self.repeat_threshold = repeat_threshold
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
         self.labelled_per_batch, self.cache = labelled_per_batch, cache_folder(cache_dir)
         self.augment, self.download, self.generate, self.seed = augment, download, generate, seed

@@ -15,10 +15,7 @@ from vjo_train.data import colour
 from vjo_train.data.placement import Axis, OnCanvas
 from vjo_train.data.resizing import resize
 from vjo_train.data.transforms import Augment, centres_inside
-from vjo_train.types import Canvas
-
-MEAN_COLOUR = (124, 116, 104)
-"""RGB of padding: the mean of ImageNet, so that normalised padding is about 0."""
+from vjo_train.types import MEAN_COLOUR, Canvas
 
 _FEWEST_PIXELS = 1.0
 """A box whose width or height falls below this on the canvas, in an augmented picture, has vanished."""

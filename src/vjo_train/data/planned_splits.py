@@ -11,6 +11,7 @@ from torch.utils.data import Sampler
 
 from vjo_train.data import kept_labels
 from vjo_train.data.plan import BatchPlan, Constant, CountedSchedule, Plan
+from vjo_train.data.repeat_factors import repeat_factors
 from vjo_train.data.splits import Splits
 from vjo_train.data.unlabelled import PicturesPlan, UnlabelledPlan
 from vjo_train.errors import DataError
@@ -33,6 +34,7 @@ class PlannedSplits(Splits):
     planned: dict[str, frozenset[str]]
     """Task -> the kinds that make an image labelled, for all tasks that the batches are made for."""
     keep_unlabelled: bool
+    repeat_threshold: float | None
     schedule: CountedSchedule | None
     meta_tasks: tuple[str, ...]
     meta_every: int
@@ -83,9 +85,22 @@ class PlannedSplits(Splits):
                 num_images=len(self.train_rows),
                 trained=tuple(self.needs),
                 keep_unlabelled=self.keep_unlabelled,
-                weights=self.source.weights(self.index),
+                weights=self.image_weights(labelled),
             )
         return self._plan
+
+    def image_weights(self, labelled: Mapping[str, npt.NDArray[np.int64]]) -> npt.NDArray[np.float64] | None:
+        """[I] above 0: how often each image comes in training, relative to the others; None: equally often.
+
+        Args:
+            labelled: planned task -> its labelled training images, whose classes `repeat_threshold` goes by.
+        """
+        weights = self.source.weights(self.index)
+        if self.repeat_threshold is None:
+            return weights
+        rows = np.unique(np.concatenate(list(labelled.values())))
+        factors = repeat_factors(self.shown(rows), len(self.index), len(rows), self.repeat_threshold)
+        return factors if weights is None else weights * factors
 
     def batch_plan(self, step: int, rank: int = 0, world: int = 1) -> BatchPlan:
         """The share of `rank` in the training batch of `step`, and in the batches that go with it.

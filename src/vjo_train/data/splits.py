@@ -211,8 +211,7 @@ class Splits(pl.LightningDataModule):
         index = self.index
         owner = np.repeat(np.arange(len(index)), np.diff(index.offsets))
         inside = np.isin(owner, rows)
-        said = np.array(self._said(rows), np.int64).reshape(-1, 2)
-        pairs = np.unique(np.concatenate([np.stack([owner[inside], index.labels[inside]], axis=1), said]), axis=0)
+        pairs = self.shown(rows)
         objects = np.bincount(index.labels[inside], minlength=self.num_classes)
         images = np.bincount(pairs[:, 1], minlength=self.num_classes)
         return {
@@ -224,6 +223,19 @@ class Splits(pl.LightningDataModule):
             "images_per_class": dict(zip(self.classes, images.tolist(), strict=True)),
             "objects_per_class": dict(zip(self.classes, objects.tolist(), strict=True)),
         }
+
+    def shown(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """[P, 2] pairs, each once, of one of `rows` and a class that its objects or other labels name."""
+        owner = np.repeat(np.arange(len(self.index)), np.diff(self.index.offsets))
+        inside = np.isin(owner, rows)
+        said = np.array(self._said(rows), np.int64).reshape(-1, 2)
+        own = np.stack([owner[inside], self.index.labels[inside]], axis=1)
+        return np.unique(np.concatenate([own, said]), axis=0).astype(np.int64)
+
+    def images_per_class(self, rows: npt.NDArray[np.int64]) -> dict[str, int]:
+        """Class -> how many of `rows` show it."""
+        images = np.bincount(self.shown(rows)[:, 1], minlength=self.num_classes)
+        return dict(zip(self.classes, images.tolist(), strict=True))
 
     def _said(self, rows: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
         """Pairs of a row and a class that labels name without objects."""

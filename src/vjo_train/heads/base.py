@@ -89,6 +89,13 @@ class Head(nn.Module):
         """The second part of `decode`: one prediction per image, from what `decoded` gives."""
         raise NotImplementedError
 
+    def learn_from(self, shown: Mapping[str, int]) -> None:
+        """Told before training how many of the task's training images show each class; does nothing here.
+
+        Args:
+            shown: class of the data set -> images.
+        """
+
     @abstractmethod
     def metrics(self) -> TaskMetrics:
         """A fresh collector for a validation or test pass."""

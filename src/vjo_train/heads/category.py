@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Ge, Interval
+from annotated_types import Interval
 from torch import Tensor
 
 from vjo_train.drawing.palette import class_colour
@@ -32,7 +32,6 @@ class Category(PooledHead):
     Args:
         num_classes: C, two or more.
         smoothing: share of the truth that is spread over all classes (Szegedy et al. 2016).
-        class_weights: of each class in the loss, in the order of the classes; None: all 1.
         options: the others of `PooledHead`.
 
     Raises:
@@ -43,25 +42,18 @@ class Category(PooledHead):
     monitor: ClassVar[str] = "top1"
     task: ClassVar[str] = "category"
     sure: ClassVar[float | None] = 0.9
-    class_weights: Tensor
 
     def __init__(
         self,
         *,
         num_classes: int,
         smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
-        class_weights: Sequence[Annotated[float, Ge(0)]] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(num_classes=num_classes, **options)
         if num_classes < 2:
             raise ConfigError("heads.category.classes: found one class; to tell classes apart takes two or more.")
-        if class_weights is not None and len(class_weights) != num_classes:
-            found = f"found {len(class_weights)} weights"
-            raise ConfigError(f"heads.category.class_weights: {found}; there are {num_classes} classes.")
         self.smoothing = smoothing
-        weights = torch.ones(num_classes) if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
-        self.register_buffer("class_weights", weights, persistent=False)
 
     def loss(self, outputs: Tensor, targets: list[Target]) -> Tensor:
         other = torch.tensor(OTHER, device=outputs.device)

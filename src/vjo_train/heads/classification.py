@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vjo_train.drawing.palette import class_colour
 from vjo_train.drawing.sheet import Sheet
 from vjo_train.heads.base import TaskMetrics
+from vjo_train.heads.imbalance import Loss, balanced_weights, binary_losses
 from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.pooled import PooledHead, scores_by_name
 from vjo_train.heads.pseudo_labels import labelled_with, right_classes, sure_classes
@@ -27,18 +27,31 @@ class Classification(PooledHead):
     Scale: log 2 at the start for any number of classes. A sum over them would grow with their number and take most
     of the shared gradient. Classes that an image shows only as difficult objects are left out.
 
-    The arguments are those of `PooledHead`.
+    Args:
+        num_classes: C.
+        loss: `bce`, or for rare classes `focal` or `asymmetric` (`imbalance.binary_losses`), on the same scale.
+        options: the others of `PooledHead`.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"classes"})
     monitor: ClassVar[str] = "map"
     task: ClassVar[str] = "classification"
+
+    def __init__(self, *, num_classes: int, loss: Loss = "bce", **options: Any) -> None:
+        super().__init__(num_classes=num_classes, **options)
+        self.loss_kind: Loss = loss
+
+    def balanced(self, counts: Tensor) -> Tensor:
+        """Their mean over the classes is 1: every class has its term in the loss of every image."""
+        weights = balanced_weights(counts)
+        return weights / weights.mean()
+
     sure: ClassVar[float | None] = 0.9
 
     def loss(self, outputs: Tensor, targets: list[Target]) -> Tensor:
         unknown = outputs.new_zeros(self.num_classes, dtype=torch.int8)
         labels = torch.stack([target.labels.get("classes", unknown) for target in targets])
-        return classification_loss(outputs.float(), labels)
+        return classification_loss(outputs.float(), labels, self.loss_kind, self.class_weights)
 
     def taught(self, outputs: Tensor, batch: Batch, sure: float) -> list[Target]:
         said = [sure_classes(one, sure) for one in outputs.float().sigmoid()]
@@ -71,18 +84,22 @@ class Classification(PooledHead):
         return ClassificationMetrics(self.num_classes)
 
 
-def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Binary cross-entropy, the mean over the classes that count.
+def classification_loss(logits: Tensor, labels: Tensor, loss: Loss = "bce", weights: Tensor | None = None) -> Tensor:
+    """The mean of `binary_losses` over the classes that count.
 
     Args:
         logits: [B, C] float32.
         labels: [B, C]: 1 present, -1 absent, 0 ignored.
+        loss: of each class.
+        weights: [C] of the classes' terms; None: all 1.
 
     Returns:
         [B] float32; 0 where all labels are 0.
     """
     with torch.autocast(logits.device.type, enabled=False):
-        losses = F.binary_cross_entropy_with_logits(logits, (labels > 0).float(), reduction="none")
+        losses = binary_losses(logits, labels > 0, loss)
+        if weights is not None:
+            losses = losses * weights
         counted = labels != 0
         return torch.where(counted, losses, 0.0).sum(1) / counted.sum(1).clamp(min=1)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vjo_train.files import write_atomically
-from vjo_train.pages import answers, audit, confusion, diagnosis, gallery, insight, training
+from vjo_train.pages import answers, audit, confusion, diagnosis, failures, gallery, insight, training
 from vjo_train.pages.blocks import Note, Section, Tile
 from vjo_train.pages.folder import RunFolder
 from vjo_train.pages.page import render
@@ -17,6 +17,7 @@ FILE = "report.html"
 
 SECTIONS: tuple[Callable[[RunFolder], Section | None], ...] = (
     answers.figures,
+    failures.failures,
     diagnosis.shares,
     training.learning_curves,
     training.task_weights,

@@ -46,6 +46,8 @@ class Results:
         training: scalars of the training by name, such as `train/detection/images`; empty after `vjo-eval`.
         skipped: split -> faulty images that were left out; empty where there were none.
         counts: split (`train`, `val`, `meta`, `test`) -> its `images`, and how many of them are labelled for each task.
+        classes: class -> what the training images (after `vjo-eval`, those of the test) show of it: `objects`, and the
+            median `side` of these in pixels of the canvas; empty where no objects are known.
     """
 
     metrics: dict[str, float]
@@ -72,6 +74,7 @@ class Results:
     skipped: dict[str, int] = field(default_factory=dict)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     reported: dict[str, bool] = field(default_factory=dict)
+    classes: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def images_seen(self) -> dict[str, int]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.heads.base import Head
+from vjo_train.heads.own_cells import placed
 from vjo_train.semi.views import strong_views
 from vjo_train.sharing.base import Sharing
 from vjo_train.types import Batch, Target
@@ -115,7 +116,7 @@ class MeanTeacher:
             tasks: that are asked for.
             sure: as `thresholds`.
         """
-        shared = self._network["sharing"](normalised, tasks)
+        shared = placed(self._network["sharing"](normalised, tasks), batch.images)
         on_canvas = replace(
             batch, originals=[Target(target.size) for target in batch.targets], scales=torch.ones_like(batch.scales)
         )

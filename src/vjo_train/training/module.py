@@ -12,6 +12,7 @@ from torch.profiler import record_function
 from vjo_train.backbones.base import MEAN, STD
 from vjo_train.errors import CheckpointError, NumericsError, not_finite
 from vjo_train.heads.base import Head
+from vjo_train.heads.own_cells import placed
 from vjo_train.heads.parts import head_name, joint_parameters, loss_name, own_parameters
 from vjo_train.optim.lr_schedules import LRSchedule
 from vjo_train.optim.optimizers import Optimizer
@@ -76,7 +77,7 @@ class MultiTaskModule(WithHelpers):
         with record_function("shared features"):
             shared = self.sharing(self.normalised(images), tasks)
         assert isinstance(shared, SharedFeatures)
-        return shared
+        return placed(shared, images)
 
     def normalised(self, images: Tensor) -> Tensor:
         return ((images - self.mean) / self.std).contiguous(memory_format=self.memory_format)

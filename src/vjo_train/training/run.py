@@ -24,6 +24,7 @@ from vjo_train.errors import ConfigError
 from vjo_train.files import remove_drafts, write_atomically
 from vjo_train.insight.base import Insight
 from vjo_train.pages.diagnosis import sentences
+from vjo_train.pages.failures import failure_sentences
 from vjo_train.pages.folder import RunFolder
 from vjo_train.pages.run import write_run_page
 from vjo_train.report.environment import describe_device, git_revision, package_versions
@@ -39,7 +40,9 @@ from vjo_train.report.throughput import Throughput, inference_speed
 from vjo_train.runs import records, run_folder
 from vjo_train.runs.results import Results, name_per_class, write_results
 from vjo_train.training import checkpoints
+from vjo_train.training.class_counts import ClassCounts
 from vjo_train.training.compiling import compile_network
+from vjo_train.training.data_figures import facts_of_classes, image_counts
 from vjo_train.training.early_stopping import Patience
 from vjo_train.training.failures import explained
 from vjo_train.training.fit_loop import resumable
@@ -173,7 +176,8 @@ def _test(
         test_seconds=seconds,
         inference_images_per_second=inference_speed(module, batch) if len(batch) else math.nan,
         skipped=job.data.skipped,
-        counts=_counts(job.data, bool(training)),
+        counts=image_counts(job.data, bool(training)),
+        classes=facts_of_classes(job.data, bool(training)),
     )
     if trainer.is_global_zero:
         _write(job, results, batch)
@@ -193,7 +197,8 @@ def _write(job: Job, results: Results, batch: Batch) -> None:
     console.print(metrics_table(results.metrics, results.monitors))
     log.info("Results: %s", job.output / run_folder.RESULTS)
     _report(job.output)
-    for line in sentences(RunFolder(job.output)) if results.epochs else ():
+    written = RunFolder(job.output)
+    for line in [*(sentences(written) if results.epochs else ()), *failure_sentences(written)]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -248,6 +253,7 @@ def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
     rules.check_validation(early_stopping=settings.early_stopping, monitor=settings.monitor, validated=validated)
     monitor = settings.monitor or "val/monitor"
     callbacks: list[Callback] = [
+        ClassCounts(job.data),
         # What they log stands in the history's row.
         ImagesSeen(job.data),
         History(job.output / "metrics.csv", throughput),
@@ -273,15 +279,6 @@ def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
 
 def _validated(job: Job) -> bool:
     return job.data.val_split is not None or job.data.val_fraction > 0
-
-
-def _counts(data: DataModule, trained: bool) -> dict[str, dict[str, int]]:
-    """How many images there are in each part of the data, and how many are labelled for each task."""
-    rows = {"train": data.train_rows, "val": data.val_rows, "meta": data.meta_rows} if trained else {}
-    rows["test"] = data.rows(data.test_split)
-    kept = {task: len(own) for task, own in data.training_labels.items() if task in data.needs} if trained else {}
-    counts = {part: data.count(own) for part, own in rows.items() if len(own)}
-    return counts | ({"train": counts["train"] | kept} if trained else {})
 
 
 def _report(output: Path) -> None:

@@ -12,11 +12,11 @@ import torch
 from tests import tiny
 from vjo_train.backbones.neck import FPN
 from vjo_train.errors import ConfigError
-from vjo_train.heads.self_supervised.base import MEAN_COLOUR, SelfSupervised
+from vjo_train.heads.self_supervised.base import SelfSupervised
 from vjo_train.heads.self_supervised.colour import Colour
 from vjo_train.heads.self_supervised.masked import Hidden, Masked, normalised
 from vjo_train.heads.self_supervised.rotation import Rotation
-from vjo_train.types import Batch, Features, Target
+from vjo_train.types import MEAN_COLOUR, Batch, Features, Target
 
 CHANNELS = {f"{kind}{k}": 16 for kind in "cp" for k in range(2, 8)}
 SIZES = [(64, 64), (40, 64), (64, 24), (5, 64)]

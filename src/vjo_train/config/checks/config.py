@@ -67,6 +67,9 @@ def check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:
         )
     for task, head in cfg.heads.items():
         rules.check_classes(f"heads.{task}.classes", list(head.get("classes") or []), list(cfg.dataset.classes))
+        if isinstance(weights := head.get("class_weights"), DictConfig):
+            names = list(head.get("classes") or cfg.dataset.classes)
+            rules.check_classes(f"heads.{task}.class_weights", [str(name) for name in weights], names)
     check_paths(cfg)
     _check_schedule(cfg)
     _check_pairs(cfg)

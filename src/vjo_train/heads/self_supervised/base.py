@@ -10,12 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from vjo_train.backbones.base import MEAN
 from vjo_train.heads.base import Head
-from vjo_train.types import Batch, Target
-
-MEAN_COLOUR = tuple(round(255 * value) for value in MEAN)
-"""RGB of what is hidden and of padding: normalised, it is about 0."""
+from vjo_train.types import MEAN_COLOUR, Batch, Target
 
 
 class SelfSupervised(Head):

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from vjo_train.errors import ConfigError
 from vjo_train.heads.detection.dense import stride
 from vjo_train.heads.pixels.decoders import PyramidSum
-from vjo_train.heads.self_supervised.base import MEAN_COLOUR, SelfSupervised
+from vjo_train.heads.self_supervised.base import SelfSupervised
 from vjo_train.heads.self_supervised.metrics import ErrorMetrics
-from vjo_train.types import Batch, Features, Movable, Target
+from vjo_train.types import MEAN_COLOUR, Batch, Features, Movable, Target
 
 FLAT = (2 / 255) ** 2
 """Added to the variance of a patch: one that differs by a step or two of the 255 has nothing to be found out."""

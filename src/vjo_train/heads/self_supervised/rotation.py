@@ -12,9 +12,10 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from vjo_train.heads.base import TaskMetrics, check_levels
+from vjo_train.heads.own_cells import pooled
 from vjo_train.heads.self_supervised.base import SelfSupervised
 from vjo_train.metrics.image_means import ImageMeans
-from vjo_train.types import Batch, Features, Target
+from vjo_train.types import EXTENT, Batch, Features, Target
 
 TURNS = 4
 
@@ -33,7 +34,7 @@ class Rotation(SelfSupervised):
     Args:
         channels: of every level of the pyramid.
         level: the feature that is pooled.
-        pool: over the canvas: the mean, or the greatest value.
+        pool: over the picture: the mean, or the greatest value.
         images: turned pictures in each training step, over all ranks; None: as many as a batch holds.
 
     Raises:
@@ -55,7 +56,8 @@ class Rotation(SelfSupervised):
     ) -> None:
         super().__init__(images)
         check_levels("heads.rotation.level", [level], channels)
-        self.levels, self.pool = (level,), pool
+        self.levels = (level,)
+        self.pool: Literal["average", "max"] = pool
         self.linear = nn.Linear(channels[level], TURNS)
 
     def altered(self, picture: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -69,7 +71,7 @@ class Rotation(SelfSupervised):
     def forward(self, features: Features) -> Tensor:
         """The pyramid -> logits [B, 4]."""
         feature = features[self.levels[0]]
-        logits: Tensor = self.linear(feature.mean((2, 3)) if self.pool == "average" else feature.amax((2, 3)))
+        logits: Tensor = self.linear(pooled(feature, features.get(EXTENT), self.pool))
         return logits
 
     def loss(self, outputs: Tensor, targets: list[Target]) -> Tensor:

@@ -1,0 +1,28 @@
+"""How many images show each class, told to the heads before training."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+
+from vjo_train.data.datamodule import DataModule
+from vjo_train.heads.base import Head
+from vjo_train.training.module import MultiTaskModule
+
+
+class ClassCounts(pl.Callback):
+    """Tells every head how many of its labelled training images show each class (`Head.learn_from`).
+
+    Args:
+        data: what is trained on.
+    """
+
+    def __init__(self, data: DataModule) -> None:
+        self.data = data
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, MultiTaskModule)
+        kept = self.data.training_labels
+        for task in pl_module.goals:
+            head = pl_module.head(task)
+            if type(head).learn_from is not Head.learn_from:
+                head.learn_from(self.data.images_per_class(kept[task]))
