@@ -10,6 +10,7 @@ from annotated_types import Interval
 from torch import Tensor, nn
 
 from vjo_train.heads.base import Head, check_levels
+from vjo_train.heads.class_rows import ClassRows, of_layer
 from vjo_train.heads.label_space import LabelSpace
 from vjo_train.types import Batch, Features
 
@@ -57,6 +58,9 @@ class PooledHead(Head):
         pooled = feature.mean((2, 3)) if self.pool == "average" else feature.amax((2, 3))
         logits: Tensor = self.linear(self.dropout(pooled))
         return logits
+
+    def class_rows(self) -> dict[str, ClassRows]:
+        return of_layer("linear", ClassRows())
 
     def in_known_classes(self, prediction: Tensor, space: LabelSpace) -> Tensor:
         return space.known_scores(prediction)

@@ -46,6 +46,8 @@ class Results:
         training: scalars of the training by name, such as `train/detection/images`; empty after `vjo-eval`.
         skipped: split -> faulty images that were left out; empty where there were none.
         counts: split (`train`, `val`, `meta`, `test`) -> its `images`, and how many of them are labelled for each task.
+        started_from: what was taken of `start_from`: `source`, and by part of the network how many weights, and the
+            classes; empty where the run started without.
     """
 
     metrics: dict[str, float]
@@ -72,6 +74,7 @@ class Results:
     skipped: dict[str, int] = field(default_factory=dict)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     reported: dict[str, bool] = field(default_factory=dict)
+    started_from: dict[str, Any] = field(default_factory=dict)
 
     @property
     def images_seen(self) -> dict[str, int]:

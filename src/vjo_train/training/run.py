@@ -33,7 +33,7 @@ from vjo_train.report.image_weights import ImageWeights
 from vjo_train.report.pictures import ValidationPictures, draw_first
 from vjo_train.report.profile import Profile
 from vjo_train.report.progress import Progress
-from vjo_train.report.seen import ImagesSeen, images_seen
+from vjo_train.report.seen import ImagesSeen, counts, images_seen
 from vjo_train.report.tables import metrics_table, model_summary, per_class_table
 from vjo_train.report.throughput import Throughput, inference_speed
 from vjo_train.runs import records, run_folder
@@ -70,6 +70,8 @@ class Job:
     """What is looked at besides, in training and in tests."""
     callbacks: list[Callback] = field(default_factory=list)
     """Further callbacks for training."""
+    started: dict[str, Any] = field(default_factory=dict)
+    """What was taken of `start_from`, for the results."""
 
     def classes(self, task: str) -> tuple[str, ...]:
         """The names of a head's classes; a merged task has those of the data set."""
@@ -89,8 +91,10 @@ def train(job: Job) -> Results:
     throughput = Throughput()
     trainer = fit(job, throughput)
     with explained(job.data, job.output):
-        seen = images_seen(job.data, job.module.batches)
-        return _test(job, trainer, run_folder.checkpoint(job.output, None), throughput, seen)
+        seen, tested = images_seen(job.data, job.module.batches), run_folder.checkpoint(job.output, None)
+        if trainer.is_global_zero:
+            checkpoints.write_weights(tested, job.config)
+        return _test(job, trainer, tested, throughput, seen)
 
 
 def fit(job: Job, throughput: Throughput) -> pl.Trainer:
@@ -106,7 +110,7 @@ def fit(job: Job, throughput: Throughput) -> pl.Trainer:
     resume = None
     if going_on is not None:
         resume, state = going_on
-        checkpoints.compare(job.module, state["state_dict"], resume)
+        checkpoints.compare(job.module, state["state_dict"], resume, way=" start_from takes what fits.")
         job.data.start_step = job.module.batches = state["batches"]
         log.info("Going on from %s.", resume)
     del going_on  # it is as large as the network
@@ -173,7 +177,8 @@ def _test(
         test_seconds=seconds,
         inference_images_per_second=inference_speed(module, batch) if len(batch) else math.nan,
         skipped=job.data.skipped,
-        counts=_counts(job.data, bool(training)),
+        counts=counts(job.data, bool(training)),
+        started_from=job.started if training else {},
     )
     if trainer.is_global_zero:
         _write(job, results, batch)
@@ -273,15 +278,6 @@ def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
 
 def _validated(job: Job) -> bool:
     return job.data.val_split is not None or job.data.val_fraction > 0
-
-
-def _counts(data: DataModule, trained: bool) -> dict[str, dict[str, int]]:
-    """How many images there are in each part of the data, and how many are labelled for each task."""
-    rows = {"train": data.train_rows, "val": data.val_rows, "meta": data.meta_rows} if trained else {}
-    rows["test"] = data.rows(data.test_split)
-    kept = {task: len(own) for task, own in data.training_labels.items() if task in data.needs} if trained else {}
-    counts = {part: data.count(own) for part, own in rows.items() if len(own)}
-    return counts | ({"train": counts["train"] | kept} if trained else {})
 
 
 def _report(output: Path) -> None:
