@@ -111,8 +111,9 @@ def write_streets(root: Path, splits: Mapping[str, int]) -> None:
 
 
 def write_coco(root: Path, splits: Mapping[str, int]) -> None:
-    """COCO: a square thing in each picture, as outlines (`instances_*`) and with stuff (`panoptic_*`)."""
-    categories = [{"id": 3, "name": "cat", "isthing": 1}, {"id": 7, "name": "grass", "isthing": 0}]
+    """COCO: a square thing of 17 points in each picture, as outlines (`instances_*`) and with stuff (`panoptic_*`)."""
+    thing = {"id": 3, "name": "cat", "isthing": 1, "keypoints": [f"point {k}" for k in range(17)], "skeleton": []}
+    categories = [thing, {"id": 7, "name": "grass", "isthing": 0}]
     ids = np.full((64, 64, 3), (5, 0, 0))
     ids[10:40, 10:40] = (9, 0, 0)
     outline = [[10, 10, 40, 10, 40, 40, 10, 40]]
@@ -123,7 +124,8 @@ def write_coco(root: Path, splits: Mapping[str, int]) -> None:
             save(root / f"annotations/panoptic_{split}/{name}.png", ids)
         images = [{"id": k, "file_name": f"{name}.jpg", "width": 64, "height": 64} for k, name in enumerate(names)]
         box = {"category_id": 3, "bbox": [10, 10, 30, 30], "iscrowd": 0}
-        instances = [{"id": k, "image_id": k, "segmentation": outline, **box} for k in range(count)]
+        points = {"keypoints": [12, 20, 2] * 17, "num_keypoints": 17}
+        instances = [{"id": k, "image_id": k, "segmentation": outline, **points, **box} for k in range(count)]
         segments = [{"id": 9, **box}, {"id": 5, "category_id": 7, "bbox": [0, 0, 64, 64], "iscrowd": 0}]
         panoptic = [
             {"image_id": k, "file_name": f"{name}.png", "segments_info": segments} for k, name in enumerate(names)

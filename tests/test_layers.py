@@ -35,7 +35,7 @@ LAYERS = (
     {"training.run", "inference", "report.inspection"},
     {"report.picture_page"},
     {"config.build"},
-    {"config.predictor"},
+    {"config.predictor", "config.starting"},
     {"config.jobs"},
     {"comparison"},
     {"config.compose", "cli.help_page"},

@@ -44,6 +44,8 @@ HEADS = {
     "detections_per_image": 5,
 }
 """What makes heads small, where they have the key."""
+ALONE = ("start_from=null",)
+"""The files that experiments start from are not here."""
 DRAWN = {"train": 8, "val": 1, "test": 2, "image_size": 64}
 
 
@@ -104,7 +106,7 @@ def miniature(tmp_path_factory: pytest.TempPathFactory) -> Miniature:
 
 def small(name: str, miniature: Miniature, cache: Path) -> Any:
     """The experiment's own config, but for its size and the folder of its data."""
-    composer, words = Composer("train"), [f"experiment={name}", *SMALL, f"dataset.cache_dir={cache}"]
+    composer, words = Composer("train"), [f"experiment={name}", *SMALL, *ALONE, f"dataset.cache_dir={cache}"]
     cfg = composer.compose(words)
     if "generate" not in cfg.dataset:
         words.append(f"dataset.root={miniature(cfg.dataset)}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Literal
 
 import torch.nn.functional as F
@@ -14,11 +15,13 @@ from vjo_train.types import Features
 
 
 class FPN(nn.Module):
-    """Feature Pyramid Network (Lin et al. 2017) with `p6` and `p7` by strided convolutions (Lin et al. 2017b).
+    """Feature Pyramid Network (Lin et al. 2017) with `p6` and `p7`: Lin et al. 2017b, or without weights.
 
     Args:
         in_channels: of the backbone's `c2`..`c5`.
         channels: of every output level.
+        coarse: how `p6` and `p7` come from `p5`; `subsampled` takes every second cell (Lin et al. 2017), which has no
+            weights.
         finest: the level of the smallest stride; `p2` (stride 4) costs about four times `p3`, and serves masks.
     """
 
@@ -28,11 +31,14 @@ class FPN(nn.Module):
         in_channels: Mapping[str, int],
         channels: Annotated[int, Ge(8)] = 256,
         finest: Literal["p2", "p3"] = "p3",
+        coarse: Literal["convolutions", "subsampled"] = "convolutions",
     ) -> None:
         super().__init__()
         self._inputs = [level for level in sorted(in_channels) if level[1:] >= finest[1:]]
         self.fpn = FeaturePyramidNetwork(
-            [in_channels[level] for level in self._inputs], channels, extra_blocks=LastLevelP6P7(channels, channels)
+            [in_channels[level] for level in self._inputs],
+            channels,
+            extra_blocks=LastLevelP6P7(channels, channels) if coarse == "convolutions" else None,
         )
         self.channels = {f"p{level[1:]}": channels for level in [*self._inputs, "c6", "c7"]}
 
@@ -62,10 +68,11 @@ class FPN(nn.Module):
                 found[level] = self.fpn.get_result_from_layer_blocks(sums, place)
             if level == min(wanted):
                 break
+        layers = self.fpn.extra_blocks
         if coarse:
-            found["p6"] = _halved(found["p5"], self.fpn.extra_blocks.p6)
+            found["p6"] = found["p5"][..., ::2, ::2] if layers is None else _halved(found["p5"], layers.p6)
         if "p7" in coarse:
-            found["p7"] = _halved(F.relu(found["p6"]), self.fpn.extra_blocks.p7)
+            found["p7"] = found["p6"][..., ::2, ::2] if layers is None else _halved(F.relu(found["p6"]), layers.p7)
         return {level: found[level] for level in wanted}
 
 
@@ -77,3 +84,27 @@ def _halved(feature: Tensor, layer: nn.Conv2d) -> Tensor:
     """
     stride = 1 if feature.shape[2:] == (1, 1) else layer.stride
     return F.conv2d(feature, layer.weight, layer.bias, stride, layer.padding)
+
+
+def renumbered(names: Iterable[str], blocks: int) -> dict[str, str]:
+    """The names that the weights of pyramids have in one of `blocks` levels above `p5` and with it.
+
+    A pyramid counts its blocks from its finest level on, so that the same level has another number in another one.
+
+    Returns:
+        Name -> name there; the same for what is no pyramid's, and none for levels that it does not have.
+    """
+    parts = {name: _BLOCK.match(name) for name in names}
+    counts: dict[str, int] = {}
+    for block in filter(None, parts.values()):
+        counts[block[1]] = max(counts.get(block[1], 0), int(block[3]) + 1)
+    found = {}
+    for name, match in parts.items():
+        place = 0 if match is None else int(match[3]) + blocks - counts[match[1]]
+        if place >= 0:
+            found[name] = name if match is None else f"{match[1]}{match[2]}.{place}.{match[4]}"
+    return found
+
+
+_BLOCK = re.compile(r"^(.*\bfpn\.)(inner_blocks|layer_blocks)\.(\d+)\.(.*)$")
+"""The name of a weight of a pyramid's block: before, kind of block, number, the rest."""

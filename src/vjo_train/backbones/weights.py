@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import torch
@@ -14,6 +15,8 @@ from vjo_train.runs.unpickling import read_plain
 
 WRAPPED = ("state_dict", "model")
 """The keys under which training scripts save a state dict beside other things."""
+WHOLE = ("sharing.", "heads.", "backbone.body.", "backbone.conv1.", "roi_heads.")
+"""What names in the state dict of a network with heads begin with, of this program or of torchvision."""
 
 
 def load_weights(model: nn.Module, name: str, weights: str | None) -> None:
@@ -55,22 +58,46 @@ def load_weights(model: nn.Module, name: str, weights: str | None) -> None:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file of `torch.save`, alone or under `state_dict` or `model`, or of safetensors.
+    """A backbone's state dict in a file of `torch.save`, alone or under `state_dict` or `model`, or of safetensors.
 
     Raises:
         ConfigError: the file does not exist, or safetensors is not installed.
-        CheckpointError: the file is damaged, or holds no state dict.
+        CheckpointError: the file is damaged, or holds no state dict, or that of a network with heads.
     """
     if not path.is_file():
         raise ConfigError(f"backbone.weights: found {str(path)!r}, which is no file; give imagenet, a file, or null.")
     try:
-        state = _read_safetensors(path) if path.suffix == ".safetensors" else read_plain(path)
+        state = unwrapped(read_content(path), path)
     except CheckpointError as error:
         raise CheckpointError(f"backbone.weights: {error}") from error
+    if any(name.startswith(WHOLE) for name in state):
+        raise CheckpointError(
+            f"backbone.weights: {path} holds a network with heads, not a backbone; start_from takes what fits of it."
+        )
+    return state
+
+
+def read_content(path: Path) -> Any:
+    """What is in a file of `torch.save` or of safetensors, as plain data.
+
+    Raises:
+        ConfigError: safetensors is not installed.
+        CheckpointError: the file is damaged, or holds more than plain data.
+    """
+    return _read_safetensors(path) if path.suffix == ".safetensors" else read_plain(path)
+
+
+def unwrapped(content: Any, path: Path) -> dict[str, Tensor]:
+    """The state dict that a file holds, alone or beside other things.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    state = content
     if isinstance(state, dict):
-        state = next((state[key] for key in WRAPPED if isinstance(state.get(key), dict)), state)
+        state = next((state[name] for name in WRAPPED if isinstance(state.get(name), dict)), state)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f"backbone.weights: {path} holds no state dict (name -> tensor).")
+        raise CheckpointError(f"{path} holds no state dict (name -> tensor).")
     return state
 
 
@@ -79,7 +106,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError as error:
-        raise ConfigError("backbone.weights: safetensors is not installed; pip install 'vjo-train[timm]'.") from error
+        raise ConfigError(f"{path}: safetensors is not installed; pip install 'vjo-train[timm]'.") from error
     try:
         return load_file(path)
     except SafetensorError as error:

@@ -132,7 +132,7 @@ class Pyramid:
 
 def pyramid(cfg: DictConfig, restored: bool) -> Pyramid:
     """The backbone and neck of `cfg`; `restored` as in `model`."""
-    backbone = _backbone(cfg.backbone, restored)
+    backbone = _backbone(cfg.backbone, restored, cfg.get("start_from") is not None)
     return Pyramid(backbone, _make(cfg.neck, in_channels=backbone.channels))
 
 
@@ -253,11 +253,11 @@ def start_columns(module: MultiTaskModule, cfg: DictConfig) -> None:
         checkpoints.restore_column(sharing.column(task), module.head(task), task, path)
 
 
-def _backbone(node: DictConfig, restored: bool) -> Any:
+def _backbone(node: DictConfig, restored: bool, started: bool) -> Any:
     if "weights" not in node:
         return _make(node)
     if not restored:
-        check_norm(node.get("norm"), node.weights)
+        check_norm(node.get("norm"), node.weights, started)
     return _make(node, weights=None if restored else node.weights)
 
 

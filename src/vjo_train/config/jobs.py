@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from vjo_train.config import build
+from vjo_train.config import build, starting
 from vjo_train.config.predictor import predictor
 from vjo_train.config.signatures import signature
 from vjo_train.data.deep_pictures import told
@@ -42,7 +42,7 @@ def train(cfg: DictConfig, output: Path) -> Results:
         VjoError: a mistake in the config or the data.
     """
     built = build.job(cfg, output)
-    build.start_columns(built.module, cfg)
+    starting.begin(built, cfg)
     return run.train(built)
 
 

@@ -89,16 +89,23 @@ def check_validation(*, early_stopping: int | None, monitor: str | None, validat
             )
 
 
-def check_norm(norm: str | None, weights: str | None) -> None:
+def check_norm(norm: str | None, weights: str | None, started: bool = False) -> None:
     """Looks whether the normalisation of the backbone, `backbone.norm`, goes with `backbone.weights`.
+
+    Args:
+        norm: `backbone.norm`.
+        weights: `backbone.weights`.
+        started: whether there is a `start_from`, which gives weights too.
 
     Raises:
         ConfigError: it does not.
     """
     if norm == "group" and weights is not None:
         raise ConfigError("backbone.norm=group: backbone.weights are made for BatchNorm; use null or norm=frozen.")
-    if norm == "frozen" and weights is None:
-        raise ConfigError("backbone.norm=frozen needs backbone.weights: untrained statistics mean nothing.")
+    if norm == "frozen" and weights is None and not started:
+        raise ConfigError(
+            "backbone.norm=frozen needs backbone.weights or start_from: untrained statistics mean nothing."
+        )
 
 
 DILATED = ("resnet50", "resnet101")

@@ -29,6 +29,8 @@ class TrainerConfig:
         monitor: metric that picks the best checkpoint, higher is better; None: mean of the heads' own.
         ema: decay of the averaged weights that are validated and tested; None: no averaging.
         resume: `auto`, a run's folder, a checkpoint, or None.
+        resume_lr: the learning rate where a resumed run has more steps than it was planned for: `stay` at what the
+            schedule ended with, or `stretch` the schedule over all steps.
         check_val_every_n_epoch: epochs between validations.
         drawn_images: validation images whose predictions are drawn at each validation; 0: none.
         channels_last: memory layout of images and convolutions.
@@ -51,6 +53,7 @@ class TrainerConfig:
     monitor: str | None = None
     ema: Annotated[float, Interval(gt=0, lt=1)] | None = None
     resume: str | None = None
+    resume_lr: Literal["stay", "stretch"] = "stay"
     check_val_every_n_epoch: Annotated[int, Ge(1)] = 1
     drawn_images: Annotated[int, Ge(0)] = 4
     channels_last: bool = True
@@ -89,6 +92,7 @@ class TrainConfig:
     `single` names a head that is trained alone, on the images that it would see among all the heads. `reference` are
     test figures of the tasks alone, such as `detection/map_area`, with which the last lines of a run compare its own.
     `helpers` is whether the self-supervised heads are trained too.
+    `start_from` is a run's folder, a checkpoint or a file of torchvision's, whose weights are taken where they fit.
     """
 
     dataset: Node
@@ -104,6 +108,7 @@ class TrainConfig:
     seed: Annotated[int, Interval(ge=0, lt=2**32)]
     name: Annotated[str, MinLen(1)]
     logger: Mapping[str, Any] = field(default_factory=dict)
+    start_from: str | None = None
     single: str | None = None
     reference: Mapping[str, Annotated[float, Gt(0)]] | None = None
     compare: Node | None = None

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vjo_train.drawing.sheet import Sheet
 from vjo_train.errors import ConfigError
+from vjo_train.heads.class_rows import ClassRows
 from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.task_files import TaskFiles
 from vjo_train.runs.records import Records
@@ -133,6 +134,10 @@ class Head(nn.Module):
     def agreement(self, taught: Target, truth: Target) -> tuple[int, int]:
         """How many statements of a label from `taught` are right, and how many there are whose truth is known."""
         raise NotImplementedError
+
+    def class_rows(self) -> dict[str, ClassRows]:
+        """The parameters with rows of their own for each class, by name: what `start_from` re-maps by class names."""
+        return {}
 
     def view(self, targets: list[Target]) -> list[Target]:
         """What is known of some images, in this head's classes: what `loss` and the metrics take."""

@@ -11,6 +11,7 @@ from annotated_types import Interval
 from torch import Tensor, nn
 
 from vjo_train.heads.base import Head, check_levels
+from vjo_train.heads.class_rows import ClassRows, of_layer
 from vjo_train.heads.imbalance import BALANCED, ClassWeights, balanced_weights, given_weights
 from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.own_cells import pooled
@@ -80,6 +81,9 @@ class PooledHead(Head):
     def balanced(self, counts: Tensor) -> Tensor:
         """[C] images that show each class -> the weights of the classes, such that the loss starts where it would."""
         return balanced_weights(counts)
+
+    def class_rows(self) -> dict[str, ClassRows]:
+        return of_layer("linear", ClassRows())
 
     def in_known_classes(self, prediction: Tensor, space: LabelSpace) -> Tensor:
         return space.known_scores(prediction)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vjo_train.drawing.palette import voc_palette
 from vjo_train.drawing.sheet import Sheet
 from vjo_train.heads.base import TaskMetrics, check_levels
+from vjo_train.heads.class_rows import ClassRows, of_layer
 from vjo_train.heads.detection.dense import common_channels, stride
 from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.pixel_losses import dice_loss, pixel_loss, shifted
@@ -64,6 +65,9 @@ class SemanticHead(PixelHead):
         """With the classes that are unknown in an image as a part of its background."""
         unknown = unknown_classes(targets, [self.label], self.num_classes, maps.device) if self.background else None
         return maps if unknown is None else with_unknown(maps, F.pad(unknown, (1, 0))[..., None, None], background=0)
+
+    def class_rows(self) -> dict[str, ClassRows]:
+        return of_layer("logits", ClassRows(background="first" if self.background else None))
 
     def image_losses(self, maps: Tensor, truth: Tensor) -> Tensor:
         if not self.background:
@@ -152,6 +156,7 @@ class DeepLabV3(SemanticHead):
     convolution. The paper's network is `backbone.output_stride` 16 with dilations 6, 12, 18, or 8 with 12, 24, 36; the
     default ones are for a `c5` of stride 32, that of a backbone that is not dilated. Deviation: group norm instead of
     batch norm, so that an image's loss does not depend on the others and one labelled image in a batch is enough.
+    `norm=batch` is the paper's, and `norm=frozen` keeps its statistics and affine weights as `start_from` found them.
 
     Args:
         channels: of every level of the pyramid.
@@ -161,6 +166,7 @@ class DeepLabV3(SemanticHead):
         rates: dilations of the 3x3 convolutions, in cells.
         width: channels of the branches.
         dropout: share of the joined channels that is dropped in training.
+        norm: behind the convolutions.
         dice: weight of the Dice loss beside the cross-entropy.
         background: whether pixels may be of no class; see `SemanticHead`.
 
@@ -178,13 +184,15 @@ class DeepLabV3(SemanticHead):
         rates: Annotated[Sequence[Annotated[int, Ge(1)]], Len(1)] = (3, 6, 9),
         width: Annotated[int, Ge(8)] = 256,
         dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1,
+        norm: Literal["group", "batch", "frozen"] = "group",
         dice: Annotated[float, Ge(0)] = 0.0,
         background: bool = True,
     ) -> None:
         check_levels(f"heads.{self.label}.level", [level], channels)
         super().__init__(num_classes, stride(level, strides), dice, background)
         self.levels = (level,)
-        self.branches, self.pooled, self.join, self.last = atrous_layers(channels[level], width, rates, dropout)
+        self.norm = norm
+        self.branches, self.pooled, self.join, self.last = atrous_layers(channels[level], width, rates, dropout, norm)
         self.logits = nn.Conv2d(width, num_classes + background, 1)
 
     def forward(self, features: Features) -> Tensor:

@@ -48,6 +48,8 @@ class Results:
         counts: split (`train`, `val`, `meta`, `test`) -> its `images`, and how many of them are labelled for each task.
         classes: class -> what the training images (after `vjo-eval`, those of the test) show of it: `objects`, and the
             median `side` of these in pixels of the canvas; empty where no objects are known.
+        started_from: what was taken of `start_from`: `source`, and by part of the network how many weights, and the
+            classes; empty where the run started without.
     """
 
     metrics: dict[str, float]
@@ -75,6 +77,7 @@ class Results:
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     reported: dict[str, bool] = field(default_factory=dict)
     classes: dict[str, dict[str, float]] = field(default_factory=dict)
+    started_from: dict[str, Any] = field(default_factory=dict)
 
     @property
     def images_seen(self) -> dict[str, int]:

@@ -23,13 +23,15 @@ STUDY = "study.yaml"
 """The file in a folder of `vjo-tune` that says what the study is of."""
 TUNED = "tune"
 """The folder in a comparison's that holds the trials of `compare.tune`."""
+LAST = "last.ckpt"
+"""The newest checkpoint in a run's folder `checkpoints`."""
 RESULTS = "results.json"
 """The file in a run's folder that says that it is finished."""
 
 
 def last_checkpoints(run: Path) -> tuple[Path, Path]:
     """Where a run's newest checkpoint lies, and the one before it."""
-    return run / "checkpoints" / "last.ckpt", run / "checkpoints" / "last-previous.ckpt"
+    return run / "checkpoints" / LAST, run / "checkpoints" / "last-previous.ckpt"
 
 
 def stopped(run: Path) -> bool:

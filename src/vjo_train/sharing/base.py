@@ -47,6 +47,10 @@ class Sharing(nn.Module):
         """What belongs to one task alone and a single task's hard sharing would hold too, by its name there."""
         raise NotImplementedError
 
+    def hard_name(self, name: str) -> str:
+        """The name under hard sharing, such as `backbone.x`, of a parameter of this one that is a copy of it."""
+        return name
+
     @abstractmethod
     def shared_parameters(self) -> list[nn.Parameter]:
         """What more than one task trains, frozen parameters left out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -114,6 +115,9 @@ class Branched(Sharing):
             behind=trainable(*self._behind()),
             summary=torch.stack(tops).mean(0) if tops else None,
         )
+
+    def hard_name(self, name: str) -> str:
+        return re.sub(r"^(backbone|neck)s?\.\d+\.", r"\1.", name)
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """The copies that several tasks train; with a single task, all."""

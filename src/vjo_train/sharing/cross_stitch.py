@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -102,6 +103,9 @@ class CrossStitch(Sharing):
     def shared_parameters(self) -> list[nn.Parameter]:
         """Units and backbones: through the last unit every task's loss reaches every column. Necks are a task's own."""
         return trainable(self.units, self.backbone)
+
+    def hard_name(self, name: str) -> str:
+        return re.sub(r"^(backbone)\.\d+\.|^(neck)s\.[^.]+\.", r"\1\2.", name)
 
     def column(self, task: str) -> dict[str, nn.Module]:
         """What a single task's hard sharing would hold: its `backbone`, and its `neck` if its head reads one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -104,6 +105,9 @@ class Hierarchical(Sharing):
             if task in tasks:
                 found[task] = below if alone else end(below)
         return SharedFeatures(found, ends, summary=summary(pyramid["c5"]) if "c5" in pyramid else None)
+
+    def hard_name(self, name: str) -> str:
+        return re.sub(r"^encoders\.\d+\.neck\.", "neck.", name)
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """The stages up to that of the last task but one, and all encoders but the last task's; of one task, all."""

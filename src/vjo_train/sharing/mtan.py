@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -78,6 +79,9 @@ class MTAN(Sharing):
             representation=[stages[stage] for stage in used],
             summary=summary(stages["c5"]),
         )
+
+    def hard_name(self, name: str) -> str:
+        return re.sub(r"^necks\.[^.]+\.", "neck.", name)
 
     def shared_parameters(self) -> list[nn.Parameter]:
         return trainable(self.backbone)

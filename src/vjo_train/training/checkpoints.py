@@ -24,6 +24,8 @@ log = logging.getLogger("vjo_train")
 FOLDER = "checkpoints"
 WEIGHTING = "weighting."
 """How the names of the weighting's state begin, which only training needs."""
+WEIGHTS = "weights.ckpt"
+"""Of a finished run: the weights that were tested, to use and to start from, but not to go on from."""
 
 
 class DurableIO(TorchCheckpointIO):
@@ -88,7 +90,7 @@ def resumed(resume: str | None, output: Path) -> tuple[Path, dict[str, Any]] | N
     if resume is None:
         return None
     if resume != "auto" and Path(resume).is_file():
-        return Path(resume), read(Path(resume))
+        return Path(resume), _resumable(Path(resume), read(Path(resume)))
     if resume != "auto" and not Path(resume).is_dir():
         raise ConfigError(f"trainer.resume: found {resume!r}, which is neither file nor folder; give auto or a path.")
     folder = output if resume == "auto" else Path(resume)
@@ -104,6 +106,34 @@ def resumed(resume: str | None, output: Path) -> tuple[Path, dict[str, Any]] | N
         except CheckpointError as error:
             log.warning("%s Taking the one before it.", error)
     return oldest, read(oldest)
+
+
+def _resumable(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    if "optimizer_states" not in checkpoint:
+        raise CheckpointError(
+            f"trainer.resume: {path} holds weights alone; go on from the {run_folder.LAST} of a run, or start anew from"
+            " these weights by start_from."
+        )
+    return checkpoint
+
+
+def write_weights(path: Path, config: Mapping[str, Any]) -> Path:
+    """Writes what it takes to use a checkpoint, and nothing to go on with, beside it: `weights.ckpt`.
+
+    Args:
+        path: the checkpoint.
+        config: of its run, resolved.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged, or the file cannot be written.
+    """
+    whole = read(path)
+    kept: dict[str, Any] = {
+        name: whole[name] for name in ("state_dict", "batches", "classes", "started_from") if name in whole
+    }
+    place = path.with_name(WEIGHTS)
+    DurableIO().save_checkpoint({**kept, "config": dict(config)}, place)
+    return place
 
 
 def set_aside_damaged(output: Path, taken: Path) -> None:
@@ -124,14 +154,31 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: damaged, holds more than plain data, or is no checkpoint of this program.
     """
+    check_whole(path)
+    return checked(read_plain(path), path)
+
+
+def check_whole(path: Path) -> None:
+    """Compares the checksums in a file of `torch.save`, at which torch itself does not look.
+
+    Raises:
+        CheckpointError: damaged.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums
+        with zipfile.ZipFile(path) as archive:
             part = archive.testzip()
     except (RuntimeError, EOFError, ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(f"{path} is damaged or no checkpoint ({reason(error)}).") from error
     if part is not None:
         raise CheckpointError(f"{path} is damaged (wrong checksum of {part}).")
-    content = read_plain(path)
+
+
+def checked(content: Any, path: Path) -> dict[str, Any]:
+    """What is in a file, if it is a checkpoint of this program.
+
+    Raises:
+        CheckpointError: it is not.
+    """
     checkpoint: dict[str, Any] = content if isinstance(content, dict) else {}
     for key, kind in (("state_dict", dict), ("batches", int)):
         if not isinstance(checkpoint.get(key), kind):
@@ -173,7 +220,7 @@ def restore_column(column: Mapping[str, nn.Module], head: nn.Module, task: str, 
         part.load_state_dict(own)
 
 
-def compare(module: nn.Module, state: Mapping[str, Any], path: Path, prefix: str = "") -> None:
+def compare(module: nn.Module, state: Mapping[str, Any], path: Path, prefix: str = "", way: str = "") -> None:
     """Refuses weights that do not fit.
 
     Args:
@@ -181,6 +228,7 @@ def compare(module: nn.Module, state: Mapping[str, Any], path: Path, prefix: str
         state: name -> weight.
         path: where they come from.
         prefix: of the names there, for the message.
+        way: a last sentence for it: what to do.
 
     Raises:
         CheckpointError: of another network; the message names the first difference and counts the others.
@@ -195,4 +243,4 @@ def compare(module: nn.Module, state: Mapping[str, Any], path: Path, prefix: str
     ]
     if differences:
         more = f" (and {len(differences) - 1} more differences)" if len(differences) > 1 else ""
-        raise CheckpointError(f"{path} is of another network: {differences[0]}{more}.")
+        raise CheckpointError(f"{path} is of another network: {differences[0]}{more}.{way}")

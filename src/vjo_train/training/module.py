@@ -63,6 +63,7 @@ class MultiTaskModule(WithHelpers):
         self.register_buffer("std", 255 * torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
         self._optimizer, self._lr_schedule = optimizer, lr_schedule
         self.trained_ids: list[str] = []
+        self.lr_steps: int | None = None
         self._step: TaskLosses | None = None
         self._total: Tensor | None = None
 
@@ -278,9 +279,13 @@ class MultiTaskModule(WithHelpers):
                     f" place of '{other}'; is optimizer.layer_decay another, or a key lr_factor?"
                 )
 
+    def lr_factor(self, step: int, total: int) -> float:
+        """The factor on every learning rate at an optimizer step of `total`, of `lr_steps` where that is set."""
+        return self._lr_schedule.factor(step, self.lr_steps or total)
+
     def configure_optimizers(self) -> Any:
         """The optimizer, and the learning-rate schedule by step."""
         optimizer = self._optimizer.build(self)
         total = int(self.trainer.estimated_stepping_batches)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._lr_schedule.factor(step, total))
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.lr_factor(step, total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -73,6 +73,8 @@ class Job:
     """What is looked at besides, in training and in tests."""
     callbacks: list[Callback] = field(default_factory=list)
     """Further callbacks for training."""
+    started: dict[str, Any] = field(default_factory=dict)
+    """What was taken of `start_from`, for the results."""
 
     def classes(self, task: str) -> tuple[str, ...]:
         """The names of a head's classes; a merged task has those of the data set."""
@@ -92,8 +94,10 @@ def train(job: Job) -> Results:
     throughput = Throughput()
     trainer = fit(job, throughput)
     with explained(job.data, job.output):
-        seen = images_seen(job.data, job.module.batches)
-        return _test(job, trainer, run_folder.checkpoint(job.output, None), throughput, seen)
+        seen, tested = images_seen(job.data, job.module.batches), run_folder.checkpoint(job.output, None)
+        if trainer.is_global_zero:
+            checkpoints.write_weights(tested, job.config)
+        return _test(job, trainer, tested, throughput, seen)
 
 
 def fit(job: Job, throughput: Throughput) -> pl.Trainer:
@@ -109,7 +113,7 @@ def fit(job: Job, throughput: Throughput) -> pl.Trainer:
     resume = None
     if going_on is not None:
         resume, state = going_on
-        checkpoints.compare(job.module, state["state_dict"], resume)
+        checkpoints.compare(job.module, state["state_dict"], resume, way=" start_from takes what fits.")
         job.data.start_step = job.module.batches = state["batches"]
         log.info("Going on from %s.", resume)
     del going_on  # it is as large as the network
@@ -178,6 +182,7 @@ def _test(
         skipped=job.data.skipped,
         counts=image_counts(job.data, bool(training)),
         classes=facts_of_classes(job.data, bool(training)),
+        started_from=job.started if training else {},
     )
     if trainer.is_global_zero:
         _write(job, results, batch)

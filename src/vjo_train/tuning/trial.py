@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from vjo_train.config import build
+from vjo_train.config import build, starting
 from vjo_train.errors import ConfigError, NumericsError, ResourceError
 from vjo_train.report.throughput import Throughput
 from vjo_train.runs import run_folder
@@ -69,7 +69,7 @@ def run_trial(cfg: DictConfig, metrics: Sequence[str], hopeless: Callable[[int, 
     watch = Watch(metrics, hopeless)
     try:
         job = build.job(cfg, output)
-        build.start_columns(job.module, cfg)
+        starting.begin(job, cfg)
         job.callbacks.append(watch)
         run.fit(job, Throughput())
     except (NumericsError, ResourceError) as error:

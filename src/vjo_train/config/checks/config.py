@@ -73,9 +73,34 @@ def check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:
     check_paths(cfg)
     _check_schedule(cfg)
     _check_pairs(cfg)
-    if root is TrainConfig:  # an evaluated checkpoint holds the columns already
+    if root is TrainConfig:  # an evaluated checkpoint holds all weights already
+        check_start(cfg)
         for task, run in (cfg.sharing.get("columns_from") or {}).items():
             run_folder.column(Path(run), task, cfg)
+
+
+def check_start(cfg: DictConfig) -> None:
+    """Looks for the run or file that `start_from` names.
+
+    Raises:
+        ConfigError: it is not there, or `trainer.resume` names a run that did not start from it.
+        CheckpointError: it is a run that has left no checkpoint.
+    """
+    start, resume = cfg.get("start_from"), cfg.trainer.get("resume")
+    if start is None:
+        return
+    if resume not in (None, "auto"):
+        run = Path(resume) if Path(resume).is_dir() else Path(resume).parent.parent
+        if run_folder.load_config(run, "trainer.resume").get("start_from") != start:
+            raise ConfigError(
+                f"start_from: found '{start}' next to trainer.resume='{resume}', a run that did not start from it and"
+                " goes on with weights of its own; leave one of the two out."
+            )
+    elif Path(start).is_dir():
+        run_folder.load_config(Path(start), "start_from")
+        run_folder.checkpoint(Path(start), None, "start_from")
+    elif not Path(start).is_file():
+        raise ConfigError(f"start_from: found '{start}', which is neither a run's folder nor a file{near(start)}")
 
 
 def unchosen_heads(cfg: DictConfig, composer: Composer, overrides: list[str]) -> list[str]:
@@ -119,7 +144,7 @@ def _check_pairs(cfg: DictConfig) -> None:
             monitor=trainer.get("monitor"),
             validated=data.val_split is not None or data.val_fraction > 0,
         )
-    rules.check_norm(backbone.get("norm"), backbone.get("weights"))
+    rules.check_norm(backbone.get("norm"), backbone.get("weights"), started=cfg.get("start_from") is not None)
     rules.check_output_stride(str(backbone.get("name")), backbone.get("output_stride"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,15 +36,14 @@ def common_channels(key: str, levels: Sequence[str], channels: Mapping[str, int]
     return channels[levels[0]]
 
 
-def tower(inputs: int, width: int, depth: int) -> nn.Sequential:
-    """`depth` times 3x3 convolution, group norm and ReLU: [B, inputs, h, w] -> [B, width, h, w]."""
+def tower(inputs: int, width: int, depth: int, norm: Literal["group", "none"] = "group") -> nn.Sequential:
+    """`depth` times 3x3 convolution, group norm if wanted, and ReLU: [B, inputs, h, w] -> [B, width, h, w]."""
     layers: list[nn.Module] = []
     for step in range(depth):
-        layers += [
-            convolution(inputs if step == 0 else width, width),
-            group_norm(width),
-            nn.ReLU(inplace=True),
-        ]
+        layers.append(convolution(inputs if step == 0 else width, width))
+        if norm == "group":
+            layers.append(group_norm(width))
+        layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)
 
 

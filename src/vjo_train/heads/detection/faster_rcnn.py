@@ -10,6 +10,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 
+from vjo_train.heads.class_rows import ClassRows, of_layer
 from vjo_train.heads.detection.boxes import decode, encode
 from vjo_train.heads.detection.dense import sum_per_image
 from vjo_train.heads.detection.objects import Objects
@@ -50,6 +51,9 @@ class FasterRCNN(RegionHead):
         for layer, spread in ((self.roi_logits, 0.01), (self.roi_offsets, 0.001)):
             nn.init.normal_(layer.weight, std=spread)
             nn.init.zeros_(layer.bias)
+
+    def class_rows(self) -> dict[str, ClassRows]:
+        return of_layer("roi_logits", ClassRows(background="last")) | of_layer("roi_offsets", ClassRows(each=4))
 
     def losses_by_part(self, outputs: RegionOutputs, objects: Objects) -> dict[str, Tensor]:
         return self.box_losses(outputs, self.sample_regions(outputs, objects), objects)

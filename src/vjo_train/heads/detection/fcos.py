@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,8 @@ from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
 from torchvision.ops import generalized_box_iou_loss
 
+from vjo_train.heads.class_rows import ClassRows, of_layer
+from vjo_train.heads.detection.anchors import Cells, steps_of
 from vjo_train.heads.detection.base import DetectionHead
 from vjo_train.heads.detection.candidates import Pairs, best_pairs, likely_pairs
 from vjo_train.heads.detection.dense import common_channels, convolution, prior_bias, rows, stride, sum_per_image, tower
@@ -41,7 +43,7 @@ class FCOSOutputs:
     logits: Tensor
     """[B, L, C]: of each class."""
     sides: Tensor
-    """[B, L, 4] > 0: distances to the left, top, right and bottom side, in strides."""
+    """[B, L, 4] > 0 (or 0, where they are linear): distances to the left, top, right and bottom side, in strides."""
     centreness: Tensor
     """[B, L]: logit of the centreness."""
     locations: Locations
@@ -54,8 +56,8 @@ class FCOS(DetectionHead):
     locations and divided by max(1, positives of the image). Locations in difficult objects, unless positive, are
     left out of it. Unknown classes count at positive locations alone, which are of another class.
     The score of a box is sqrt(class probability x centreness).
-    Deviation: distances grow as exp (2019) up to 20 strides and linearly from there, in place of a ReLU (2020), so
-    that no location is without gradient and none overflows.
+    Deviation: with `exponential` distances they grow as exp (2019) up to 20 strides and linearly from there, in place
+    of a ReLU (2020, `linear`), so that no location is without gradient and none overflows.
 
     Args:
         channels: of every level of the pyramid.
@@ -64,6 +66,8 @@ class FCOS(DetectionHead):
         depth: 3x3 convolutions per tower; the towers are shared by all levels.
         width: channels of the towers; as the levels if None.
         centre_radius: positives lie in the object and less than this many strides from its centre, in x and in y.
+        distances: how the sides of a box grow with what the network says.
+        cells: where the locations lie: in the middles of the cells, or at their corners, as in torchvision's FCOS.
         options: those of `DetectionHead`.
 
     Raises:
@@ -79,6 +83,8 @@ class FCOS(DetectionHead):
         depth: Annotated[int, Interval(ge=0, le=8)] = 4,
         width: Annotated[int, Ge(8)] | None = None,
         centre_radius: Annotated[float, Gt(0)] = 1.5,
+        distances: Literal["exponential", "linear"] = "exponential",
+        cells: Literal["centred", "cornered"] = "centred",
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -87,6 +93,7 @@ class FCOS(DetectionHead):
         self.levels = tuple(levels)
         self.strides = [stride(level, strides) for level in levels]
         self.centre_radius = centre_radius
+        self.distances, self.cells = distances, cells
         self.class_tower = tower(inputs, width, depth)
         self.box_tower = tower(inputs, width, depth)
         features = width if depth else inputs
@@ -101,15 +108,19 @@ class FCOS(DetectionHead):
             feature = features[level]
             for_class, for_box = self.class_tower(feature), self.box_tower(feature)
             logits.append(rows(self.class_logits(for_class), self.num_classes))
-            sides.append(rows(positive_sides(self.box_sides(for_box).float() * scale), 4))
+            raw = self.box_sides(for_box).float() * scale
+            sides.append(rows(positive_sides(raw) if self.distances == "exponential" else raw.relu(), 4))
             centreness.append(rows(self.box_centreness(for_box), 1))
             shapes.append((feature.shape[2], feature.shape[3]))
         return FCOSOutputs(
             logits=torch.cat(logits, dim=1),
             sides=torch.cat(sides, dim=1),
             centreness=torch.cat(centreness, dim=1)[..., 0],
-            locations=grid(shapes, self.strides, self.scales.device),
+            locations=grid(shapes, self.strides, self.scales.device, self.cells),
         )
+
+    def class_rows(self) -> dict[str, ClassRows]:
+        return of_layer("class_logits", ClassRows())
 
     def losses(self, outputs: FCOSOutputs, objects: Objects) -> Tensor:
         locations = outputs.locations
@@ -139,16 +150,20 @@ class FCOS(DetectionHead):
         return pairs, boxes_around(outputs.locations.points[pairs.row], sides)
 
 
-def grid(shapes: Sequence[tuple[int, int]], strides: Sequence[int], device: torch.device) -> Locations:
+def grid(
+    shapes: Sequence[tuple[int, int]], strides: Sequence[int], device: torch.device, cells: Cells = "centred"
+) -> Locations:
     """The locations of levels of the given shapes (height, width), finest first.
 
     A level of stride s finds objects whose farthest side is 4 s to 8 s away; the first also smaller, the last also
     larger ones. For strides 8..128 these are the paper's 64, 128, 256 and 512 pixels.
     """
     points, steps, ranges = [], [], []
-    for index, ((height, width), step) in enumerate(zip(shapes, strides, strict=True)):
-        y = (torch.arange(height, device=device, dtype=torch.float32) + 0.5) * step
-        x = (torch.arange(width, device=device, dtype=torch.float32) + 0.5) * step
+    shift = 0.5 if cells == "centred" else 0.0
+    placed = zip(shapes, strides, steps_of(shapes, strides, cells), strict=True)
+    for index, ((height, width), step, (down, across)) in enumerate(placed):
+        y = (torch.arange(height, device=device, dtype=torch.float32) + shift) * down
+        x = (torch.arange(width, device=device, dtype=torch.float32) + shift) * across
         points.append(torch.stack([x.repeat(height), y.repeat_interleave(width)], dim=1))
         low = 0.0 if index == 0 else 4.0 * step
         high = math.inf if index == len(shapes) - 1 else 8.0 * step

@@ -17,7 +17,12 @@ SAMPLES = 2
 
 
 def pool_regions(
-    features: Sequence[Tensor], strides: Sequence[int], regions: Tensor, image: Tensor, resolution: int
+    features: Sequence[Tensor],
+    strides: Sequence[int],
+    regions: Tensor,
+    image: Tensor,
+    resolution: int,
+    centred: bool = True,
 ) -> Tensor:
     """Pools each region on the level of its size (Lin et al. 2017a); no gradient to the regions.
 
@@ -31,6 +36,8 @@ def pool_regions(
         regions: [M, 4] xyxy in canvas pixels.
         image: [M] int64: the image of each region.
         resolution: cells per side that a region is pooled into.
+        centred: whether a pixel of a level stands for its middle; if not, for its corner, and regions count as at least
+            a pixel of their level wide and high (torchvision's `aligned=False`).
 
     Returns:
         [M, channels, resolution, resolution] float32.
@@ -41,30 +48,46 @@ def pool_regions(
     place = (wanted[:, None] >= bounds).sum(1)
     # What is exported is an operator that ONNX knows.
     pool = by_rows if features[0].is_cpu and not torch.compiler.is_exporting() else by_torchvision
-    return pool(features, strides, regions, image, place, resolution)
+    return pool(features, strides, regions, image, place, resolution, centred)
 
 
 def by_torchvision(
-    features: Sequence[Tensor], strides: Sequence[int], regions: Tensor, image: Tensor, place: Tensor, resolution: int
+    features: Sequence[Tensor],
+    strides: Sequence[int],
+    regions: Tensor,
+    image: Tensor,
+    place: Tensor,
+    resolution: int,
+    centred: bool = True,
 ) -> Tensor:
     """Regions [M, 4] of the images [M], each on the level at its place [M], by torchvision's kernel."""
     boxes = torch.cat([image[:, None].to(regions), regions], dim=1)
     places = [(place == at).nonzero()[:, 0] for at in range(len(features))]
     pooled = [
-        roi_align(feature.float(), boxes[here], resolution, 1 / step, sampling_ratio=SAMPLES, aligned=True)
+        roi_align(feature.float(), boxes[here], resolution, 1 / step, sampling_ratio=SAMPLES, aligned=centred)
         for step, feature, here in zip(strides, features, places, strict=True)
     ]
     return torch.cat(pooled)[torch.cat(places).argsort()]
 
 
 def by_rows(
-    features: Sequence[Tensor], strides: Sequence[int], regions: Tensor, image: Tensor, place: Tensor, resolution: int
+    features: Sequence[Tensor],
+    strides: Sequence[int],
+    regions: Tensor,
+    image: Tensor,
+    place: Tensor,
+    resolution: int,
+    centred: bool = True,
 ) -> Tensor:
     """The same: a cell is a weighted sum of rows of a table that has a pixel's features in each row."""
     heights, widths = (torch.tensor([f.shape[axis] for f in features], device=image.device)[place] for axis in (2, 3))
     sizes = torch.tensor([len(f) * f.shape[2] * f.shape[3] for f in features], device=image.device)
     first = (sizes.cumsum(0) - sizes)[place] + image * heights * widths
-    scaled = regions / regions.new_tensor(strides)[place, None] - 0.5
+    scaled = regions / regions.new_tensor(strides)[place, None]
+    if centred:
+        scaled = scaled - 0.5
+    else:
+        scaled = torch.cat([scaled[:, :2], torch.maximum(scaled[:, 2:], scaled[:, :2] + 1)], dim=1)
     columns, across = _taps(scaled[:, 0], scaled[:, 2], widths, resolution)
     rows, down = _taps(scaled[:, 1], scaled[:, 3], heights, resolution)
     lines = first[:, None, None] + rows * widths[:, None, None]

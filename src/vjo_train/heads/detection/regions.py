@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt
@@ -91,6 +91,7 @@ class RegionHead(DetectionHead):
         eval_proposals: the same in evaluation, where each goes through the later stages (Ren et al. 2015: 300).
         rois_per_image: proposals sampled for the later stages' losses.
         split_losses: the weighting sees the parts of the loss as tasks of their own.
+        cells: what a cell of a level stands for, for anchors and pooling: its middle, or its corner, as in torchvision.
         options: those of `DetectionHead`.
 
     Raises:
@@ -111,6 +112,7 @@ class RegionHead(DetectionHead):
         eval_proposals: Annotated[int, Ge(1)] = 300,
         rois_per_image: Annotated[int, Ge(4)] = 256,
         split_losses: bool = False,
+        cells: Literal["centred", "cornered"] = "centred",
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -127,6 +129,7 @@ class RegionHead(DetectionHead):
         self.proposals, self.eval_proposals = proposals, eval_proposals
         self.rois_per_image = rois_per_image
         self.split_losses = split_losses
+        self.cells = cells
         self.proposal_head = RPNHead(inputs, len(RATIOS))
 
     @abstractmethod
@@ -163,7 +166,7 @@ class RegionHead(DetectionHead):
         outputs = ProposalOutputs(
             objectness=torch.cat([rows(level, 1) for level in objectness], dim=1)[..., 0],
             offsets=torch.cat([rows(level, 4) for level in offsets], dim=1),
-            anchors=grid_anchors(shapes, self.proposal_strides, [self.anchor_scale], maps[0].device),
+            anchors=grid_anchors(shapes, self.proposal_strides, [self.anchor_scale], maps[0].device, self.cells),
         )
         return RegionOutputs(outputs, [features[level] for level in self.roi_levels])
 
@@ -206,7 +209,7 @@ class RegionHead(DetectionHead):
 
     def pool(self, features: Sequence[Tensor], boxes: Tensor, image: Tensor, size: int) -> Tensor:
         """Features [M, channels, size, size] float32 of boxes [M, 4] of the images [M]; no gradient to the boxes."""
-        return pool_regions(features, self.roi_strides, boxes, image, size)
+        return pool_regions(features, self.roi_strides, boxes, image, size, self.cells == "centred")
 
 
 def in_type_of(feature: Tensor) -> torch.autocast:

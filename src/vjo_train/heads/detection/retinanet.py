@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt, Interval
 from torch import Tensor
 
 from vjo_train.errors import ConfigError
+from vjo_train.heads.class_rows import ClassRows, of_layer
 from vjo_train.heads.detection.anchors import IGNORED, RATIOS, grid_anchors, match
 from vjo_train.heads.detection.base import DetectionHead
 from vjo_train.heads.detection.boxes import decode, encode
@@ -43,7 +44,7 @@ class RetinaNet(DetectionHead):
     The loss of an image is focal loss + smooth L1 loss (beta 1/9) of the offsets, each summed over its anchors and
     divided by max(1, matched anchors of the image). Anchors matched with difficult objects are left out of it. Unknown
     classes count at matched anchors alone, which are of another class.
-    Deviation: group norm in the towers (the paper has none), as training from random weights needs it.
+    Deviation: group norm in the towers (the paper has none, `norm=none`), as training from random weights needs it.
 
     Args:
         channels: of every level of the pyramid.
@@ -54,6 +55,8 @@ class RetinaNet(DetectionHead):
         anchor_scale: side of the smallest square anchor of a level, in strides.
         foreground_iou: least IoU of an anchor with the object that it is trained to find.
         background_iou: anchors below this IoU are background; those between the two are ignored.
+        norm: of the towers.
+        cells: where anchors lie: around the middles of the cells, or their corners, as in torchvision's RetinaNet.
         options: those of `DetectionHead`.
 
     Raises:
@@ -71,6 +74,8 @@ class RetinaNet(DetectionHead):
         anchor_scale: Annotated[float, Gt(0)] = 4.0,
         foreground_iou: Annotated[float, Interval(gt=0, le=1)] = 0.5,
         background_iou: Annotated[float, Interval(gt=0, le=1)] = 0.4,
+        norm: Literal["group", "none"] = "group",
+        cells: Literal["centred", "cornered"] = "centred",
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -87,8 +92,9 @@ class RetinaNet(DetectionHead):
         self.foreground_iou = foreground_iou
         self.background_iou = background_iou
         anchors = len(OCTAVES) * len(RATIOS)
-        self.class_tower = tower(inputs, width, depth)
-        self.box_tower = tower(inputs, width, depth)
+        self.norm, self.cells = norm, cells
+        self.class_tower = tower(inputs, width, depth, norm)
+        self.box_tower = tower(inputs, width, depth, norm)
         features = width if depth else inputs
         self.class_logits = convolution(features, anchors * self.num_classes, bias=prior_bias())
         self.box_offsets = convolution(features, anchors * 4)
@@ -100,8 +106,11 @@ class RetinaNet(DetectionHead):
             logits.append(rows(self.class_logits(self.class_tower(feature)), self.num_classes))
             offsets.append(rows(self.box_offsets(self.box_tower(feature)), 4))
             shapes.append((feature.shape[2], feature.shape[3]))
-        anchors = grid_anchors(shapes, self.strides, self.anchor_sizes, logits[0].device)
+        anchors = grid_anchors(shapes, self.strides, self.anchor_sizes, logits[0].device, self.cells)
         return RetinaNetOutputs(torch.cat(logits, dim=1), torch.cat(offsets, dim=1), torch.cat(anchors))
+
+    def class_rows(self) -> dict[str, ClassRows]:
+        return of_layer("class_logits", ClassRows(groups=len(OCTAVES) * len(RATIOS)))
 
     def losses(self, outputs: RetinaNetOutputs, objects: Objects) -> Tensor:
         found = match(outputs.anchors, objects, self.foreground_iou, self.background_iou, keep_best=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -72,18 +72,21 @@ class MaskBranch(nn.Module):
     """Features of regions -> logits of masks of twice the size: 3x3 convolutions, a transposed one, a 1x1 one.
 
     After Mask R-CNN (He, Gkioxari, Dollar, Girshick 2017). Deviation: group norm in the convolutions (the paper has
-    none), as training from random weights needs it.
+    none, `norm=none`), as training from random weights needs it.
 
     Args:
         inputs: channels of the features.
         outputs: masks per region.
         depth: 3x3 convolutions.
         width: their channels.
+        norm: behind them.
     """
 
-    def __init__(self, inputs: int, outputs: int, depth: int, width: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, depth: int, width: int, norm: Literal["group", "none"] = "group"
+    ) -> None:
         super().__init__()
-        self.tower = tower(inputs, width, depth)
+        self.tower = tower(inputs, width, depth, norm)
         self.transposed = nn.ConvTranspose2d(width if depth else inputs, width, 2, stride=2)
         self.logits = nn.Conv2d(width, outputs, 1)
         for layer in (self.transposed, self.logits):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
+from vjo_train.heads.class_rows import ClassRows, of_layer
 from vjo_train.heads.detection.faster_rcnn import FasterRCNN
 from vjo_train.heads.detection.objects import Objects
 from vjo_train.heads.detection.regions import RegionOutputs, Regions, in_type_of
@@ -25,6 +26,7 @@ class MaskRCNN(InstanceHead, FasterRCNN):
     Args:
         mask_depth: 3x3 convolutions of the mask branch.
         mask_width: their channels; as the levels if None.
+        mask_norm: behind them.
         detections_per_image: boxes per image that leave the last non-maximum suppression; each has a mask of the
             image's size.
         options: those of `FasterRCNN`.
@@ -38,12 +40,17 @@ class MaskRCNN(InstanceHead, FasterRCNN):
         *,
         mask_depth: Annotated[int, Interval(ge=0, le=8)] = 4,
         mask_width: Annotated[int, Ge(8)] | None = None,
+        mask_norm: Literal["group", "none"] = "group",
         detections_per_image: Annotated[int, Ge(1)] = 50,
         **options: Any,
     ) -> None:
         super().__init__(detections_per_image=detections_per_image, **options)
         channels = self.pooled_channels
-        self.mask_branch = MaskBranch(channels, self.num_classes, mask_depth, mask_width or channels)
+        self.mask_branch = MaskBranch(channels, self.num_classes, mask_depth, mask_width or channels, mask_norm)
+        self.mask_norm = mask_norm
+
+    def class_rows(self) -> dict[str, ClassRows]:
+        return super().class_rows() | of_layer("mask_branch.logits", ClassRows())
 
     def losses_by_part(self, outputs: RegionOutputs, objects: Objects) -> dict[str, Tensor]:
         regions = self.sample_regions(outputs, objects)

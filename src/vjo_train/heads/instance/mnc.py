@@ -10,6 +10,7 @@ from annotated_types import Ge, Interval
 from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 
+from vjo_train.heads.class_rows import ClassRows, of_layer
 from vjo_train.heads.detection.boxes import clip, decode
 from vjo_train.heads.detection.faster_rcnn import class_loss, offset_loss
 from vjo_train.heads.detection.objects import Objects
@@ -86,6 +87,10 @@ class MNC(InstanceHead):
         if self.offsets is not None:
             nn.init.normal_(self.offsets.weight, std=0.001)
             nn.init.zeros_(self.offsets.bias)
+
+    def class_rows(self) -> dict[str, ClassRows]:
+        rows = of_layer("category", ClassRows(background="last"))
+        return rows if self.offsets is None else rows | of_layer("offsets", ClassRows(each=4))
 
     def losses_by_part(self, outputs: RegionOutputs, objects: Objects) -> dict[str, Tensor]:
         box = proposal_loss(outputs.proposals, objects, self.anchors_per_image)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
-from vjo_train.heads.detection.dense import sum_per_image
+from vjo_train.heads.detection.dense import sum_per_image, tower
 from vjo_train.heads.detection.faster_rcnn import FasterRCNN
 from vjo_train.heads.detection.objects import Objects
 from vjo_train.heads.detection.regions import RegionOutputs, Regions, in_type_of
@@ -23,13 +23,15 @@ class KeypointRCNN(KeypointHead, FasterRCNN):
     """Faster R-CNN, and beside its box branch one that gives each region a heat map of 56 x 56 cells per point.
 
     The loss of an image is that of Faster R-CNN + `heat_map_loss`, the mean over all known points of the sampled
-    regions that are matched with an object; it is the part `points` for `split_losses`. The branch is that of Mask
-    R-CNN, whose 28 x 28 cells are enlarged by bilinear interpolation, as in the paper. In evaluation points are found
+    regions that are matched with an object; it is the part `points` for `split_losses`. The branch's
+    28 x 28 cells are enlarged by bilinear interpolation, as in the paper. In evaluation points are found
     in the boxes that are left.
 
     Args:
         point_depth: 3x3 convolutions of the point branch (the paper: 8).
         point_width: their channels (the paper: 512); as the levels if None.
+        point_layers: `masks` is the branch of Mask R-CNN, `paper` the paper's (and torchvision's): convolutions without
+            norm, and a transposed one of 4x4 that gives the maps itself.
         options: those of `KeypointHead` and `FasterRCNN`.
 
     Raises:
@@ -41,11 +43,14 @@ class KeypointRCNN(KeypointHead, FasterRCNN):
         *,
         point_depth: Annotated[int, Interval(ge=0, le=8)] = 4,
         point_width: Annotated[int, Ge(8)] | None = None,
+        point_layers: Literal["masks", "paper"] = "masks",
         **options: Any,
     ) -> None:
         super().__init__(**options)
         channels = self.pooled_channels
-        self.point_branch = MaskBranch(channels, self.points, point_depth, point_width or channels)
+        self.point_layers = point_layers
+        branch = MaskBranch if point_layers == "masks" else PaperBranch
+        self.point_branch: nn.Module = branch(channels, self.points, point_depth, point_width or channels)
 
     def losses_by_part(self, outputs: RegionOutputs, objects: Objects) -> dict[str, Tensor]:
         regions = self.sample_regions(outputs, objects)
@@ -82,3 +87,29 @@ class KeypointRCNN(KeypointHead, FasterRCNN):
         with in_type_of(outputs.features[0]):
             logits: Tensor = self.point_branch(pooled)
         return F.interpolate(logits.float(), scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+class PaperBranch(nn.Module):
+    """Features of regions -> logits of maps of twice the size: 3x3 convolutions, and a transposed one of 4x4.
+
+    Args:
+        inputs: channels of the features.
+        outputs: maps per region.
+        depth: 3x3 convolutions.
+        width: their channels.
+    """
+
+    def __init__(self, inputs: int, outputs: int, depth: int, width: int) -> None:
+        super().__init__()
+        self.tower = tower(inputs, width, depth, "none")
+        self.transposed = nn.ConvTranspose2d(width if depth else inputs, outputs, 4, stride=2, padding=1)
+        for layer in (*self.tower, self.transposed):
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        assert self.transposed.bias is not None
+        nn.init.zeros_(self.transposed.bias)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """[M, inputs, s, s] -> [M, outputs, 2 s, 2 s]."""
+        logits: Tensor = self.transposed(self.tower(pooled))
+        return logits

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from vjo_train.backbones.frozen_norm import FrozenNorm
 from vjo_train.errors import ConfigError
 from vjo_train.group_norm import group_norm
 from vjo_train.heads.base import check_levels
@@ -128,14 +130,19 @@ def added_up(features: Features, levels: Sequence[str], branches: Iterable[nn.Mo
     return torch.stack(maps).sum(0)
 
 
+NORMS: dict[str, Callable[[int], nn.Module]] = {"group": group_norm, "batch": nn.BatchNorm2d, "frozen": FrozenNorm}
+"""Layers of a decoder by name; the last two are those of networks that others have trained."""
+
+
 def atrous_layers(
-    inputs: int, width: int, rates: Sequence[int], dropout: float
+    inputs: int, width: int, rates: Sequence[int], dropout: float, norm: str = "group"
 ) -> tuple[nn.ModuleList, nn.Sequential, nn.Sequential, nn.Sequential]:
     """The parallel branches, the one that is pooled over the canvas, what joins them, and the last convolution."""
-    branches = nn.ModuleList([_block(inputs, width, 1, 1), *(_block(inputs, width, 3, rate) for rate in rates)])
-    pooled = _block(inputs, width, 1, 1)
-    join = nn.Sequential(_block(width * (len(rates) + 2), width, 1, 1), nn.Dropout2d(dropout))
-    return branches, pooled, join, _block(width, width, 3, 1)
+    block = partial(_block, norm=NORMS[norm])
+    branches = nn.ModuleList([block(inputs, width, 1, 1), *(block(inputs, width, 3, rate) for rate in rates)])
+    pooled = block(inputs, width, 1, 1)
+    join = nn.Sequential(block(width * (len(rates) + 2), width, 1, 1), nn.Dropout2d(dropout))
+    return branches, pooled, join, block(width, width, 3, 1)
 
 
 def atrous(feature: Tensor, branches: Iterable[nn.Module], pooled: nn.Module) -> Tensor:
@@ -160,8 +167,8 @@ class _Double(nn.Module):
         return upsample(maps, 2)
 
 
-def _block(inputs: int, width: int, kernel: int, dilation: int) -> nn.Sequential:
-    """A convolution that keeps the size, group norm and ReLU."""
+def _block(inputs: int, width: int, kernel: int, dilation: int, norm: Callable[[int], nn.Module]) -> nn.Sequential:
+    """A convolution that keeps the size, a norm and ReLU."""
     padding = dilation * (kernel // 2)
     convolution = nn.Conv2d(inputs, width, kernel, padding=padding, dilation=dilation, bias=False)
-    return nn.Sequential(convolution, group_norm(width), nn.ReLU(inplace=True))
+    return nn.Sequential(convolution, norm(width), nn.ReLU(inplace=True))
