@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def evaluate() -> NoReturn:
-    """`vjo-eval run=DIR`: tests a finished run; the arguments are those of the process."""
+    """`vjo-eval run=DIR|model=FILE`: tests a finished run or a file; the arguments are those of the process."""
     sys.exit(guard("vjo-eval", _eval_command))
 
 
@@ -34,7 +34,7 @@ def predict() -> NoReturn:
 
 
 def export() -> NoReturn:
-    """`vjo-export run=DIR`: writes an ONNX file; the arguments are those of the process."""
+    """`vjo-export run=DIR`: writes a file for another runtime; the arguments are those of the process."""
     sys.exit(guard("vjo-export", _export_command))
 
 
@@ -80,8 +80,11 @@ def _eval_job(cfg: Any) -> None:
     def job() -> None:
         from vjo_train.config import jobs
 
-        path = run_folder.checkpoint(Path(cfg.run), cfg.checkpoint)
-        jobs.evaluate(cfg, Path(HydraConfig.get().runtime.output_dir), path)
+        output = Path(HydraConfig.get().runtime.output_dir)
+        if cfg.model is not None:
+            jobs.evaluate_file(cfg, output)
+        else:
+            jobs.evaluate(cfg, output, run_folder.checkpoint(Path(cfg.run), cfg.checkpoint))
 
     leave(guard("vjo-eval", job))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import resources
 from inspect import Parameter
@@ -32,8 +32,11 @@ from vjo_train.heads.merged import Merged
 from vjo_train.heads.parts import head_name, own_parameters
 from vjo_train.heads.self_supervised.base import SelfSupervised
 from vjo_train.runs import run_folder
+from vjo_train.schedules.joint import Joint
 from vjo_train.tracking.byte_track import ByteTrack
-from vjo_train.training import checkpoints, run
+from vjo_train.training import checkpoints
+from vjo_train.training.exported import ExportedModule
+from vjo_train.training.job import Job, Test
 from vjo_train.training.module import MultiTaskModule
 from vjo_train.types import usual_stride
 from vjo_train.weighting.base import LossWeighting, Weighting
@@ -42,7 +45,7 @@ from vjo_train.weighting.gradients import GradientWeighting
 log = logging.getLogger("vjo_train")
 
 
-def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> run.Job:
+def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> Job:
     """Everything that a run of `cfg` needs, built and connected; `restored` as in `model`.
 
     Raises:
@@ -64,17 +67,36 @@ def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> run.Job:
         unlabelled_per_step=0 if module.semi is None else module.semi.images or data.batch_size,
         pictures_per_step=max(module.views_per_step.values(), default=0),
     )
-    return run.Job(
+    return Job(
         module=module,
         data=data,
-        settings=_make(cfg.trainer),
         loggers=[_make(cfg.logger)] if "_target_" in (cfg.get("logger") or {}) else [],
-        output=output,
-        seed=cfg.seed,
-        config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
-        overrides=list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else [],
         insights=[_make(node, output=output) for node in (cfg.get("insight") or {}).values()],
+        **_common(cfg, output),
     )
+
+
+def test(cfg: DictConfig, output: Path, module: ExportedModule) -> Test:
+    """Everything that the test of an exported file needs, whose own arithmetic decides how exact it is.
+
+    Raises:
+        VjoError: a mistake in the config.
+    """
+    data = datamodule(cfg)
+    data.set_tasks({task: module.head(task).needs for task in module.tasks}, Joint(tasks=module.tasks))
+    made = Test(module=module, data=data, loggers=[], **_common(cfg, output))
+    made.settings = replace(made.settings, accelerator="cpu", devices=1, num_nodes=1, precision="32-true")
+    return made
+
+
+def _common(cfg: DictConfig, output: Path) -> dict[str, Any]:
+    return {
+        "settings": _make(cfg.trainer),
+        "output": output,
+        "seed": cfg.seed,
+        "config": OmegaConf.to_container(cfg, resolve=True),
+        "overrides": list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else [],
+    }
 
 
 def needs(head: DictConfig) -> frozenset[str]:

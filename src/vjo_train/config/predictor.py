@@ -17,7 +17,7 @@ from vjo_train.types import canvas_of
 
 
 def predictor(cfg: DictConfig, accelerator: Accelerator | None = None, devices: int | list[int] = 1) -> Predictor:
-    """What predicts: the network of a run's checkpoint or of an ONNX file, with its weights.
+    """What predicts: the network of a run's checkpoint or of an exported file, with its weights.
 
     Args:
         cfg: with the keys of `vjo-predict` that say what predicts: `run`, `model`, `tasks`, `checkpoint`, `batch_size`.
@@ -35,7 +35,7 @@ def predictor(cfg: DictConfig, accelerator: Accelerator | None = None, devices: 
         channels, strides = onnx_file.load_pyramid(origin)
         heads = build.heads(cfg, channels, strides, tasks)
         merged = build.merged(cfg, heads)
-        network = prediction.by_onnx(heads, origin, where)
+        network = prediction.by_file(heads, origin, where)
     else:
         origin = run_folder.checkpoint(Path(cfg.run), cfg.checkpoint)
         module = build.model(cfg, restored=True)
