@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -22,6 +22,7 @@ from vjo_train.inference.exporting.onnx import write_onnx
 from vjo_train.inference.exporting.openvino import read_onnx, write_openvino
 from vjo_train.inference.exporting.torch import write_torch
 from vjo_train.inference.exporting.traced import Traced
+from vjo_train.inference.runtimes.base import Arrays
 from vjo_train.inference.runtimes.files import open_runtime
 from vjo_train.report.environment import describe_device, package_versions
 
@@ -97,15 +98,28 @@ def _write(network: Traced, wanted: Wanted, validation: Validation | None, draft
     if wanted.precision == "int8":
         assert validation is not None
         samples = validation.samples(wanted.calibration, list(network.example(1)))
+    lowered(onnx, wanted, samples, draft)
+
+
+def lowered(onnx: Path, wanted: Wanted, samples: Sequence[Arrays], draft: Path) -> None:
+    """Turns an ONNX file in float32 into the file that is wanted, except for its name: `draft`.
+
+    Args:
+        onnx: is gone afterwards.
+        wanted: of a format that comes from ONNX.
+        samples: inputs to calibrate int8 with.
+        draft: the file to write.
+    """
     if wanted.format == "openvino":
         model = read_onnx(onnx)
-        if samples:
+        if wanted.precision == "int8":
             model = precision.quantise_openvino(model, samples)
         write_openvino(model, draft, wanted.metadata, half=wanted.precision == "float16")
+        onnx.unlink()
         return
     if wanted.precision == "float16":
         precision.to_float16(onnx)
-    elif samples:
+    elif wanted.precision == "int8":
         precision.quantise_onnx(onnx, samples)
     onnx.rename(draft)
 
