@@ -111,7 +111,8 @@ def test_lower_precision_is_smaller_and_leaves_decoding_as_it_is(
         assert (found["detection.boxes"] <= given["sizes"][:, None, [1, 0, 1, 0]]).all()
     weights = library.load(eight).graph.initializer
     assert sum(w.data_type == library.TensorProto.INT8 for w in weights) > 5
-    assert information(eight) == information(onnx) == information(half)
+    assert information(onnx) == information(half)
+    assert information(onnx).items() <= information(eight).items()
 
 
 def test_eight_bits_in_openvino(network: Traced, onnx: Path, samples: list[Arrays], tmp_path: Path) -> None:

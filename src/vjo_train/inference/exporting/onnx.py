@@ -56,7 +56,7 @@ def not_traced(cause: BaseException) -> ExportError:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silences the exporters' remarks on things that no user of this program can change."""
-    names = ("onnxscript", "onnx_ir", "torch.onnx", "torch.export", "torch._export", "nncf")
+    names = ("onnxscript", "onnx_ir", "torch.onnx", "torch.export", "torch._export", "nncf", "root")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
