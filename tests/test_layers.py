@@ -21,8 +21,8 @@ LAYERS = (
     {"runs.average_precision", "runs.records", "runs.unpickling", "inference.compare_outputs"},
     {"config.schema", "config.rules", "config.plugins", "runs"},
     {"config.conformity", "data", "backbones", "sharing", "weighting", "schedules", "metrics", "optim"},
-    {"inference.sources", "inference.onnx_file", "inference.pictures"},
-    {"inference.video.sources"},
+    {"inference.sources", "inference.pictures", "inference.runtimes"},
+    {"inference.video.sources", "inference.onnx_file"},
     {"heads", "training.losses", "training.step_log", "inference.inputs", "inference.layout", "inference.video.layout"},
     {"training.evaluation", "semi"},
     {"training.gradient_checks"},
@@ -32,8 +32,10 @@ LAYERS = (
     {"training.module"},
     {"training", "report"},
     {"training.failures", "insight", "pages", "inference.prediction_files"},
+    {"training.job"},
     {"training.run", "inference", "report.inspection"},
     {"report.picture_page"},
+    {"config.instantiation"},
     {"config.build"},
     {"config.predictor", "config.starting"},
     {"config.jobs"},
@@ -158,7 +160,10 @@ def test_imports_are_declared_and_declared_is_imported() -> None:
     wanted = {RENAMED.get(name, name).replace("_", "-").lower() for name in outside}
     groups = declared()
     assert wanted <= set().union(
-        *(names(groups[group]) for group in ("", "timm", "export", "tune", "mat", "heic", "parquet", "video"))
+        *(
+            names(groups[group])
+            for group in ("", "timm", "export", "openvino", "tune", "mat", "heic", "parquet", "video")
+        )
     )
     assert names(groups[""]) <= wanted
 
@@ -172,6 +177,7 @@ def test_every_declared_version_is_pinned() -> None:
         "timm",
         "tensorboard",
         "export",
+        "openvino",
         "tune",
         "mat",
         "heic",

@@ -34,9 +34,7 @@ Canvas: TypeAlias = tuple[int, int]
 
 def canvas_of(size: int | Sequence[int]) -> Canvas:
     """The canvas of the config key `dataset.size`: its side, or [height, width]."""
-    if isinstance(size, int):
-        return size, size
-    height, width = size
+    height, width = (size, size) if isinstance(size, int) else size
     return height, width
 
 

@@ -22,6 +22,7 @@ from vjo_train.errors import ConfigError
 from vjo_train.inference.prediction_files import PredictionFiles
 from vjo_train.inference.sources import find_sources
 from vjo_train.runs import run_folder
+from vjo_train.runs.results import read_results
 
 Answer = tuple[int, str, str]
 Command = Callable[..., Answer]
@@ -78,6 +79,7 @@ def onnx(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run's export with decoded outputs: one head has no others."""
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     own = {"run": str(run), "checkpoint": None, "format": "onnx", "output": str(path), "tolerance": 1e-3}
+    own |= {"precision": "float32", "calibration": 1}
     jobs.export(OmegaConf.merge(OmegaConf.load(run / run_folder.CONFIG), own, {"tasks": None, "decoded": True}))
     return path
 
@@ -210,6 +212,26 @@ def test_python_loads_the_file_as_it_does_the_run(run: Path, onnx: Path, photos:
     for arguments, said in ({"checkpoint": "last"}, "checkpoint: an"), ({"device": "cuda:1"}, "device: found 'cuda:1'"):
         with pytest.raises(ConfigError, match=said):
             vjo_train.load(onnx, **arguments)
+
+
+def test_an_evaluation_of_a_file_gives_the_figures_of_its_run(command: Command, run: Path, onnx: Path) -> None:
+    few = ["train=1", "val=1", "test=6", "image_size=80"]
+    words = [*(f"dataset.generate.{key}" for key in few), "dataset.root=drawn", "trainer.progress=false", "insight=[]"]
+    words += ["trainer.precision=32-true"]
+    assert command("vjo-eval", f"run={run}", *words, "hydra.run.dir=torch")[0] == 0
+    assert command("vjo-eval", f"model={onnx}", *words)[0] == 0
+    (folder,) = (onnx.parent / "eval").iterdir()
+    wanted, found = read_results(Path("torch/results.json")), read_results(folder / "results.json")
+    assert set(found.metrics) == set(wanted.metrics)
+    for name, value in wanted.metrics.items():
+        assert found.metrics[name] == pytest.approx(value, abs=1e-3, nan_ok=True), name
+    assert (found.data, found.parameters, found.counts) == (wanted.data, wanted.parameters, wanted.counts)
+    assert (found.precision, found.checkpoint) == ("float32", str(onnx))
+    assert found.inference_images_per_second > 0
+    assert (folder / "report.html").is_file()
+
+    status, _, err = command("vjo-eval", f"model={onnx}", f"run={run}")
+    assert (status, err) == (2, "vjo-eval: error: model: vjo-eval takes either run=DIR or model=FILE, not both.\n")
 
 
 TRAINED = (
@@ -355,7 +377,7 @@ def test_the_file_says_what_it_is(onnx: Path) -> None:
 def test_a_file_that_differs_is_not_written(command: Command, run: Path) -> None:
     words = [f"run={run}", "output=out/net.onnx", "tolerance=1e-12", "tasks=[classification]"]
     status, _, err = command("vjo-export", *words)
-    assert "tolerance: the output classification of the ONNX file differs by " in err
+    assert "tolerance: the output classification of the file differs by " in err
     assert "Nothing was written." in err
     assert status == 2
     assert list(Path("out").iterdir()) == []
@@ -446,7 +468,7 @@ MISTAKES = [
     (
         "predict",
         "source=p output=o",
-        "run: missing; vjo-predict run=DIR needs the folder of a run (or model=FILE.onnx).",
+        "run: missing; vjo-predict run=DIR needs the folder of a run (or model=FILE).",
     ),
     ("predict", "run=RUN output=o", "source: no value given; must be text of length >= 1 or a whole number >= 0."),
     ("predict", "run=RUN source=p", "output: no value given; must be text of length >= 1."),
@@ -490,10 +512,14 @@ MISTAKES = [
         "run=RUN source=p/bad.png output=o",
         "source: none of the 1 files could be read: p/bad.png: dama",
     ),
-    ("predict", "run=RUN model=m.onnx source=p output=o", "model: vjo-predict takes either run=DIR or model=FILE.onnx"),
-    ("predict", "model=m.onnx source=p output=o", "model: found 'm.onnx', which is no file; must be an ONNX file of"),
+    ("predict", "run=RUN model=m.onnx source=p output=o", "model: vjo-predict takes either run=DIR or model=FILE"),
+    ("predict", "model=m.onnx source=p output=o", "model: found 'm.onnx', which is no file; must be a file of"),
     ("predict", "model=p/bad.png source=p output=o", "model: p/bad.png is damaged or no ONNX file ("),
-    ("predict", "model=ONNX source=p output=o checkpoint=last", "checkpoint: an ONNX file holds the weights of one"),
+    (
+        "predict",
+        "model=ONNX source=p output=o checkpoint=last",
+        "checkpoint: an exported file holds the weights of one",
+    ),
     ("predict", "run=RUN,RUN source=p output=o", "gives several values; vjo-predict predicts with one run at a time."),
     ("predict", "-m run=RUN source=p output=o", "-m: vjo-predict predicts with one run at a time."),
     ("export", "run=RUN output=x.onnx", "heads.instance: the raw outputs of MaskRCNN cannot leave the network"),

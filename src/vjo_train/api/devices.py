@@ -7,7 +7,7 @@ import re
 import torch
 
 from vjo_train.errors import ConfigError
-from vjo_train.inference.prediction import Accelerator
+from vjo_train.inference.runtimes.base import Accelerator
 
 
 def chosen(device: str, from_file: bool) -> tuple[Accelerator, int | list[int]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def evaluate() -> NoReturn:
-    """`vjo-eval run=DIR`: tests a finished run; the arguments are those of the process."""
+    """`vjo-eval run=DIR|model=FILE`: tests a finished run or a file; the arguments are those of the process."""
     sys.exit(guard("vjo-eval", _eval_command))
 
 
@@ -34,7 +34,7 @@ def predict() -> NoReturn:
 
 
 def export() -> NoReturn:
-    """`vjo-export run=DIR`: writes an ONNX file; the arguments are those of the process."""
+    """`vjo-export run=DIR`: writes a file for another runtime; the arguments are those of the process."""
     sys.exit(guard("vjo-export", _export_command))
 
 
@@ -83,6 +83,8 @@ def _eval_job(cfg: Any) -> None:
         output = Path(HydraConfig.get().runtime.output_dir)
         if cfg.sequences is not None:
             jobs.follow(cfg, output)
+        elif cfg.model is not None:
+            jobs.evaluate_file(cfg, output)
         else:
             jobs.evaluate(cfg, output, run_folder.checkpoint(Path(cfg.run), cfg.checkpoint))
 

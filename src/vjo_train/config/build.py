@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import resources
-from inspect import Parameter
-from inspect import signature as python_signature
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
-from hydra.utils import get_class, get_object, instantiate
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from vjo_train.backbones.base import FeatureNet
 from vjo_train.config.conformity import CLASSES
+from vjo_train.config.instantiation import make, wanted
 from vjo_train.config.rules import check_norm
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.voc.source import VOC
-from vjo_train.errors import ConfigError, VjoError
+from vjo_train.errors import ConfigError
 from vjo_train.heads.base import Head
 from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.merged import Merged
 from vjo_train.heads.parts import head_name, own_parameters
 from vjo_train.heads.self_supervised.base import SelfSupervised
 from vjo_train.runs import run_folder
-from vjo_train.tracking.byte_track import ByteTrack
-from vjo_train.training import checkpoints, run
+from vjo_train.schedules.joint import Joint
+from vjo_train.training import checkpoints
+from vjo_train.training.exported import ExportedModule
+from vjo_train.training.job import Job, Test
 from vjo_train.training.module import MultiTaskModule
 from vjo_train.types import usual_stride
 from vjo_train.weighting.base import LossWeighting, Weighting
@@ -42,7 +42,7 @@ from vjo_train.weighting.gradients import GradientWeighting
 log = logging.getLogger("vjo_train")
 
 
-def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> run.Job:
+def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> Job:
     """Everything that a run of `cfg` needs, built and connected; `restored` as in `model`.
 
     Raises:
@@ -56,7 +56,7 @@ def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> run.Job:
     planned = {task: needs(node) for task, node in cfg.heads.items() if not run_folder.self_supervised(node)}
     data.set_tasks(
         {task: module.head(task).needs for task in module.goals},
-        _make(cfg.schedule, tasks=tuple(planned)),
+        make(cfg.schedule, tasks=tuple(planned)),
         planned=planned,
         keep_unlabelled=any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()),
         meta_tasks=list(dict.fromkeys(map(head_name, module.weighting.meta_tasks))),
@@ -64,17 +64,36 @@ def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> run.Job:
         unlabelled_per_step=0 if module.semi is None else module.semi.images or data.batch_size,
         pictures_per_step=max(module.views_per_step.values(), default=0),
     )
-    return run.Job(
+    return Job(
         module=module,
         data=data,
-        settings=_make(cfg.trainer),
-        loggers=[_make(cfg.logger)] if "_target_" in (cfg.get("logger") or {}) else [],
-        output=output,
-        seed=cfg.seed,
-        config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
-        overrides=list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else [],
-        insights=[_make(node, output=output) for node in (cfg.get("insight") or {}).values()],
+        loggers=[make(cfg.logger)] if "_target_" in (cfg.get("logger") or {}) else [],
+        insights=[make(node, output=output) for node in (cfg.get("insight") or {}).values()],
+        **_common(cfg, output),
     )
+
+
+def test(cfg: DictConfig, output: Path, module: ExportedModule) -> Test:
+    """Everything that the test of an exported file needs, whose own arithmetic decides how exact it is.
+
+    Raises:
+        VjoError: a mistake in the config.
+    """
+    data = datamodule(cfg)
+    data.set_tasks({task: module.head(task).needs for task in module.tasks}, Joint(tasks=module.tasks))
+    made = Test(module=module, data=data, loggers=[], **_common(cfg, output))
+    made.settings = replace(made.settings, accelerator="cpu", devices=1, num_nodes=1, precision="32-true")
+    return made
+
+
+def _common(cfg: DictConfig, output: Path) -> dict[str, Any]:
+    return {
+        "settings": make(cfg.trainer),
+        "output": output,
+        "seed": cfg.seed,
+        "config": OmegaConf.to_container(cfg, resolve=True),
+        "overrides": list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else [],
+    }
 
 
 def needs(head: DictConfig) -> frozenset[str]:
@@ -86,7 +105,7 @@ def needs(head: DictConfig) -> frozenset[str]:
 
 def datamodule(cfg: DictConfig) -> DataModule:
     """The data set of `cfg`, not yet bound to tasks."""
-    data = _make(cfg.dataset, seed=cfg.seed)
+    data = make(cfg.dataset, seed=cfg.seed)
     assert isinstance(data, DataModule)
     return data
 
@@ -94,7 +113,7 @@ def datamodule(cfg: DictConfig) -> DataModule:
 def source(dataset: DictConfig) -> Source:
     """The layout of a data set on disk; the devkit's where its config names none."""
     node = dataset.get("source")
-    made = VOC() if node is None else _make(node)
+    made = VOC() if node is None else make(node)
     assert isinstance(made, Source)
     return made
 
@@ -133,7 +152,7 @@ class Pyramid:
 def pyramid(cfg: DictConfig, restored: bool) -> Pyramid:
     """The backbone and neck of `cfg`; `restored` as in `model`."""
     backbone = _backbone(cfg.backbone, restored, cfg.get("start_from") is not None)
-    return Pyramid(backbone, _make(cfg.neck, in_channels=backbone.channels))
+    return Pyramid(backbone, make(cfg.neck, in_channels=backbone.channels))
 
 
 def model_on(cfg: DictConfig, pyramid: Pyramid) -> MultiTaskModule:
@@ -147,12 +166,12 @@ def model_on(cfg: DictConfig, pyramid: Pyramid) -> MultiTaskModule:
     branches = heads(cfg, pyramid.channels, pyramid.strides, run_folder.trained_tasks(cfg))
     _check_neck(pyramid, {task: head.levels for task, head in branches.items()})
     difficulty = {task: head.difficulty for task, head in branches.items()}
-    sharing = _make(
+    sharing = make(
         cfg.sharing,
         backbone=pyramid.backbone,
         neck=pyramid.neck,
         levels={task: head.levels for task, head in branches.items()},
-        **_wanted(cfg.sharing, difficulty=difficulty, absent=[task for task in cfg.heads if task not in branches]),
+        **wanted(cfg.sharing, difficulty=difficulty, absent=[task for task in cfg.heads if task not in branches]),
     )
     helpers = tuple(task for task, head in branches.items() if isinstance(head, SelfSupervised))
     weights = weighting(cfg.weighting, tuple(own_parameters(branches)), pyramid.channels["c5"], helpers)
@@ -165,13 +184,13 @@ def model_on(cfg: DictConfig, pyramid: Pyramid) -> MultiTaskModule:
         sharing=sharing,
         heads=branches,
         weighting=weights,
-        optimizer=_make(cfg.optimizer),
-        lr_schedule=_make(cfg.lr_schedule),
+        optimizer=make(cfg.optimizer),
+        lr_schedule=make(cfg.lr_schedule),
         seed=cfg.seed,
         channels_last=cfg.trainer.channels_last,
     )
     module.merged = merged(cfg, branches)
-    module.semi = _make(cfg.semi) if cfg.get("semi") else None
+    module.semi = make(cfg.semi) if cfg.get("semi") else None
     return module
 
 
@@ -194,7 +213,7 @@ def heads(
     for task in tasks:
         keys = OmegaConf.masked_copy(cfg.heads[task], [key for key in cfg.heads[task] if key != CLASSES])
         names = list(cfg.heads[task].get(CLASSES) or known)
-        made[task] = _make(keys, **_wanted(keys, channels=channels, strides=strides, num_classes=len(names)))
+        made[task] = make(keys, **wanted(keys, channels=channels, strides=strides, num_classes=len(names)))
         made[task].space = LabelSpace(names, known)
     for task, head in made.items():
         for level in head.levels:
@@ -230,13 +249,7 @@ def merged(cfg: DictConfig, branches: Mapping[str, Head]) -> dict[str, Merged]:
             raise ConfigError(f"merge.{name}: a head has this name; rename one of them.")
         needed = [value for value in node.values() if value in cfg.heads]
         if all(task in branches for task in needed):
-            made[str(name)] = _make(node, heads=dict(branches))
-    return made
-
-
-def tracker(node: DictConfig) -> ByteTrack:
-    """What follows objects through a video."""
-    made: ByteTrack = _make(node)
+            made[str(name)] = make(node, heads=dict(branches))
     return made
 
 
@@ -255,10 +268,10 @@ def start_columns(module: MultiTaskModule, cfg: DictConfig) -> None:
 
 def _backbone(node: DictConfig, restored: bool, started: bool) -> Any:
     if "weights" not in node:
-        return _make(node)
+        return make(node)
     if not restored:
         check_norm(node.get("norm"), node.weights, started)
-    return _make(node, weights=None if restored else node.weights)
+    return make(node, weights=None if restored else node.weights)
 
 
 def weighting(node: DictConfig, tasks: tuple[str, ...], channels: int, helpers: tuple[str, ...] = ()) -> Weighting:
@@ -274,40 +287,15 @@ def weighting(node: DictConfig, tasks: tuple[str, ...], channels: int, helpers: 
         ConfigError: `weighting.losses` names no loss weighting.
     """
     if not isinstance(inner := node.get("losses"), str):
-        return _make(node, tasks=tasks, **_wanted(node, channels=channels, helpers=helpers))  # type: ignore[no-any-return]
+        return make(node, tasks=tasks, **wanted(node, channels=channels, helpers=helpers))  # type: ignore[no-any-return]
     folder = resources.files("vjo_train.conf") / "weighting"
     choices = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
     losses = None
     if inner in choices:
         chosen = OmegaConf.create((folder / f"{inner}.yaml").read_text())
-        losses = _make(OmegaConf.create({"seed": node.get("seed", 0), "losses": chosen}).losses, tasks=tasks)
+        losses = make(OmegaConf.create({"seed": node.get("seed", 0), "losses": chosen}).losses, tasks=tasks)
     if not isinstance(losses, LossWeighting):
         near = get_close_matches(inner, choices, n=1)
         hint = f"; did you mean '{near[0]}'?" if near and near[0] != inner else "."
         raise ConfigError(f"weighting.losses: found '{inner}', which is no loss weighting{hint}")
-    return _make(node, tasks=tasks, losses=losses)  # type: ignore[no-any-return]
-
-
-def _wanted(node: DictConfig, **given: Any) -> dict[str, Any]:
-    """Those of `given` that the constructor of a node takes, or one that it passes keywords on to."""
-    target = get_object(node["_target_"])
-    taken: set[str] = set()
-    for part in target.__mro__ if isinstance(target, type) else [target]:
-        parameters = python_signature(part).parameters if "__init__" in vars(part) or part is target else {}
-        taken |= set(parameters)
-        if parameters and all(parameter.kind is not Parameter.VAR_KEYWORD for parameter in parameters.values()):
-            break
-    return {name: value for name, value in given.items() if name in taken}
-
-
-def _make(node: DictConfig, **given: Any) -> Any:
-    """Instantiates a node; a mistake that its constructor finds comes out as it was raised."""
-    try:
-        return instantiate(node, _convert_="all", **given)
-    except InstantiationException as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, VjoError):
-            cause = cause.__cause__
-        if cause is not None:
-            raise cause from None
-        raise
+    return make(node, tasks=tasks, losses=losses)  # type: ignore[no-any-return]

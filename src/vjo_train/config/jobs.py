@@ -10,16 +10,21 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from vjo_train.config import build, starting
-from vjo_train.config.predictor import predictor
+from vjo_train.config.predictor import predictor, tracker
 from vjo_train.config.signatures import signature
 from vjo_train.data.deep_pictures import told
 from vjo_train.errors import ConfigError
+from vjo_train.heads.base import Head
 from vjo_train.heads.merged import possible
-from vjo_train.inference import export as onnx
+from vjo_train.inference import export as exporting
 from vjo_train.inference import onnx_file, prediction
+from vjo_train.inference.exporting.metric import Validation
+from vjo_train.inference.exporting.traced import Traced
+from vjo_train.inference.file_network import FileNetwork
 from vjo_train.inference.inputs import Files
 from vjo_train.inference.layout import Layout
 from vjo_train.inference.prediction_files import PredictionFiles
+from vjo_train.inference.runtimes.base import Accelerator
 from vjo_train.inference.sources import find_sources
 from vjo_train.inference.video.layout import VideoLayout
 from vjo_train.inference.video.prediction import VideoPrediction
@@ -28,8 +33,10 @@ from vjo_train.inference.video.sources import VideoSource, find_videos
 from vjo_train.report import inspection, picture_page
 from vjo_train.runs import run_folder
 from vjo_train.runs.results import Results
+from vjo_train.schedules.joint import Joint
 from vjo_train.tracking.mot_files import find_sequences
 from vjo_train.training import checkpoints, run
+from vjo_train.training.exported import ExportedModule
 from vjo_train.types import canvas_of
 
 log = logging.getLogger("vjo_train")
@@ -68,7 +75,7 @@ def follow(cfg: DictConfig, output: Path) -> None:
     evaluate_sequences(
         sequences,
         own.network,
-        partial(build.tracker, cfg.tracker),
+        partial(tracker, cfg.tracker),
         output,
         canvas=own.canvas,
         tasks=own.tasks,
@@ -77,8 +84,34 @@ def follow(cfg: DictConfig, output: Path) -> None:
     )
 
 
+def evaluate_file(cfg: DictConfig, output: Path) -> Results:
+    """Tests the exported file `model` on the images that `evaluate` would test its run on.
+
+    Raises:
+        VjoError: a mistake in the config or the data, or a file that cannot be run.
+    """
+    path = Path(cfg.model)
+    built = build.test(cfg, output, exported_module(cfg, path, cfg.trainer.accelerator))
+    built.arithmetic = onnx_file.load_precision(path)
+    built.data.test_split = cfg.get("split") or built.data.test_split
+    return run.evaluate_file(built, path)
+
+
+def exported_module(cfg: DictConfig, path: Path, accelerator: Accelerator) -> ExportedModule:
+    """A file of `vjo-export` with the heads of its config, to be tested."""
+    heads = _heads_of(cfg, path, run_folder.goals(cfg))
+    network = FileNetwork(heads, path, accelerator)
+    return ExportedModule(heads, build.merged(cfg, heads), network.lists, onnx_file.load_size(path))
+
+
+def _heads_of(cfg: DictConfig, path: Path, tasks: Sequence[str]) -> dict[str, Head]:
+    """The heads alone of an exported file: what else the run had may name tasks that are not in it."""
+    channels, strides = onnx_file.load_pyramid(path)
+    return build.heads(cfg, channels, strides, tasks)
+
+
 def predict(cfg: DictConfig) -> int:
-    """Predicts on the files that `source` names, by a run's checkpoint or by an ONNX file.
+    """Predicts on the files that `source` names, by a run's checkpoint or by an exported file.
 
     Returns:
         How many of the files could not be read, and were left out, or of a video not to its end.
@@ -112,7 +145,7 @@ def _predict_videos(cfg: DictConfig, videos: Sequence[VideoSource]) -> int:
     own = predictor(cfg)
     return VideoPrediction(
         network=own.network,
-        tracker=partial(build.tracker, cfg.tracker) if cfg.track else None,
+        tracker=partial(tracker, cfg.tracker) if cfg.track else None,
         layout=VideoLayout(Path(cfg.output)),
         heads=own.heads,
         classes=own.classes,
@@ -127,10 +160,10 @@ def _predict_videos(cfg: DictConfig, videos: Sequence[VideoSource]) -> int:
 
 
 def export(cfg: DictConfig) -> None:
-    """Writes a run's network as an ONNX file and compares the two.
+    """Writes a run's network as a file for another runtime, and compares the two.
 
     Raises:
-        VjoError: a mistake in the config, a checkpoint that does not fit, or heads that cannot be exported.
+        VjoError: a mistake in the config or the data, a checkpoint that does not fit, or heads that cannot be exported.
         ExportError: the file gives other figures than PyTorch.
     """
     pyramid = build.pyramid(cfg, restored=True)
@@ -141,8 +174,21 @@ def export(cfg: DictConfig) -> None:
     own.heads = OmegaConf.masked_copy(cfg.heads, list(tasks))
     if cfg.get("merge"):
         own.merge = OmegaConf.masked_copy(cfg.merge, list(possible(module.merged, tasks)))
-    metadata = onnx_file.metadata(own, pyramid.channels, pyramid.strides)
-    onnx.export(module, tasks, Path(cfg.output), canvas_of(cfg.dataset.size), metadata, cfg.tolerance, cfg.decoded)
+    network = Traced(module, tasks, canvas_of(cfg.dataset.size), cfg.decoded)
+    wanted = exporting.Wanted(
+        path=Path(cfg.output or onnx_file.usual_path(cfg.run, cfg.format)),
+        format=cfg.format,
+        precision=cfg.precision,
+        metadata=onnx_file.metadata(own, pyramid.channels, pyramid.strides, module.size, cfg.precision),
+        tolerance=cfg.tolerance,
+        calibration=cfg.calibration,
+    )
+    validation = None
+    if cfg.precision != "float32":
+        data = build.datamodule(cfg)
+        data.set_tasks({task: module.head(task).needs for task in tasks}, Joint(tasks=tasks))
+        validation = Validation.of(data)
+    exporting.export(network, wanted, validation)
 
 
 def inspect(cfg: DictConfig, action: str) -> int:

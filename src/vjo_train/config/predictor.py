@@ -7,17 +7,19 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from vjo_train.config import build
+from vjo_train.config.instantiation import make
 from vjo_train.data.deep_pictures import as_span
 from vjo_train.heads.merged import possible
 from vjo_train.inference import onnx_file, prediction
-from vjo_train.inference.prediction import Accelerator
 from vjo_train.inference.predictor import Predictor
+from vjo_train.inference.runtimes.base import Accelerator
 from vjo_train.runs import run_folder
+from vjo_train.tracking.byte_track import ByteTrack
 from vjo_train.types import canvas_of
 
 
 def predictor(cfg: DictConfig, accelerator: Accelerator | None = None, devices: int | list[int] = 1) -> Predictor:
-    """What predicts: the network of a run's checkpoint or of an ONNX file, with its weights.
+    """What predicts: the network of a run's checkpoint or of an exported file, with its weights.
 
     Args:
         cfg: with the keys of `vjo-predict` that say what predicts: `run`, `model`, `tasks`, `checkpoint`, `batch_size`.
@@ -35,7 +37,7 @@ def predictor(cfg: DictConfig, accelerator: Accelerator | None = None, devices: 
         channels, strides = onnx_file.load_pyramid(origin)
         heads = build.heads(cfg, channels, strides, tasks)
         merged = build.merged(cfg, heads)
-        network = prediction.by_onnx(heads, origin, where)
+        network = prediction.by_file(heads, origin, where)
     else:
         origin = run_folder.checkpoint(Path(cfg.run), cfg.checkpoint)
         module = build.model(cfg, restored=True)
@@ -52,3 +54,9 @@ def predictor(cfg: DictConfig, accelerator: Accelerator | None = None, devices: 
         batch_size=cfg.get("batch_size") or cfg.dataset.eval_batch_size or cfg.dataset.batch_size,
         origin=str(origin),
     )
+
+
+def tracker(node: DictConfig) -> ByteTrack:
+    """What follows objects through a video."""
+    made: ByteTrack = make(node)
+    return made

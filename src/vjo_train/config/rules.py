@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
@@ -86,6 +86,24 @@ def check_validation(*, early_stopping: int | None, monitor: str | None, validat
         if value is not None and not validated:
             raise ConfigError(
                 f"trainer.{key} needs a validation split: set dataset.val_split, or dataset.val_fraction above 0."
+            )
+
+
+def check_kinds(needs: Mapping[str, frozenset[str]], given: Sequence[str]) -> None:
+    """Looks for the kinds of label that tasks need.
+
+    Args:
+        needs: task -> kinds.
+        given: by the data set.
+
+    Raises:
+        ConfigError: one is not given.
+    """
+    for task, kinds in needs.items():
+        if missing := sorted(kinds - set(given)):
+            raise ConfigError(
+                f"heads.{task}: needs labels of the kind {' and '.join(missing)}; this data set gives"
+                f" {', '.join(given)}."
             )
 
 

@@ -122,7 +122,8 @@ class TrainConfig:
 class EvalConfig(TrainConfig):
     """The keys at the root of `vjo-eval`'s config."""
 
-    run: str
+    run: str | None
+    model: str | None
     checkpoint: str | None
     split: str | None
     sequences: str | None
@@ -159,9 +160,11 @@ class ExportConfig(TrainConfig):
 
     run: str
     checkpoint: str | None
-    format: Literal["onnx"]
+    format: Literal["onnx", "openvino", "torch"]
+    precision: Literal["float32", "float16", "int8"]
+    calibration: Annotated[int, Ge(1)]
     decoded: bool
-    output: Annotated[str, MinLen(1)]
+    output: Annotated[str, MinLen(1)] | None
     tasks: Annotated[Sequence[str], MinLen(1)] | None
     tolerance: Annotated[float, Gt(0)]
 

@@ -7,12 +7,13 @@ from omegaconf import DictConfig
 from vjo_train.config import build
 from vjo_train.errors import CheckpointError
 from vjo_train.runs import run_folder
-from vjo_train.training import run, start_from, start_source
+from vjo_train.training import start_from, start_source
+from vjo_train.training.job import Job
 from vjo_train.training.provenance import Provenance
 from vjo_train.training.resumed_rate import ResumedRate
 
 
-def begin(job: run.Job, cfg: DictConfig) -> None:
+def begin(job: Job, cfg: DictConfig) -> None:
     """Fills the network from `start_from` and `sharing.columns_from`, unless it goes on from a checkpoint of its own.
 
     Raises:
@@ -33,7 +34,7 @@ def begin(job: run.Job, cfg: DictConfig) -> None:
     job.callbacks += [Provenance(classes, job.started, lines), ResumedRate(job.settings.resume_lr)]
 
 
-def _goes_on(job: run.Job) -> bool:
+def _goes_on(job: Job) -> bool:
     resume = job.settings.resume
     return resume not in (None, "auto") or (
         resume == "auto" and any(path.is_file() for path in run_folder.last_checkpoints(job.output))

@@ -238,13 +238,7 @@ class DataModule(PlannedSplits):
                 "dataset.meta_fraction: found 0, but this weighting learns from images that do not train the network;"
                 " must be above 0, such as 0.1."
             )
-        given = [kind.name for kind in self.source.kinds]
-        for task, kinds in (planned or needs).items():
-            if missing := sorted(kinds - set(given)):
-                raise ConfigError(
-                    f"heads.{task}: needs labels of the kind {' and '.join(missing)}; this data set gives"
-                    f" {', '.join(given)}."
-                )
+        rules.check_kinds(planned or needs, [kind.name for kind in self.source.kinds])
         self.needs, self.schedule = dict(needs), schedule
         self.planned = dict(needs if planned is None else planned)
         kept_labels.check_tasks(self.labels, self.planned)

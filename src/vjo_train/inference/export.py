@@ -1,218 +1,156 @@
-"""Export to ONNX: the whole network from uint8 pixels to the heads' outputs, raw or decoded; compared with PyTorch."""
+"""Export: the whole network from uint8 pixels to the heads' outputs as a file for another runtime, which is run."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
-import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
-from torch import Tensor, nn
 
-from vjo_train.data.shape_scene import draw
 from vjo_train.errors import ExportError
-from vjo_train.heads.detection.suppression import suppress_in_onnx
-from vjo_train.heads.outputs import check_exported, named_tensors, output_kind
-from vjo_train.inference.compare_outputs import Arrays, difference, map_difference, object_difference
-from vjo_train.inference.onnx_file import open_session
-from vjo_train.training.module import MultiTaskModule
-from vjo_train.types import Canvas, Frames
+from vjo_train.files import write_atomically
+from vjo_train.inference.exporting import check, metric, precision
+from vjo_train.inference.exporting.metric import Validation
+from vjo_train.inference.exporting.onnx import write_onnx
+from vjo_train.inference.exporting.openvino import read_onnx, write_openvino
+from vjo_train.inference.exporting.torch import write_torch
+from vjo_train.inference.exporting.traced import Traced
+from vjo_train.inference.runtimes.base import Arrays
+from vjo_train.inference.runtimes.files import open_runtime
+from vjo_train.report.environment import describe_device, package_versions
 
 log = logging.getLogger("vjo_train")
 
-OPSET = 18
-"""The oldest that torch's exporter writes without conversion, so that most runtimes read the file."""
-BATCHES = (1, 2, 3)
-"""Images per batch with which the file is compared; none is what it was traced with, 4."""
+Format: TypeAlias = Literal["onnx", "openvino", "torch"]
+Precision: TypeAlias = Literal["float32", "float16", "int8"]
+TITLES: Mapping[Format, str] = {"onnx": "ONNX", "openvino": "OpenVINO", "torch": "The exported program"}
 
 
-def export(
-    module: MultiTaskModule,
-    tasks: Sequence[str],
-    path: Path,
-    canvas: Canvas,
-    metadata: Mapping[str, str],
-    tolerance: float,
-    decoded: bool = False,
-) -> None:
-    """Writes `path`, if onnxruntime gives the same figures for it as PyTorch; prints the greatest differences.
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be written.
+
+    Attributes:
+        path: the file; written whole or not at all.
+        format: of which runtime.
+        precision: of the network's arithmetic; what decodes its outputs stays in float32.
+        metadata: what the file says of itself; see `onnx_file.metadata`.
+        tolerance: the greatest difference from PyTorch that a file in float32 may have.
+        calibration: images of the validation split with which int8 is calibrated.
+    """
+
+    path: Path
+    format: Format
+    precision: Precision
+    metadata: Mapping[str, str]
+    tolerance: float
+    calibration: int
+
+
+def export(network: Traced, wanted: Wanted, validation: Validation | None) -> None:
+    """Writes the file and, beside it, a report of its differences, its speed and its metric: `<file>.json`.
 
     The input `images` is [B, 3, H, W] uint8 RGB, any B: pictures at the top left of a canvas of the mean colour, as
     `data.letterbox.letterbox` lays them; normalisation is part of the graph. The outputs are those of the heads in
     float32, named as `named_tensors` does, with what a decoder needs of constants, such as anchors.
 
-    With `decoded`, `sizes` [B, 2] int64, height and width of the picture files, is an input too, and what
+    Where the network decodes, `sizes` [B, 2] int64, height and width of the picture files, is an input too, and what
     `Head.decoded` gives is put beside the raw outputs as `<task>.<name>`. Heads whose raw outputs cannot leave the
     network have no others.
 
     Args:
-        module: with its weights.
-        tasks: the heads to export.
-        path: the file; written whole or not at all.
-        canvas: (H, W).
-        metadata: what the file says of itself; see `onnxfile.metadata`.
-        tolerance: see `agreement`.
-        decoded: whether decoding is part of the graph.
+        network: what is exported.
+        wanted: the file.
+        validation: the images on which another precision than float32 is measured.
 
     Raises:
-        ConfigError: a head that cannot be exported so.
-        ExportError: an output differs by more than `tolerance`, or the network cannot be traced.
+        ConfigError: a library is not installed.
+        ExportError: in float32 an output differs by more than `tolerance`, or the network cannot be traced.
     """
-    for task in tasks:
-        check_exported(task, module.head(task), decoded)
-    network = _Named(module, tuple(tasks), decoded).cpu().eval()
-    names = network.names(canvas)
+    path = wanted.path
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         draft = Path(folder) / path.name
-        _write(network, names, canvas, draft, metadata)
-        worst = compare(network, names, canvas, draft)
-        Console().print(_table(worst))
-        name, greatest = max(worst.items(), key=lambda item: item[1])
-        if not greatest <= tolerance:
-            raise ExportError(
-                f"tolerance: the output {name} of the ONNX file differs by {greatest:.2g} from PyTorch; allowed is"
-                f" {tolerance:g}. Nothing was written."
-            )
-        os.replace(draft, path)
-    log.info("Exported to %s (%.1f MB).", path, path.stat().st_size / 1e6)
+        _write(network, wanted, validation, draft)
+        report = _examined(network, wanted, validation, draft)
+        for part in sorted(Path(folder).iterdir(), key=lambda file: file == draft):  # the file itself last
+            if part.suffix in (".bin", ".data") or part == draft:
+                os.replace(part, path.parent / part.name)
+    write_atomically(path.with_name(f"{path.name}.json"), json.dumps(report, indent=2) + "\n")
+    log.info("Exported to %s (%.1f MB, %.1f images/s; PyTorch: %.1f).", path, report["bytes"] / 1e6,
+             report["images_per_second"]["file"], report["images_per_second"]["pytorch"])  # fmt: skip
 
 
-class _Named(nn.Module):
-    """The network with its outputs as a tuple of tensors."""
-
-    def __init__(self, module: MultiTaskModule, tasks: tuple[str, ...], decoded: bool) -> None:
-        super().__init__()
-        self.module, self.tasks, self.decoded = module, tasks, decoded
-
-    def forward(self, images: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, ...]:
-        return tuple(self._outputs(images, sizes).values())
-
-    def example(self, count: int, canvas: Canvas) -> dict[str, Tensor]:
-        """Inputs by name; the same ones each time."""
-        images = sample_images(count, canvas)
-        return {"images": images, "sizes": sample_sizes(count, canvas)} if self.decoded else {"images": images}
-
-    def names(self, canvas: Canvas) -> list[str]:
-        """Of the outputs, in their order."""
-        with torch.no_grad():
-            return list(self._outputs(**self.example(1, canvas)))
-
-    def _outputs(self, images: Tensor, sizes: Tensor | None = None) -> dict[str, Tensor]:
-        found = self.module(images, self.tasks)
-        named: dict[str, Tensor] = {}
-        for task in self.tasks:
-            head = self.module.head(task)
-            if output_kind(head) is not None:
-                named |= named_tensors(task, found[task])
-            if sizes is not None:
-                own = head.decoded(found[task], Frames.of_files(sizes, (images.shape[-2], images.shape[-1])))
-                named |= {f"{task}.{name}": tensor for name, tensor in own.items()}
-        return named
+def _write(network: Traced, wanted: Wanted, validation: Validation | None, draft: Path) -> None:
+    if wanted.format == "torch":
+        write_torch(network, draft, wanted.metadata)
+        return
+    onnx = draft.with_suffix(".onnx")
+    write_onnx(network, onnx, wanted.metadata)
+    samples = []
+    if wanted.precision == "int8":
+        assert validation is not None
+        samples = validation.samples(wanted.calibration, list(network.example(1)))
+    lowered(onnx, wanted, samples, draft)
 
 
-def _write(network: _Named, names: Sequence[str], canvas: Canvas, path: Path, metadata: Mapping[str, str]) -> None:
-    example = network.example(4, canvas)
-    batch = {0: torch.export.Dim("batch")}
-    with _quiet(), torch.no_grad():
-        try:
-            program = torch.onnx.export(
-                network,
-                tuple(example.values()),
-                dynamo=True,
-                dynamic_shapes=(batch,) * len(example),
-                input_names=list(example),
-                output_names=list(names),
-                opset_version=OPSET,
-                custom_translation_table={torch.ops.vjo_train.suppress.default: suppress_in_onnx},
-                verbose=False,
-            )
-        except torch.onnx.errors.OnnxExporterError as error:
-            why = str(error.__cause__ or error).strip().splitlines()[0]
-            raise ExportError(
-                f"The network cannot be traced ({why}); tasks=[...] exports some of its heads alone."
-            ) from error
-    assert program is not None
-    program.model.metadata_props.update(metadata)
-    program.save(path)
+def lowered(onnx: Path, wanted: Wanted, samples: Sequence[Arrays], draft: Path) -> None:
+    """Turns an ONNX file in float32 into the file that is wanted, except for its name: `draft`.
 
-
-def compare(network: _Named, names: Sequence[str], canvas: Canvas, path: Path) -> dict[str, float]:
-    """Output -> the greatest difference of the file's figures from the network's over several batches.
-
-    The objects that a head finds count together, under the name of their boxes.
+    Args:
+        onnx: is gone afterwards.
+        wanted: of a format that comes from ONNX.
+        samples: inputs to calibrate int8 with.
+        draft: the file to write.
     """
-    session = open_session(path)
-    worst: dict[str, float] = {}
-    for count in BATCHES:
-        given = network.example(count, canvas)
-        with torch.no_grad():
-            wanted = dict(zip(names, (tensor.numpy() for tensor in network(**given)), strict=True))
-        values = session.run(list(names), {name: tensor.numpy() for name, tensor in given.items()})
-        found = dict(zip(names, values, strict=True))
-        for name, value in _differences(wanted, found).items():
-            worst[name] = max(worst.get(name, 0.0), value)
-    return worst
+    if wanted.format == "openvino":
+        model = read_onnx(onnx)
+        if wanted.precision == "int8":
+            model = precision.quantise_openvino(model, samples)
+        write_openvino(model, draft, wanted.metadata, half=wanted.precision == "float16")
+        onnx.unlink()
+        return
+    if wanted.precision == "float16":
+        precision.to_float16(onnx)
+    elif wanted.precision == "int8":
+        precision.quantise_onnx(onnx, samples)
+    onnx.rename(draft)
 
 
-def _differences(wanted: Arrays, found: Arrays) -> dict[str, float]:
-    tasks = [name.removesuffix(".labels") for name in wanted if name.endswith(".labels")]
-    objects = {f"{task}.{name}": name for task in tasks for name in ("boxes", "scores", "labels", "masks", "keypoints")}
-    worst = {}
-    for name in wanted:
-        if objects.get(name) == "boxes":
-            task = name.removesuffix(".boxes")
-            own = [key for key in wanted if key in objects and key.startswith(f"{task}.")]
-            mine, other = ({objects[key]: each[key] for key in own} for each in (wanted, found))
-            worst[name] = object_difference(mine, other)
-        elif name not in objects:
-            kind = map_difference if wanted[name].dtype == np.uint8 else difference
-            worst[name] = kind(wanted[name], found[name])
-    return worst
-
-
-def sample_images(count: int, canvas: Canvas) -> Tensor:
-    """Parts of drawn scenes that fill the canvas, uint8 [count, 3, H, W]; the same ones each time."""
-    height, width = canvas
-    scenes = (draw(np.random.default_rng([count, k]), max(canvas), 0.5).image for k in range(count))
-    drawn = [scene[:height, :width] for scene in scenes]
-    return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).contiguous()
-
-
-def sample_sizes(count: int, canvas: Canvas) -> Tensor:
-    """Heights and widths of picture files in several shapes, int64 [count, 2]; the same ones each time."""
-    height, width = canvas
-    shapes = [canvas, (round(1.5 * height), 2 * width), (height, width // 2), (height // 3, width // 2)]
-    return torch.tensor([shapes[k % len(shapes)] for k in range(count)])
-
-
-def _table(worst: Mapping[str, float]) -> Table:
-    table = Table(title="ONNX against PyTorch", title_justify="left", title_style="bold")
-    table.add_column("output", style="cyan")
-    table.add_column("greatest difference", justify="right")
-    for name, value in worst.items():
-        table.add_row(name, f"{value:.1e}")
-    return table
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the exporter's remarks on things that no user of this program can change."""
-    loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "torch.onnx")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+def _examined(network: Traced, wanted: Wanted, validation: Validation | None, draft: Path) -> dict[str, Any]:
+    """What the report says of a draft, which is refused where it must not differ and does."""
+    runtime = open_runtime(draft, threads=torch.get_num_threads())
+    worst = check.compare(network, runtime)
+    console = Console()
+    console.print(check.table(worst, f"{TITLES[wanted.format]} in {wanted.precision}"))
+    name, greatest = max(worst.items(), key=lambda item: item[1])
+    if wanted.precision == "float32" and not greatest <= wanted.tolerance:
+        raise ExportError(
+            f"tolerance: the output {name} of the file differs by {greatest:.2g} from PyTorch; allowed is"
+            f" {wanted.tolerance:g}. Nothing was written."
+        )
+    measured = None
+    if wanted.precision != "float32":
+        assert validation is not None
+        measured = metric.compare(network, validation, draft)
+        console.print(metric.table(measured, wanted.precision))
+    return {
+        "format": wanted.format,
+        "precision": wanted.precision,
+        "tasks": list(network.tasks),
+        "decoded": network.decoded,
+        "bytes": sum(file.stat().st_size for file in {draft, draft.with_suffix(".bin")} if file.is_file()),
+        "greatest_difference": {name: value if value < float("inf") else None for name, value in worst.items()},
+        "metric": measured,
+        "calibration_images": wanted.calibration if wanted.precision == "int8" else None,
+        "images_per_second": {**check.speeds(network, runtime), "batch": 1, "threads": torch.get_num_threads()},
+        "device": describe_device(torch.device("cpu")),
+        "versions": package_versions(),
+    }

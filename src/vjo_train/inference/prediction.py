@@ -1,27 +1,26 @@
-"""Prediction on plain image files: from a checkpoint or an ONNX file to the files that users want."""
+"""Prediction on plain image files: from a checkpoint or an exported file to the files that users want."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor
 
 from vjo_train.data.loading import BatchLoader
-from vjo_train.errors import CheckpointError, ConfigError, DataError
+from vjo_train.errors import ConfigError, DataError
 from vjo_train.heads.base import Head
 from vjo_train.heads.merged import Merged, with_merged
-from vjo_train.heads.outputs import from_named_tensors, output_kind
+from vjo_train.inference.file_network import FileNetwork, by_image
 from vjo_train.inference.inputs import Loaded
-from vjo_train.inference.onnx_file import open_session
 from vjo_train.inference.prediction_files import PredictionFiles
+from vjo_train.inference.runtimes.base import Accelerator
 from vjo_train.training import checkpoints
 from vjo_train.training.module import MultiTaskModule
 from vjo_train.training.precision import cast_once
@@ -29,11 +28,8 @@ from vjo_train.types import Batch
 
 log = logging.getLogger("vjo_train")
 
-Accelerator: TypeAlias = Literal["auto", "cpu", "gpu"]
 Network: TypeAlias = Callable[[Batch], Iterator[dict[str, Any]]]
 """A batch -> for each image, task -> prediction, in the image file's pixels, on the CPU."""
-ByImage: TypeAlias = Callable[[int], Any]
-"""The place of an image in a batch -> a head's prediction for it."""
 
 
 def predict(network: Network, loader: BatchLoader, writer: PredictionFiles, *, progress: bool) -> int:
@@ -124,36 +120,23 @@ def by_checkpoint(
         there = batch.to(device)
         with torch.inference_mode(), arithmetic.forward_context():
             outputs = module(there.images, tasks)
-            found = {task: _by_image(module.head(task), outputs[task], there) for task in tasks}
+            found = {task: by_image(module.head(task), outputs[task], there) for task in tasks}
         for k in range(len(batch)):
             with torch.inference_mode():
-                predictions = {task: prediction(k).to("cpu") for task, prediction in found.items()}
+                predictions = {task: module.head(task).published(own(k)).to("cpu") for task, own in found.items()}
             yield predictions
 
     return network
 
 
-def by_onnx(heads: Mapping[str, Head], path: Path, accelerator: Accelerator) -> Network:
-    """The network of an ONNX file, whose outputs `heads` decode; their weights play no part.
-
-    Raises:
-        CheckpointError: the file is damaged, or lacks an output.
-        ConfigError: onnxruntime is not installed or has no such accelerator.
-    """
-    session = open_session(path, accelerator)
-    wanted = {given.name for given in session.get_inputs()}
-    names = [given.name for given in session.get_outputs()]
+def by_file(heads: Mapping[str, Head], path: Path, accelerator: Accelerator) -> Network:
+    """The network of an exported file; raises as `FileNetwork`."""
+    own = FileNetwork(heads, path, accelerator)
 
     def network(batch: Batch) -> Iterator[dict[str, Any]]:
-        given = {"images": batch.images.numpy(), "sizes": batch.frames.originals.numpy()}
-        values = session.run(names, {name: array for name, array in given.items() if name in wanted})
-        tensors = {name: torch.from_numpy(value) for name, value in zip(names, values, strict=True)}
-        try:
-            found = {task: _from_file(task, head, tensors, batch) for task, head in heads.items()}
-        except KeyError as error:
-            raise CheckpointError(f"model: {path} has no output {error}; was it written by another version?") from error
+        found = own(batch)
         for k in range(len(batch)):
-            yield {task: prediction(k) for task, prediction in found.items()}
+            yield {task: heads[task].published(prediction(k)) for task, prediction in found.items()}
 
     return network
 
@@ -166,32 +149,3 @@ def merging(network: Network, merged: Mapping[str, Merged]) -> Network:
             yield with_merged(predictions, merged)
 
     return whole
-
-
-def _from_file(task: str, head: Head, tensors: Mapping[str, Tensor], batch: Batch) -> ByImage:
-    """What a head predicts by a file's outputs: by the raw ones, where it has such."""
-    kind = output_kind(head)
-    if kind is not None:
-        return _by_image(head, from_named_tensors(task, kind, tensors), batch)
-    prefix = f"{task}."
-    own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-    if not own:
-        raise KeyError(f"{prefix}*")
-    return _cut(head, own, batch)
-
-
-def _by_image(head: Head, outputs: Any, batch: Batch) -> ByImage:
-    """Predictions one by one, so that the masks of one image alone are in memory, where the head allows it."""
-    if type(head).predictions is Head.predictions:
-        found = head.decode(outputs, batch)
-        return lambda k: head.published(found[k])
-    return _cut(head, head.decoded(outputs, batch.frames), batch)
-
-
-def _cut(head: Head, decoded: Mapping[str, Tensor], batch: Batch) -> ByImage:
-    def prediction(k: int) -> Any:
-        own = slice(k, k + 1)
-        part = {name: tensor[own] for name, tensor in decoded.items()}
-        return head.published(head.predictions(part, batch.part(own))[0])
-
-    return prediction

@@ -13,7 +13,7 @@ from vjo_train.data.datamodule import DataModule
 from vjo_train.report.drawing import draw_prediction, draw_target
 from vjo_train.report.examples import FOLDER, SHOWN, Example, choose, write_index
 from vjo_train.runs.records import TaskRecords
-from vjo_train.training.module import MultiTaskModule
+from vjo_train.training.evaluation import Evaluation
 from vjo_train.types import Batch
 
 SIDE = 224
@@ -21,7 +21,7 @@ SIDE = 224
 
 
 def write_examples(
-    output: Path, module: MultiTaskModule, data: DataModule, first: Sequence[str], records: Mapping[str, TaskRecords]
+    output: Path, module: Evaluation, data: DataModule, first: Sequence[str], records: Mapping[str, TaskRecords]
 ) -> None:
     """Draws the first images of the test, and the best and worst ones of each task; writes the index last.
 
@@ -54,7 +54,7 @@ def _draw(
     batch: Batch,
     row: int,
     said: Mapping[str, Any],
-    module: MultiTaskModule,
+    module: Evaluation,
     data: DataModule,
     folder: Path,
 ) -> Example:

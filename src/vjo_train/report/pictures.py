@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, W
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.labels.base import Kind
 from vjo_train.report.drawing import draw_batch
-from vjo_train.training.module import MultiTaskModule
+from vjo_train.training.evaluation import Evaluation
 from vjo_train.types import Batch
 
 FOLDER = "val_predictions"
@@ -51,7 +51,7 @@ class ValidationPictures(pl.Callback):
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"epoch={trainer.current_epoch:02d}.png"
-        assert isinstance(pl_module, MultiTaskModule)
+        assert isinstance(pl_module, Evaluation)
         picture = draw(batch, outputs, pl_module, self.kinds, self.classes, self.limit)
         picture.save(path)
         for logger in trainer.loggers:
@@ -61,7 +61,7 @@ class ValidationPictures(pl.Callback):
 def draw(
     batch: Batch,
     predictions: Mapping[str, Sequence[Any]],
-    module: MultiTaskModule,
+    module: Evaluation,
     kinds: Sequence[Kind],
     classes: Sequence[str],
     limit: int = 8,
@@ -72,7 +72,7 @@ def draw(
     return draw_batch(batch.to("cpu"), found, heads, kinds, classes, limit=limit)
 
 
-def draw_first(path: Path, module: MultiTaskModule, data: DataModule, batch: Batch) -> None:
+def draw_first(path: Path, module: Evaluation, data: DataModule, batch: Batch) -> None:
     """Draws the first images of a test batch with what the network says of them and what is true."""
     with torch.no_grad():
         found = module.predict(batch.to(module.device))

@@ -11,7 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from vjo_train.training.module import MultiTaskModule
+from vjo_train.training.evaluation import Evaluation
 from vjo_train.types import Batch
 
 RECENT = 50
@@ -147,7 +147,7 @@ class Throughput(pl.Callback):
         self._fitting = False
 
 
-def inference_speed(module: MultiTaskModule, batch: Batch, repeats: int = 5) -> float:
+def inference_speed(module: Evaluation, batch: Batch, repeats: int = 5) -> float:
     """Images per second of forward and decoding, from the quickest of `repeats` passes after one to warm up."""
     batch = batch.to(module.device)
     times = []

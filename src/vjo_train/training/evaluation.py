@@ -23,8 +23,9 @@ class Evaluation(StepLog):
     """What a module with heads does on a validation or test split; `forward` gives the raw outputs of every head.
 
     Args:
-        sharing: images -> features of each task; the first of the parts, so that older checkpoints fit.
         heads: task -> head.
+        sharing: images -> features of each task, of a module that computes them itself; the first of the parts, so that
+            older checkpoints fit.
 
     Attributes:
         merged: what is made of the predictions of several heads, by name.
@@ -32,9 +33,12 @@ class Evaluation(StepLog):
         records: task -> what the test kept of each image; empty where several processes shared it.
     """
 
-    def __init__(self, sharing: Sharing, heads: Mapping[str, Head]) -> None:
+    sharing: Sharing
+
+    def __init__(self, heads: Mapping[str, Head], sharing: Sharing | None = None) -> None:
         super().__init__()
-        self.sharing = sharing
+        if sharing is not None:
+            self.sharing = sharing
         self.heads = nn.ModuleDict(dict(heads))
         self.merged: dict[str, Merged] = {}
         self.per_class: dict[str, dict[str, Tensor]] = {}
@@ -74,9 +78,18 @@ class Evaluation(StepLog):
         assert isinstance(head, Head)
         return head
 
+    @property
+    def size(self) -> int:
+        """The number of parameters of the network."""
+        return sum(p.numel() for p in (*self.sharing.parameters(), *self.heads.parameters()))
+
     def predict(self, batch: Batch) -> dict[str, list[Any]]:
         """Task -> one prediction per image, in the image files' pixels and the data set's classes."""
-        return self._published(self._decoded(batch, self(batch.images)))
+        return self._published(self.found(batch))
+
+    def found(self, batch: Batch) -> Mapping[str, list[Any]]:
+        """Task -> one prediction per image, in the image files' pixels and the head's own classes."""
+        return self._decoded(batch, self(batch.images))
 
     def _decoded(self, batch: Batch, outputs: Mapping[str, Any]) -> dict[str, list[Any]]:
         """Task -> one prediction per image, in the head's own classes."""
@@ -147,7 +160,7 @@ class Evaluation(StepLog):
         """Collects the predictions for a batch of the split that is tested."""
         if not len(batch):  # of a rank without images
             return
-        decoded = self._decoded(batch, self(batch.images))
+        decoded = self.found(batch)
         for task, predictions in decoded.items():
             known = self.head(task).view(batch.originals)
             self._metrics[task].update(predictions, known)

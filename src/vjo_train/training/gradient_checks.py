@@ -29,7 +29,7 @@ class GradientChecks(Evaluation):
     """
 
     def __init__(self, sharing: Sharing, heads: Mapping[str, Head]) -> None:
-        super().__init__(sharing, heads)
+        super().__init__(heads, sharing)
         self.batches = 0
         self._ids: list[str] = []
         self._norms: dict[str, Tensor] = {}

@@ -7,22 +7,16 @@ import math
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
-from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
 from vjo_train.config import rules
-from vjo_train.config.schema import TrainerConfig
-from vjo_train.data.datamodule import DataModule
 from vjo_train.errors import ConfigError
 from vjo_train.files import remove_drafts, write_atomically
-from vjo_train.insight.base import Insight
 from vjo_train.pages.diagnosis import sentences
 from vjo_train.pages.failures import failure_sentences
 from vjo_train.pages.folder import RunFolder
@@ -47,39 +41,12 @@ from vjo_train.training.early_stopping import Patience
 from vjo_train.training.failures import explained
 from vjo_train.training.fit_loop import resumable
 from vjo_train.training.interruption import Interruption
-from vjo_train.training.module import MultiTaskModule
+from vjo_train.training.job import Job, Test
 from vjo_train.training.precision import cast_once, choose_precision
 from vjo_train.training.strategy import SummedGradients
 from vjo_train.types import Batch
 
 log = logging.getLogger("vjo_train")
-
-
-@dataclass
-class Job:
-    """All that a run needs, built and bound to each other."""
-
-    module: MultiTaskModule
-    data: DataModule
-    settings: TrainerConfig
-    loggers: list[Logger]
-    output: Path
-    seed: int
-    config: dict[str, Any]
-    """The resolved config, for the results."""
-    overrides: list[str]
-    """What the command line changed."""
-    insights: list[Insight] = field(default_factory=list)
-    """What is looked at besides, in training and in tests."""
-    callbacks: list[Callback] = field(default_factory=list)
-    """Further callbacks for training."""
-    started: dict[str, Any] = field(default_factory=dict)
-    """What was taken of `start_from`, for the results."""
-
-    def classes(self, task: str) -> tuple[str, ...]:
-        """The names of a head's classes; a merged task has those of the data set."""
-        space = None if task in self.module.merged else self.module.head(task).space
-        return self.data.classes if space is None else space.names
 
 
 def train(job: Job) -> Results:
@@ -95,9 +62,12 @@ def train(job: Job) -> Results:
     trainer = fit(job, throughput)
     with explained(job.data, job.output):
         seen, tested = images_seen(job.data, job.module.batches), run_folder.checkpoint(job.output, None)
+        checkpoints.restore(job.module, tested)
         if trainer.is_global_zero:
             checkpoints.write_weights(tested, job.config)
-        return _test(job, trainer, tested, throughput, seen)
+        # By the plan: Lightning counts a run that is resumed after its end otherwise.
+        epochs = math.ceil(job.module.batches / job.data.plan.steps_per_epoch)
+        return _test(job, trainer, tested, throughput, seen, epochs)
 
 
 def fit(job: Job, throughput: Throughput) -> pl.Trainer:
@@ -133,17 +103,27 @@ def evaluate(job: Job, checkpoint: Path) -> Results:
         CheckpointError: the checkpoint is damaged or of another network.
         DataError: see the data set.
     """
+    checkpoints.restore(job.module, checkpoint)
+    return evaluate_file(job, checkpoint)
+
+
+def evaluate_file(test: Test, path: Path) -> Results:
+    """Tests a module that has its weights, or has them from the exported file `path`.
+
+    Raises:
+        CheckpointError: the file lacks an output.
+        DataError: see the data set.
+    """
     throughput = Throughput()
-    with explained(job.data, job.output):
-        return _test(job, _trainer(job, throughput, [*job.insights]), checkpoint, throughput, {})
+    with explained(test.data, test.output):
+        return _test(test, _trainer(test, throughput, [*test.insights]), path, throughput, {}, 0)
 
 
 def _test(
-    job: Job, trainer: pl.Trainer, checkpoint: Path, throughput: Throughput, training: Mapping[str, float]
+    job: Test, trainer: pl.Trainer, path: Path, throughput: Throughput, training: Mapping[str, float], epochs: int
 ) -> Results:
-    """The results of a checkpoint; `training` are figures of the training that go into them."""
+    """The results of the weights in `path`; `training` are figures of the training that go into them."""
     module = job.module
-    checkpoints.restore(module, checkpoint)
     start = time.perf_counter()
     (metrics,) = trainer.test(module, datamodule=job.data, verbose=False)
     seconds = time.perf_counter() - start
@@ -167,16 +147,15 @@ def _test(
         versions=package_versions(),
         git=git_revision(),
         device=describe_device(trainer.strategy.root_device, trainer.world_size),
-        precision=str(trainer.precision),
+        precision=job.arithmetic or str(trainer.precision),
         data=" ".join(f"{split}={job.data.fingerprint(split)}" for split in (job.data.split, job.data.test_split)),
-        checkpoint=_relative(checkpoint, job.output),
-        # By the plan: Lightning counts a run that is resumed after its end otherwise.
-        epochs=math.ceil(module.batches / job.data.plan.steps_per_epoch) if training else 0,
+        checkpoint=_relative(path, job.output),
+        epochs=epochs,
         steps=trainer.global_step,
         wall_seconds=throughput.wall_seconds,
         images_per_second=throughput.run.images_per_second,
         data_wait=throughput.run.data_wait,
-        parameters=sum(p.numel() for p in (*module.sharing.parameters(), *module.heads.parameters())),
+        parameters=module.size,
         test_seconds=seconds,
         inference_images_per_second=inference_speed(module, batch) if len(batch) else math.nan,
         skipped=job.data.skipped,
@@ -189,7 +168,7 @@ def _test(
     return results
 
 
-def _write(job: Job, results: Results, batch: Batch) -> None:
+def _write(job: Test, results: Results, batch: Batch) -> None:
     """Writes and prints what a test leaves; pictures are of `batch`, the first one of the test."""
     kept = job.module.records
     if kept:
@@ -207,7 +186,7 @@ def _write(job: Job, results: Results, batch: Batch) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _trainer(job: Job, throughput: Throughput, callbacks: list[Callback]) -> pl.Trainer:
+def _trainer(job: Test, throughput: Throughput, callbacks: list[Callback]) -> pl.Trainer:
     settings = job.settings
     # Lightning's remarks on hardware, loops and services are not for the users of this program.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -219,7 +198,7 @@ def _trainer(job: Job, throughput: Throughput, callbacks: list[Callback]) -> pl.
     # The plan goes on at the batch where the checkpoint stopped.
     warnings.filterwarnings("ignore", message=r"You're resuming from a checkpoint that ended before the epoch ended")
     several = settings.devices * settings.num_nodes > 1
-    shown = [Progress(job.module.weighting.tasks, throughput)] if settings.progress else []
+    shown = [Progress(job.trained, throughput)] if settings.progress else []
     try:
         trainer = pl.Trainer(
             accelerator=settings.accelerator,
@@ -282,7 +261,7 @@ def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
     ]
 
 
-def _validated(job: Job) -> bool:
+def _validated(job: Test) -> bool:
     return job.data.val_split is not None or job.data.val_fraction > 0
 
 

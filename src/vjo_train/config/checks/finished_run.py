@@ -13,13 +13,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from vjo_train.config import plugins
 from vjo_train.config.checks.config import check_data, check_schema
 from vjo_train.config.checks.places import check_writable, folder_at, is_given
-from vjo_train.config.compose import Composer
+from vjo_train.config.compose import Composer, quoted
 from vjo_train.config.schema import EvalConfig, ExportConfig, LoadConfig, PredictConfig, TrainConfig
 from vjo_train.config.signatures import nearest, signature
 from vjo_train.errors import ConfigError
 from vjo_train.inference import onnx_file
 from vjo_train.inference.layout import Layout
-from vjo_train.inference.onnx_file import MISSING_EXTRA
+from vjo_train.inference.runtimes.base import MISSING_EXTRA
 from vjo_train.inference.sources import find_sources
 from vjo_train.inference.video.layout import VideoLayout
 from vjo_train.inference.video.sources import check_library, find_videos
@@ -65,6 +65,11 @@ def check_evaluation(
     composer: Composer, overrides: list[str], config_dir: str | None, check_run: bool = True
 ) -> Prepared:
     """Composes and checks what `vjo-eval` is asked for; see `_over_run`."""
+    new = not is_given(composer, overrides, "hydra.run.dir")
+    model = next((o.value() for o in composer.parse(overrides) if o.key_or_group == "model"), None)
+    if model is not None and new:
+        beside = Path(str(model)).parent / "eval/${now:%Y-%m-%d_%H-%M-%S}"
+        overrides = [*overrides, f"hydra.run.dir={quoted(str(beside))}"]
     rest, cfg, classes = _over_run(EVAL, composer, overrides, config_dir)
     if check_run:
         _check_of_run(cfg, EVAL, classes)
@@ -74,7 +79,6 @@ def check_evaluation(
             raise ConfigError("split: sequences have no splits; leave one of split and sequences out.")
         elif not Path(cfg.sequences).is_dir():
             raise ConfigError(f"sequences: found '{cfg.sequences}', which is no folder.")
-    new = not is_given(composer, overrides, "hydra.run.dir")
     return rest, Place("hydra.run.dir", folder_at(cfg, "hydra.run.dir"), new) if check_run else None
 
 
@@ -113,11 +117,28 @@ def check_export(composer: Composer, overrides: list[str], config_dir: str | Non
     if check_run:
         _check_of_run(cfg, EXPORT, classes)
         _check_tasks(cfg)
-        for package in ("onnx", "onnxscript", "onnxruntime"):
-            if find_spec(package) is None:
-                raise ConfigError(MISSING_EXTRA.format(key="format=onnx", package=package))
-        check_writable(Path(cfg.output).parent, "output")
+        _check_format(cfg)
+        check_writable(Path(cfg.output or onnx_file.usual_path(cfg.run, cfg.format)).parent, "output")
     return rest, None
+
+
+def _check_format(cfg: DictConfig) -> None:
+    """The file's ending, and the libraries that it takes.
+
+    Raises:
+        ConfigError: one of them is not there, or the format has no such precision.
+    """
+    ending = onnx_file.ENDINGS[cfg.format]
+    if cfg.output is not None and Path(cfg.output).suffix != ending:
+        raise ConfigError(f"output: found '{cfg.output}'; with format={cfg.format} the name must end in {ending}.")
+    if cfg.format == "torch" and cfg.precision != "float32":
+        raise ConfigError(f"precision: found {cfg.precision}; format=torch is written in float32 alone.")
+    needed = {"onnx": "export", "onnxscript": "export", "onnxruntime": "export"} if cfg.format != "torch" else {}
+    needed |= {"openvino": "openvino"} if cfg.format == "openvino" else {}
+    needed |= {"nncf": "openvino"} if cfg.format == "openvino" and cfg.precision == "int8" else {}
+    for package, extra in needed.items():
+        if find_spec(package) is None:
+            raise ConfigError(MISSING_EXTRA.format(key=f"format={cfg.format}", package=package, extra=extra))
 
 
 def _over_run(
@@ -125,7 +146,7 @@ def _over_run(
 ) -> tuple[list[str], DictConfig, list[str]]:
     """Stores the config of a run, with the groups that the user chose anew, below a command's own keys.
 
-    The run is that of `run=DIR`, or, for `vjo-predict`, the one that an ONNX file `model=FILE` says it is of.
+    The run is that of `run=DIR`, or the one that an exported file `model=FILE` says it is of.
 
     Args:
         own: the command.
@@ -138,7 +159,7 @@ def _over_run(
 
     Raises:
         ConfigError: a wrong run folder or a mistake in the overrides.
-        CheckpointError: a wrong ONNX file.
+        CheckpointError: a wrong exported file.
     """
     groups, rest, origin = [], [], {}
     for text, override in zip(overrides, composer.parse(overrides), strict=True):
@@ -167,16 +188,16 @@ def _over_run(
 
 
 def _origin(own: OfRun, given: Mapping[str, str]) -> DictConfig:
-    """The config of the run, or of the ONNX file, that the command is to work on."""
+    """The config of the run, or of the exported file, that the command is to work on."""
     from_file = "model" in signature(f"vjo_train.config.schema.{own.schema.__name__}")
     if from_file and len(given) == 2:
-        raise ConfigError(f"model: {own.command} takes either run=DIR or model=FILE.onnx, not both.")
+        raise ConfigError(f"model: {own.command} takes either run=DIR or model=FILE, not both.")
     if from_file and "model" in given:
         return onnx_file.load_config(Path(given["model"]))
     if "run" not in given:
         near = run_folder.nearby(Path("outputs"))
         shown = f" Runs here: {', '.join(map(str, near))}." if near else ""
-        other = " (or model=FILE.onnx)" if from_file else ""
+        other = " (or model=FILE)" if from_file else ""
         raise ConfigError(f"run: missing; {own.command} run=DIR needs the folder of a run{other}.{shown}")
     plugins.make_importable_for(Path(given["run"]))
     return run_folder.load_config(Path(given["run"]))
@@ -189,7 +210,7 @@ def _check_of_run(cfg: DictConfig, own: OfRun, trained: list[str]) -> None:
     if model is None:
         run_folder.checkpoint(Path(cfg.run), cfg.checkpoint)
     elif cfg.checkpoint is not None:
-        raise ConfigError("checkpoint: an ONNX file holds the weights of one checkpoint; leave it out with model=.")
+        raise ConfigError("checkpoint: an exported file holds the weights of one checkpoint; leave it out with model=.")
     if cfg.dataset.classes != trained:
         raise ConfigError(
             f"dataset.classes: found {_names(cfg.dataset.classes)}; the run was trained on {_names(trained)}."

@@ -54,3 +54,31 @@ def suppress_in_onnx(boxes: Any, scores: Any, groups: Any, count: int, threshold
     number = op.Slice(op.Shape(places), [0], [1])
     nothing = op.Expand(op.Constant(value_float=0.0), op.Shape(scores))
     return op.Cast(op.ScatterND(nothing, places, op.Expand(op.Constant(value_float=1.0), number)), to=9)  # to bool
+
+
+def suppress_in_torch(boxes: Tensor, scores: Tensor, groups: Tensor, count: int, threshold: float) -> Tensor:
+    """`suppress` in PyTorch's operators, for a program that runs without this one.
+
+    A box stays if no better one that stays overlaps it: from all boxes on, this is applied until nothing changes. After
+    n rounds the n best boxes are decided.
+    """
+    order = scores.argsort(dim=1, descending=True, stable=True)
+    box, group = boxes.gather(1, order[..., None].expand_as(boxes)), groups.gather(1, order)
+    there = scores.gather(1, order) > _LOWEST
+    left, top, right, bottom = box.unbind(-1)
+    width = torch.minimum(right[:, :, None], right[:, None]) - torch.maximum(left[:, :, None], left[:, None])
+    height = torch.minimum(bottom[:, :, None], bottom[:, None]) - torch.maximum(top[:, :, None], top[:, None])
+    shared, area = width.clamp(min=0) * height.clamp(min=0), (right - left) * (bottom - top)
+    close = shared / (area[:, :, None] + area[:, None] - shared) > threshold
+    place = torch.arange(scores.shape[1], device=scores.device)
+    over = (close & (group[:, :, None] == group[:, None]) & (place[:, None] < place[None])).to(boxes.dtype)
+
+    def changing(kept: Tensor, before: Tensor) -> Tensor:
+        return (kept != before).any()
+
+    def again(kept: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        return there & ~((kept[:, None].to(over.dtype) @ over)[:, 0] > 0), kept.clone()
+
+    loop: Any = torch.while_loop
+    kept, _ = loop(changing, again, again(there, there))
+    return torch.zeros_like(kept).scatter(1, order, kept)
