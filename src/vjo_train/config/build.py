@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -38,8 +37,6 @@ from vjo_train.training.module import MultiTaskModule
 from vjo_train.types import usual_stride
 from vjo_train.weighting.base import LossWeighting, Weighting
 from vjo_train.weighting.gradients import GradientWeighting
-
-log = logging.getLogger("vjo_train")
 
 
 def job(cfg: DictConfig, output: Path, *, restored: bool = False) -> Job:

@@ -34,7 +34,6 @@ from vjo_train.files import locked
 from vjo_train.types import canvas_of
 
 log = logging.getLogger("vjo_train")
-
 Side: TypeAlias = Annotated[int, Interval(ge=32, le=4096)]
 """Of a canvas in pixels."""
 
@@ -55,8 +54,7 @@ class DataModule(PlannedSplits):
         size: of the canvas that pictures are scaled to fit on, in pixels: its side, or [height, width].
         batch_size: images per training step, over all ranks.
         eval_batch_size: images per step of an evaluation and rank; None: `batch_size`.
-        workers: processes that load, at most as many as there are CPUs; 0 loads in the main process, with the same
-            result.
+        workers: processes that load, at most as many as there are CPUs; 0: the main process, with the same result.
         labelled_per_batch: at least so many images of a batch are labelled for each task that is on.
         cache_dir: folder for the index and for drawn data; None: `$VJO_CACHE` or the platform's cache folder.
         augment: random changes of training images.

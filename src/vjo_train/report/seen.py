@@ -32,17 +32,3 @@ def images_seen(data: DataModule, batches: int) -> dict[str, float]:
         figures[f"train/{task}/images"] = float(images)
         figures[f"train/{task}/passes"] = images / data.plan.labelled[task]
     return figures
-
-
-def counts(data: DataModule, trained: bool) -> dict[str, dict[str, int]]:
-    """How many images there are in each part of the data, and how many are labelled for each task.
-
-    Args:
-        data: bound to the tasks.
-        trained: whether the parts that training uses count too, or the test split alone.
-    """
-    rows = {"train": data.train_rows, "val": data.val_rows, "meta": data.meta_rows} if trained else {}
-    rows["test"] = data.rows(data.test_split)
-    kept = {task: len(own) for task, own in data.training_labels.items() if task in data.needs} if trained else {}
-    found = {part: data.count(own) for part, own in rows.items() if len(own)}
-    return found | ({"train": found["train"] | kept} if trained else {})
