@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vjo_train.backbones.torchvision import TorchvisionBackbone
 from vjo_train.data.shape_painting import CLASSES
 from vjo_train.data.shape_scene import draw
-from vjo_train.inference.onnx_file import open_session
+from vjo_train.inference.runtimes.onnx import open_session
 from vjo_train.sharing.adashare import AdaShare
 
 TASKS = ("colour", "shape")

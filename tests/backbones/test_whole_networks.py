@@ -15,7 +15,8 @@ from tests.training.test_module import fit, state
 from vjo_train.config import build
 from vjo_train.errors import CheckpointError
 from vjo_train.inference import onnx_file
-from vjo_train.inference.export import export
+from vjo_train.inference.export import Wanted, export
+from vjo_train.inference.exporting.traced import Traced
 from vjo_train.training.module import MultiTaskModule
 from vjo_train.types import Batch
 
@@ -60,8 +61,9 @@ def test_export_gives_the_same_figures(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     module = network(kind).eval()
     backbone, file = module.sharing.backbone, tmp_path / "network.onnx"
-    said = onnx_file.metadata(OmegaConf.create({"dataset": {"classes": []}}), backbone.channels, backbone.strides)
-    export(module, module.tasks, file, CANVAS, said, 1e-3, decoded=True)
+    own = OmegaConf.create({"dataset": {"classes": []}})
+    said = onnx_file.metadata(own, backbone.channels, backbone.strides, 1, "float32")
+    export(Traced(module, module.tasks, CANVAS, decoded=True), Wanted(file, "onnx", "float32", said, 1e-3, 1), None)
     assert onnx_file.load_pyramid(file) == (backbone.channels, backbone.strides)
 
 

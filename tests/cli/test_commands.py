@@ -248,7 +248,7 @@ def test_eval_on_another_data_set_keeps_the_size(here: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("", "run: missing; vjo-eval run=DIR needs the folder of a run. Runs here: outputs/run/1."),
+        ("", "run: missing; vjo-eval run=DIR needs the folder of a run (or model=FILE). Runs here: outputs/run/1."),
         ("run=nowhere", "run: found 'nowhere', which does not exist; it must be the folder of a run. Runs nearby: out"),
         ("run=outputs/run", "holds no .hydra/config.yaml; it must be the folder of a run. Runs nearby: outputs/run/1."),
         ("run=outputs/run/1/checkpoints/last.ckpt", "which is a file; it must be the folder of a run."),

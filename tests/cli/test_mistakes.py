@@ -126,7 +126,10 @@ PAIRS = [
     ("dataset=voc2007", "dataset.root: is null; give the folder that holds JPEGImages/"),
     ("dataset.val_split=null trainer.early_stopping=2", "trainer.early_stopping needs a validation split"),
     ("dataset.val_split=null trainer.monitor=val/monitor", "trainer.monitor needs a validation split"),
-    ("backbone.norm=frozen", "backbone.norm=frozen needs backbone.weights: untrained statistics mean nothing."),
+    (
+        "backbone.norm=frozen",
+        "backbone.norm=frozen needs backbone.weights or start_from: untrained statistics mean nothing.",
+    ),
     ("backbone.norm=group backbone.weights=imagenet", "backbone.norm=group: backbone.weights are made for BatchNorm"),
 ]
 NOT_FINITE = [

@@ -10,8 +10,9 @@ import torch
 
 from tests import tiny
 from vjo_train.heads.own_cells import covered, extent, pooled
-from vjo_train.inference import export as onnx
-from vjo_train.inference.onnx_file import open_session
+from vjo_train.inference.export import Wanted, export
+from vjo_train.inference.exporting.traced import Traced
+from vjo_train.inference.runtimes.onnx import open_session
 from vjo_train.types import MEAN_COLOUR, Target
 
 
@@ -72,7 +73,8 @@ def test_what_lies_in_the_padding_of_the_features_does_not_count_in_training_and
 
 def test_an_exported_file_leaves_the_padding_out_too(tmp_path: Path) -> None:
     module, images = tiny.module(("classification",)).eval(), wide()
-    onnx.export(module, ("classification",), tmp_path / "net.onnx", (64, 64), {}, 1e-4)
+    traced = Traced(module, ("classification",), (64, 64), decoded=False)
+    export(traced, Wanted(tmp_path / "net.onnx", "onnx", "float32", {}, 1e-4, 1), None)
     (found,) = open_session(tmp_path / "net.onnx").run(["classification"], {"images": images.numpy()})
     with torch.no_grad():
         torch.testing.assert_close(torch.from_numpy(found), module(images)["classification"], atol=1e-4, rtol=0)

@@ -208,7 +208,8 @@ def test_detections_of_unknown_classes_count_neither_way(kind: str) -> None:
         return InstanceMetrics(3) if kind == "instance" else cases.head("fcos").metrics()
 
     found, other = detections(2, 1, 0), detections(0, 2)
-    fewer = Detections(*(getattr(found, field.name)[1:] for field in fields(found)))
+    kept = {field.name: getattr(found, field.name) for field in fields(found)}
+    fewer = Detections(**{name: value if value is None else value[1:] for name, value in kept.items()})
     target, elsewhere = truth_of(found, 1), truth_of(other, 0, 1)
     plain = figures(made(), [found, other], [target, elsewhere])
     told = figures(made(), [found, other], [knowing(target, True, True, False), elsewhere])

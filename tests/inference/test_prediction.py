@@ -525,7 +525,7 @@ MISTAKES = [
     ("export", "run=RUN output=x.onnx", "heads.instance: the raw outputs of MaskRCNN cannot leave the network"),
     ("export", "run=RUN decoded=yes output=x.onnx", "decoded: found 'yes' (text); must be true or false"),
     ("export", "output=x.onnx", "run: missing; vjo-export run=DIR needs the folder of a run."),
-    ("export", "run=RUN format=tflite", "format: found 'tflite' (text); must be one of onnx."),
+    ("export", "run=RUN format=tflite", "format: found 'tflite' (text); must be one of onnx, openvino, torch."),
     ("export", "run=RUN tasks=[detecton]", "tasks: found 'detecton', which the run does not have; did you mean 'detec"),
     ("export", "run=RUN tasks=[detection,detection]", "tasks: found 'detection' twice; each task may be named once."),
     (
