@@ -12,9 +12,14 @@ GREY = 6
 
 def style(comparison: Comparison, label: str) -> int:
     """The number of a method's colour."""
+    return number(list(comparison.methods), label)
+
+
+def number(methods: Sequence[str], label: str) -> int:
+    """The number of the colour of one of `methods`, or of the single-task runs."""
     if label == SINGLE:
         return GREY
-    place = list(comparison.methods).index(label)
+    place = methods.index(label)
     return place if place < GREY else place + 1
 
 

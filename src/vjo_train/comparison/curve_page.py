@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from vjo_train.comparison import page, tables
-from vjo_train.comparison.colours import GREY
+from vjo_train.comparison.colours import number
 from vjo_train.comparison.label_curve import LabelCurve
 from vjo_train.comparison.summary import SINGLE
 from vjo_train.pages.blocks import Figure, Figures, Key, Note, Section, Table
@@ -104,10 +104,7 @@ def _chart(curve: LabelCurve, name: str) -> str:
 
 
 def _style(curve: LabelCurve, label: str) -> int:
-    if label == SINGLE:
-        return GREY
-    place = [one for one in curve.labels if one != SINGLE].index(label)
-    return place if place < GREY else place + 1
+    return number([one for one in curve.labels if one != SINGLE], label)
 
 
 def _table(sheet: tables.Sheet) -> Table:

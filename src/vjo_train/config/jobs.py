@@ -10,11 +10,10 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from vjo_train.config import build, starting
-from vjo_train.config.predictor import predictor, tracker
+from vjo_train.config.predictor import exported_heads, predictor, tracker
 from vjo_train.config.signatures import signature
 from vjo_train.data.deep_pictures import told
 from vjo_train.errors import ConfigError
-from vjo_train.heads.base import Head
 from vjo_train.heads.merged import possible
 from vjo_train.inference import export as exporting
 from vjo_train.inference import onnx_file, prediction
@@ -99,15 +98,9 @@ def evaluate_file(cfg: DictConfig, output: Path) -> Results:
 
 def exported_module(cfg: DictConfig, path: Path, accelerator: Accelerator) -> ExportedModule:
     """A file of `vjo-export` with the heads of its config, to be tested."""
-    heads = _heads_of(cfg, path, run_folder.goals(cfg))
+    heads = exported_heads(cfg, path, run_folder.goals(cfg))
     network = FileNetwork(heads, path, accelerator)
     return ExportedModule(heads, build.merged(cfg, heads), network.lists, onnx_file.load_size(path))
-
-
-def _heads_of(cfg: DictConfig, path: Path, tasks: Sequence[str]) -> dict[str, Head]:
-    """The heads alone of an exported file: what else the run had may name tasks that are not in it."""
-    channels, strides = onnx_file.load_pyramid(path)
-    return build.heads(cfg, channels, strides, tasks)
 
 
 def predict(cfg: DictConfig) -> int:

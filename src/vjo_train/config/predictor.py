@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -9,6 +10,7 @@ from omegaconf import DictConfig
 from vjo_train.config import build
 from vjo_train.config.instantiation import make
 from vjo_train.data.deep_pictures import as_span
+from vjo_train.heads.base import Head
 from vjo_train.heads.merged import possible
 from vjo_train.inference import onnx_file, prediction
 from vjo_train.inference.predictor import Predictor
@@ -32,10 +34,8 @@ def predictor(cfg: DictConfig, accelerator: Accelerator | None = None, devices: 
     where = accelerator or cfg.get("accelerator") or cfg.trainer.accelerator
     tasks = tuple(cfg.get("tasks") or run_folder.goals(cfg))
     if cfg.get("model") is not None:
-        # The heads alone: what else the run had may name tasks that are not in the file.
         origin = Path(cfg.model)
-        channels, strides = onnx_file.load_pyramid(origin)
-        heads = build.heads(cfg, channels, strides, tasks)
+        heads = exported_heads(cfg, origin, tasks)
         merged = build.merged(cfg, heads)
         network = prediction.by_file(heads, origin, where)
     else:
@@ -54,6 +54,12 @@ def predictor(cfg: DictConfig, accelerator: Accelerator | None = None, devices: 
         batch_size=cfg.get("batch_size") or cfg.dataset.eval_batch_size or cfg.dataset.batch_size,
         origin=str(origin),
     )
+
+
+def exported_heads(cfg: DictConfig, path: Path, tasks: Sequence[str]) -> dict[str, Head]:
+    """The heads alone of an exported file: what else the run had may name tasks that are not in it."""
+    channels, strides = onnx_file.load_pyramid(path)
+    return build.heads(cfg, channels, strides, tasks)
 
 
 def tracker(node: DictConfig) -> ByteTrack:

@@ -225,7 +225,7 @@ class Plan:
         with one of them still short they number less than `labelled_per_batch * len(scarce) <= batch_size`.
         """
         pool, scarce = self._pool(tasks), self._scarce(tasks)
-        draws = [pool[position] for position in range(turn * self.batch_size, (turn + 1) * self.batch_size)]
+        draws = pool.batch(turn, self.batch_size)
         need = self.labelled_per_batch
         counts = {task: sum(bool(self._is_labelled[task][draw.image]) for draw in draws) for task in scarce}
         if min(counts.values()) >= need:

@@ -57,10 +57,10 @@ class PlannedSplits(Splits):
 
     def labels_shown(self) -> dict[str, npt.NDArray[np.bool_]]:
         """Task of `labels` -> [I] bool: the images of the index whose label it may see."""
-        shown = {}
-        for task in self.labels:
-            shown[task] = np.ones(len(self.index), np.bool_)
-            shown[task][np.setdiff1d(self.train_rows, self.training_labels[task])] = False
+        kept = self.training_labels if self.labels else {}
+        shown = {task: np.ones(len(self.index), np.bool_) for task in self.labels}
+        for task, flags in shown.items():
+            flags[np.setdiff1d(self.train_rows, kept[task])] = False
         return shown
 
     @property

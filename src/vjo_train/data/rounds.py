@@ -51,6 +51,10 @@ class Stream:
         _, drawn, earlier = self._cached
         return Sample(int(drawn[place]), self.name, number * self._most + int(earlier[place]))
 
+    def batch(self, number: int, size: int) -> list[Sample]:
+        """The images of the `number`-th of batches of `size`, from 0."""
+        return [self[position] for position in range(number * size, (number + 1) * size)]
+
     @property
     def _most(self) -> int:
         """How often an image may come in a round."""

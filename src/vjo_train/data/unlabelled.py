@@ -50,8 +50,7 @@ class UnlabelledPlan:
         if lacking not in self._streams:
             images = np.unique(np.concatenate([self._missing[task] for task in lacking]))
             self._streams[lacking] = Stream("unlabelled/" + "+".join(lacking), images, self._seed)
-        stream = self._streams[lacking]
-        samples = [stream[position] for position in range(step * self._per_step, (step + 1) * self._per_step)]
+        samples = self._streams[lacking].batch(step, self._per_step)
         return BatchPlan(step, tuple(tasks), tuple(samples[rank::world]))
 
 
@@ -69,5 +68,4 @@ class PicturesPlan:
 
     def share(self, step: int, rank: int = 0, world: int = 1) -> BatchPlan:
         """The images of `rank` that go with `step`."""
-        first = step * self._per_step
-        return BatchPlan(step, (), tuple(self._stream[first + k] for k in range(rank, self._per_step, world)))
+        return BatchPlan(step, (), tuple(self._stream.batch(step, self._per_step)[rank::world]))

@@ -21,6 +21,11 @@ class SeededDraws(GradientChecks):
 
     seed: int
 
+    @property
+    def share_done(self) -> float:
+        """The share of training that is done, by the number of steps alone."""
+        return min(1.0, self.trainer.global_step / self.trainer.estimated_stepping_batches)
+
     def draw_as(self, *key: int) -> None:
         """Lets the random numbers start where those of `key` do, each rank at its own place."""
         words = np.random.SeedSequence([self.seed, *key, self.global_rank]).generate_state(2)

@@ -91,7 +91,7 @@ class MultiTaskModule(WithHelpers):
         Tells the sharing the share of training done, likewise from the number of steps alone.
         """
         self.batches, self._ids = batch.step + 1, batch.ids
-        self.sharing.start_step(min(1.0, self.trainer.global_step / self.trainer.estimated_stepping_batches))
+        self.sharing.start_step(self.share_done)
         self.draw_as(batch.step)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,61 +62,47 @@ class SemiSupervised(SeededDraws):
             task: [one if lacks else Target(one.size) for one, lacks in zip(said[task], lacking[task], strict=True)]
             for task in tasks
         }
-        self._log_agreement(extra, told, lacking)
         with self.beside(batch.step, 2):  # its draws are not those of the step's own forward
             joined = joined_with(batch, extra, semi.view(extra))
-        done = min(1.0, self.trainer.global_step / self.trainer.estimated_stepping_batches)
-        for task in batch.tasks:
-            head = self.head(task)
-            real = self.told(task, batch)
-            taught = told.get(task) or [Target(target.size) for target in extra.targets]
-            joined.taught[task] = [*real, *taught]
-            joined.loss_weights[task] = self._factors(
-                [head.labelled(one) for one in real],
-                [head.labelled(one) for one in taught],
-                sum(lacking.get(task, [])),
-                semi.factor(done),
+        known = {task: self.told(task, batch) for task in batch.tasks}
+        counts = {task: self._counts(task, known[task], told[task], sum(lacking[task]), extra) for task in tasks}
+        for task, count in self._over_ranks(counts).items():
+            self._log_agreement(task, count)
+            joined.loss_weights[task] = torch.tensor(
+                factors(count, len(known[task]), len(told[task]), semi.factor(self.share_done)), device=self.device
             )
+        for task, real in known.items():
+            joined.taught[task] = [*real, *(told.get(task) or [Target(target.size) for target in extra.targets])]
         return joined
 
     def _lacking(self, task: str, batch: Batch) -> list[bool]:
         head = self.head(task)
         return [not head.labelled(target) for target in head.view(batch.known(task))]
 
-    def _factors(self, labelled: list[bool], taught: list[bool], lacking: int, factor: float) -> Tensor:
-        """[B] float32, so that the mean over all labelled and taught images of all ranks is the loss of the task."""
-        counts = torch.tensor([sum(labelled), sum(taught), lacking], dtype=torch.float32, device=self.device)
-        if distributed():
-            torch.distributed.all_reduce(counts)
-        real, by_teacher, lack = counts.tolist()
-        total = real + by_teacher
-        weights = [total / max(real, 1.0)] * len(labelled) + [factor * total / max(lack, 1.0)] * len(taught)
-        return torch.tensor(weights, dtype=torch.float32, device=self.device)
+    def _counts(self, task: str, real: list[Target], told: list[Target], lacking: int, extra: Batch) -> Counts:
+        """Of this rank. The truth of withheld labels is there, and looked at nowhere else."""
+        head = self.head(task)
+        judged = [
+            head.agreement(one, true)
+            for one, true in zip(told, head.view(extra.targets), strict=True)
+            if head.labelled(one) and head.labelled(true)
+        ]
+        right, said = (sum(pair[k] for pair in judged) for k in (0, 1))
+        return Counts(sum(map(head.labelled, real)), sum(map(head.labelled, told)), lacking, right, said)
 
-    def _log_agreement(self, batch: Batch, told: Mapping[str, list[Target]], lacking: Mapping[str, list[bool]]) -> None:
-        """What a log shows of the teacher; the truth of withheld labels is there, and looked at nowhere else."""
-        rows = []
-        for task, said in told.items():
-            head = self.head(task)
-            truth = head.view(batch.targets)
-            sure = [head.labelled(one) for one in said]
-            judged = [
-                head.agreement(one, true)
-                for one, true, taught in zip(said, truth, sure, strict=True)
-                if taught and head.labelled(true)
-            ]
-            right, all_ = (sum(pair[k] for pair in judged) for k in (0, 1))
-            rows.append([sum(sure), sum(lacking[task]), right, all_])
-        if not rows:
-            return
-        table = torch.tensor(rows, dtype=torch.float32, device=self.device)
+    def _over_ranks(self, counts: Mapping[str, Counts]) -> dict[str, Counts]:
+        if not counts:
+            return {}
+        table = torch.tensor(list(counts.values()), dtype=torch.float32, device=self.device)
         if distributed():
             torch.distributed.all_reduce(table)
-        for task, (sure_, lack, right_, judged_) in zip(told, table.tolist(), strict=True):
-            if lack:
-                self.log(f"train/{task}/taught", sure_ / lack, on_step=True, on_epoch=True, batch_size=1)
-            if judged_:
-                self.log(f"train/{task}/taught_right", right_ / judged_, on_step=True, on_epoch=True, batch_size=1)
+        return {task: Counts(*row) for task, row in zip(counts, table.tolist(), strict=True)}
+
+    def _log_agreement(self, task: str, count: Counts) -> None:
+        shares = {"taught": (count.taught, count.lacking), "taught_right": (count.right, count.said)}
+        for name, (part, whole) in shares.items():
+            if whole:
+                self.log(f"train/{task}/{name}", part / whole, on_step=True, on_epoch=True, batch_size=1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the teacher."""
@@ -133,6 +119,29 @@ class SemiSupervised(SeededDraws):
             if "teacher" not in checkpoint:
                 raise CheckpointError("The checkpoint was saved without a teacher; resume it with semi=null.")
             self.semi.load(checkpoint["teacher"], self.sharing, self.heads)
+
+
+class Counts(NamedTuple):
+    """Of one task in a step."""
+
+    labelled: float
+    """Images with a label."""
+    taught: float
+    """Images of which the teacher is sure of something."""
+    lacking: float
+    """Images that lack the label."""
+    right: float
+    """Statements of the teacher that are right."""
+    said: float
+    """Statements of the teacher whose truth is known."""
+
+
+def factors(count: Counts, real: int, extra: int, factor: float) -> list[float]:
+    """On the losses of `real` images and of `extra` ones behind them, so that the mean over all labelled and taught
+    images of all ranks is the loss of the task.
+    """
+    total = count.labelled + count.taught
+    return [total / max(count.labelled, 1.0)] * real + [factor * total / max(count.lacking, 1.0)] * extra
 
 
 def joined_with(batch: Batch, extra: Batch, images: Tensor) -> Batch:

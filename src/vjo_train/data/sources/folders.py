@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.category import Category
 from vjo_train.data.labels.classes import Classes
 from vjo_train.data.objects import Objects
+from vjo_train.data.sources import pictures
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.by_split import images_of, offered
 from vjo_train.data.sources.pictures import is_picture
@@ -43,8 +43,7 @@ class _Layout:
     @property
     def parts(self) -> dict[str, list[str]]:
         return {
-            split: [picture for pictures in classes.values() for picture in pictures]
-            for split, classes in self.splits.items()
+            split: [picture for own in classes.values() for picture in own] for split, classes in self.splits.items()
         }
 
 
@@ -77,11 +76,7 @@ class Folders(Source):
         return images_of(_look(root).parts, split, root)
 
     def stamp(self, root: Path) -> str:
-        digest = hashlib.sha256()
-        for picture in _all(_look(root)):
-            stat = (root / picture).stat()
-            digest.update(f"{picture}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
-        return digest.hexdigest()
+        return pictures.stamp(root, _all(_look(root)))
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         found = _look(root)
@@ -114,7 +109,7 @@ class Folders(Source):
 
 
 def _all(found: _Layout) -> list[str]:
-    return sorted(picture for pictures in found.parts.values() for picture in pictures)
+    return sorted(picture for part in found.parts.values() for picture in part)
 
 
 def _look(root: Path) -> _Layout:
@@ -126,7 +121,7 @@ def _look(root: Path) -> _Layout:
     parts = {name: _classes(root, name) for name in _folders(root)}
     bare = {name for name in parts if any(is_picture(entry) for entry in os.listdir(root / name))}
     if bare:
-        return _Layout({"": {name: _pictures(root, name) for name in parts if _pictures(root, name)}})
+        return _Layout({"": {name: pictures.below(root, name) for name in parts if pictures.below(root, name)}})
     splits = {name: classes for name, classes in parts.items() if classes}
     if not splits:
         raise DataError(f"{root}: found no folders of pictures; must hold <class>/ or <split>/<class>/ with pictures.")
@@ -134,19 +129,9 @@ def _look(root: Path) -> _Layout:
 
 
 def _classes(root: Path, split: str) -> dict[str, list[str]]:
-    found = {name: _pictures(root, f"{split}/{name}") for name in _folders(root / split)}
-    return {name: pictures for name, pictures in found.items() if pictures}
+    found = {name: pictures.below(root, f"{split}/{name}") for name in _folders(root / split)}
+    return {name: own for name, own in found.items() if own}
 
 
 def _folders(folder: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _pictures(root: Path, folder: str) -> list[str]:
-    """The pictures in a folder and below it, as paths below the root."""
-    found: list[str] = []
-    for place, inner, files in os.walk(root / folder):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        below = Path(place).relative_to(root)
-        found += [(below / name).as_posix() for name in files if is_picture(name) and not name.startswith(".")]
-    return sorted(found)

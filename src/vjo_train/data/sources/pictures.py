@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"})
 """Of pictures, in small letters; files may have them in any case."""
@@ -17,6 +19,25 @@ def is_picture(name: str) -> bool:
 def stem(name: str) -> str:
     """The file name of a picture without its extension; other names as they are."""
     return os.path.splitext(name)[0] if is_picture(name) else name
+
+
+def below(root: Path, folder: str = "") -> list[str]:
+    """The pictures in a folder and below it, hidden ones left out, as sorted paths below the root."""
+    found: list[str] = []
+    for place, inner, files in os.walk(root / folder):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        here = Path(place).relative_to(root)
+        found += [(here / name).as_posix() for name in files if is_picture(name) and not name.startswith(".")]
+    return sorted(found)
+
+
+def stamp(root: Path, files: Iterable[str]) -> str:
+    """Changes with the names, sizes and times of files below the root."""
+    digest = hashlib.sha256()
+    for file in files:
+        stat = (root / file).stat()
+        digest.update(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def by_stem(names: Iterable[str]) -> dict[str, list[str]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,8 @@ from typing import Any
 from vjo_train.data.index import Index, table
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.objects import Objects
+from vjo_train.data.sources import pictures
 from vjo_train.data.sources.base import Source
-from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.sizes import measured
 from vjo_train.errors import DataError
 
@@ -30,7 +28,7 @@ class Unannotated(Source):
     def root(self, folder: Path) -> Path:
         if not folder.is_dir():
             raise DataError(f"root: found no folder {folder}; must be a folder of pictures.")
-        if not _pictures(folder):
+        if not pictures.below(folder):
             raise DataError(f"{folder}: found no pictures in it or below.")
         return folder
 
@@ -43,17 +41,13 @@ class Unannotated(Source):
     def split(self, root: Path, split: str) -> list[str]:
         if split != SPLIT:
             raise DataError(f"{root}: there is no split '{split}'; pictures without annotations are in '{SPLIT}'.")
-        return _pictures(root)
+        return pictures.below(root)
 
     def stamp(self, root: Path) -> str:
-        digest = hashlib.sha256()
-        for picture in _pictures(root):
-            stat = (root / picture).stat()
-            digest.update(f"{picture}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
-        return digest.hexdigest()
+        return pictures.stamp(root, pictures.below(root))
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
-        ids = _pictures(root)
+        ids = pictures.below(root)
         faults: dict[int, str] = {}
         return table(
             classes=classes,
@@ -68,12 +62,3 @@ class Unannotated(Source):
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
         raise DataError(f"{index.images[row]}: is not labelled with {kind}.")
-
-
-def _pictures(root: Path) -> list[str]:
-    found: list[str] = []
-    for place, inner, files in os.walk(root):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        below = Path(place).relative_to(root)
-        found += [(below / name).as_posix() for name in files if is_picture(name) and not name.startswith(".")]
-    return sorted(found)
