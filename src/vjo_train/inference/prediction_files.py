@@ -52,6 +52,11 @@ class PredictionFiles:
         self._images: list[dict[str, Any]] = []
         self._lines: dict[str, list[str]] = {}
 
+    @property
+    def images(self) -> int:
+        """How many were taken so far."""
+        return len(self._images)
+
     def add(self, place: int, picture: Tensor, predictions: Mapping[str, Any]) -> None:
         """Takes the predictions of one image; maps and the picture are written at once.
 
