@@ -23,6 +23,7 @@ from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.by_split import images_of, offered
 from vjo_train.data.sources.parquet import ENDINGS, parquet_rows
+from vjo_train.data.sources.pictures import stamp_of
 from vjo_train.data.sources.sizes import measured
 from vjo_train.data.sources.split_names import meant
 from vjo_train.errors import DataError
@@ -117,12 +118,8 @@ class Table(Source):
         return images_of(self._parts(root), split, root / self.file)
 
     def stamp(self, root: Path) -> str:
-        digest = hashlib.sha256((root / self.file).read_bytes())
-        for picture in sorted(self._sheet(root).pictures):
-            path = root / self.images / picture
-            state = (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None
-            digest.update(f"{picture}\0{state}\n".encode(errors="surrogateescape"))
-        return digest.hexdigest()
+        content = hashlib.sha256((root / self.file).read_bytes()).hexdigest()
+        return f"{content} {stamp_of(root / self.images, sorted(self._sheet(root).pictures))}"
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         sheet = self._sheet(root)
@@ -142,11 +139,11 @@ class Table(Source):
             objects=[Objects.none() for _ in ids],
             labelled={"classes": (flags != 0).any(axis=1), "category": (flags == 1).sum(axis=1) == 1},
             faults=faults,
-            more={"flags": flags},
+            by_image={"flags": flags},
         )
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
-        flags = index.more["flags"][row]
+        flags = index.by_image["flags"][row]
         return int(flags.argmax()) if kind == "category" else torch.from_numpy(flags.copy())
 
 
