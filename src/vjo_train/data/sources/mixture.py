@@ -184,6 +184,8 @@ class Mixture(Source):
             return _classes(raw, index.objects(row), renaming)
         if kind in MAPS:
             return renaming.map(raw)
+        if kind == "numbers":
+            return renaming.numbers(raw)
         if kind == "category":
             return raw if raw == OTHER else int(renaming.places[raw])
         if kind == "keypoints":
