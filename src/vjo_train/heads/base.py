@@ -97,6 +97,13 @@ class Head(nn.Module):
             shown: class of the data set -> images.
         """
 
+    def learn_scale(self, figures: Mapping[str, tuple[float, float]]) -> None:
+        """Told before training how the numbers of the task's training images spread; does nothing here.
+
+        Args:
+            figures: class of the data set -> mean and standard deviation of what labels say by its name; NaN of none.
+        """
+
     @abstractmethod
     def metrics(self) -> TaskMetrics:
         """A fresh collector for a validation or test pass."""

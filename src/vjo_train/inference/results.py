@@ -19,6 +19,7 @@ from torch import Tensor
 from vjo_train.heads.detection.coco import coco_rows, run_lengths
 from vjo_train.heads.panoptic.coco import id_colours, segment_rows
 from vjo_train.heads.panoptic.segments import Segments
+from vjo_train.heads.regression import Numbers
 from vjo_train.types import Detections
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -193,13 +194,27 @@ class PanopticMap:
 
 
 @dataclass(frozen=True, eq=False)
+class Values:
+    """Numbers of the whole picture: of `regression`."""
+
+    values: Floats
+    """[C] in the units of the data; NaN for names that are no numbers of the head."""
+    classes: tuple[str, ...]
+
+    def by_name(self) -> dict[str, float]:
+        """Name -> number, of those that the head has."""
+        pairs = zip(self.classes, self.values.tolist(), strict=True)
+        return {name: value for name, value in pairs if not math.isnan(value)}
+
+
+@dataclass(frozen=True, eq=False)
 class Other:
     """What a head of a user's own says, in its own form."""
 
     value: Any
 
 
-Result: TypeAlias = Scores | Objects | ClassMap | PixelMap | PanopticMap | Other
+Result: TypeAlias = Scores | Objects | ClassMap | PixelMap | PanopticMap | Values | Other
 
 
 def result_of(prediction: Any, classes: Sequence[str]) -> Result:
@@ -222,6 +237,8 @@ def result_of(prediction: Any, classes: Sequence[str]) -> Result:
             is_thing=prediction.things.numpy(),
             classes=names,
         )
+    if isinstance(prediction, Numbers):
+        return Values(prediction.values.numpy(), names)
     if not isinstance(prediction, Tensor):
         return Other(prediction)
     if prediction.ndim == 1 and len(prediction) == len(names):
