@@ -68,6 +68,8 @@ TORCH_FREE = {
             for name in ("base", "scores", "matches", "pixels", "averages", "choices", "numbers", "file")
         ),
         "runs.run_folder",
+        *(f"runs.{name}" for name in ("conditions", "directions", "finding", "listed")),
+        "report.listing",
     ),
     *("runs.reservation", "inference.compare_outputs", "inference.onnx_file", "comparison.plan", "comparison.choosing"),
     *(f"config.checks.{name}" for name in ("config", "places", "training", "finished_run", "data_set", "report")),

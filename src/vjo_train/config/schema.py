@@ -193,6 +193,10 @@ class ReportConfig:
         interval: what intervals are over; `auto` takes seeds where there are several, else images.
         level: how often intervals hold the truth.
         resamples: samples of the test images in a bootstrap.
+        sort: lists the runs in the terminal by a figure, `date` or `name`; this and the next three ask for a list.
+        where: conditions that the listed runs fulfil, such as `weighting=adatask detection/map_area>0.5`.
+        top: how many are listed at most.
+        format: of the list; None: a table.
     """
 
     runs: str | Annotated[Sequence[str], Len(1)] | None = None
@@ -204,6 +208,10 @@ class ReportConfig:
     interval: Literal["auto", "seeds", "images"] = "auto"
     level: Annotated[float, Interval(gt=0, lt=1)] = 0.95
     resamples: Annotated[int, Interval(ge=100, le=100_000)] = 2000
+    sort: Annotated[str, MinLen(1)] | None = None
+    where: str | Sequence[str] | None = None
+    top: Annotated[int, Ge(1)] | None = None
+    format: Literal["table", "json", "csv"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
