@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from annotated_types import Ge, Gt, Interval, Len, MinLen
 
 from vjo_train.config.signatures import Node
+
+TileSide: TypeAlias = Annotated[int, Interval(ge=32, le=16384)]
+Tile: TypeAlias = Literal["auto"] | TileSide | tuple[TileSide, TileSide]
+"""What large pictures are cut into: windows of this side, or [height, width], in the picture's own pixels; `auto`: as
+large as the network's canvas."""
+Overlap: TypeAlias = Annotated[float, Interval(ge=0, le=0.9)]
+"""Share of a window that its neighbours see too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +135,8 @@ class EvalConfig(TrainConfig):
     split: str | None
     sequences: str | None
     tracker: Node
+    tile: Tile | None
+    overlap: Overlap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +161,8 @@ class PredictConfig(LoadConfig):
     pictures: bool
     track: bool
     tracker: Node
+    tile: Tile | None
+    overlap: Overlap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +175,7 @@ class ExportConfig(TrainConfig):
     precision: Literal["float32", "float16", "int8"]
     calibration: Annotated[int, Ge(1)]
     decoded: bool
+    resize: bool
     output: Annotated[str, MinLen(1)] | None
     tasks: Annotated[Sequence[str], MinLen(1)] | None
     tolerance: Annotated[float, Gt(0)]

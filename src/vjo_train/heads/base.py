@@ -90,6 +90,10 @@ class Head(nn.Module):
         """The second part of `decode`: one prediction per image, from what `decoded` gives."""
         raise NotImplementedError
 
+    def pieces(self, decoded: Mapping[str, Tensor], batch: Batch) -> list[Any]:
+        """As `predictions`, of windows of a large picture, or of one itself: a form that takes little memory."""
+        return self.predictions(decoded, batch)
+
     def learn_from(self, shown: Mapping[str, int]) -> None:
         """Told before training how many of the task's training images show each class; does nothing here.
 

@@ -16,13 +16,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vjo_train.errors import DataError
 from vjo_train.heads.detection.coco import coco_rows, run_lengths
 from vjo_train.heads.panoptic.coco import id_colours, segment_rows
 from vjo_train.heads.panoptic.segments import Segments
 from vjo_train.heads.regression import Numbers
-from vjo_train.types import Detections
+from vjo_train.types import Detections, PlacedMasks
 
 Floats: TypeAlias = npt.NDArray[np.float32]
+MOST_MASK_BYTES = 8 << 30
+"""Of the masks of one picture that was cut into windows, as an array [N, H, W]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +229,7 @@ def result_of(prediction: Any, classes: Sequence[str]) -> Result:
             confidence=prediction.scores.numpy(),
             class_id=prediction.labels.numpy(),
             classes=names,
-            mask=None if prediction.masks is None else prediction.masks.numpy(),
+            mask=None if prediction.masks is None else _whole(prediction.masks).numpy(),
             keypoints=None if prediction.keypoints is None else prediction.keypoints.numpy(),
         )
     if isinstance(prediction, Segments):
@@ -248,3 +251,20 @@ def result_of(prediction: Any, classes: Sequence[str]) -> Result:
     if prediction.ndim in (2, 3) and prediction.is_floating_point():
         return PixelMap(prediction.numpy() if prediction.ndim == 2 else prediction.permute(1, 2, 0).numpy())
     return Other(prediction)
+
+
+def _whole(masks: Tensor | PlacedMasks) -> Tensor:
+    """Masks [N, H, W].
+
+    Raises:
+        DataError: they take more memory than is likely to be meant.
+    """
+    if isinstance(masks, Tensor):
+        return masks
+    count, height, width = masks.shape
+    if count * height * width > MOST_MASK_BYTES:
+        raise DataError(
+            f"masks: {count} objects on {width} x {height} pixels take {count * height * width / 2**30:.1f} GiB; raise"
+            " threshold, or let vjo-predict write them as run-length codes."
+        )
+    return masks.whole()

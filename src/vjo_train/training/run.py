@@ -62,9 +62,11 @@ def train(job: Job) -> Results:
     trainer = fit(job, throughput)
     with explained(job.data, job.output):
         seen, tested = images_seen(job.data, job.module.batches), run_folder.checkpoint(job.output, None)
-        checkpoints.restore(job.module, tested)
+        checkpoint = checkpoints.read(tested)
+        checkpoints.fill(job.module, checkpoint, tested)
         if trainer.is_global_zero:
-            checkpoints.write_weights(tested, job.config)
+            checkpoints.write_weights(checkpoint, tested, job.config)
+        del checkpoint  # it is as large as the network and its optimizer
         # By the plan: Lightning counts a run that is resumed after its end otherwise.
         epochs = math.ceil(job.module.batches / job.data.plan.steps_per_epoch)
         return _test(job, trainer, tested, throughput, seen, epochs)
