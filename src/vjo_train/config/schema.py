@@ -28,6 +28,7 @@ class TrainerConfig:
         accelerator: `auto` takes a GPU where there is one.
         devices: processes per machine, one per device.
         num_nodes: machines.
+        strategy: how several processes share a step: `ddp`, each with the whole network and its share of the images.
         precision: `auto` is bf16-mixed on a GPU or CPU with fast bfloat16, else 32-true.
         accumulate_grad_batches: batches per optimizer step.
         gradient_clip_val: greatest norm of the gradient of each head and of the shared part, each clipped by itself, so
@@ -53,6 +54,7 @@ class TrainerConfig:
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: Annotated[int, Ge(1)] = 1
     num_nodes: Annotated[int, Ge(1)] = 1
+    strategy: Literal["ddp"] = "ddp"
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     accumulate_grad_batches: Annotated[int, Ge(1)] = 1
     gradient_clip_val: Annotated[float, Gt(0)] | None = None

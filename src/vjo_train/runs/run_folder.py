@@ -202,6 +202,7 @@ def _comparable(cfg: DictConfig) -> dict[str, Any]:
     trainer = plain.get("trainer")
     if isinstance(trainer, dict):
         trainer.pop("resume", None)
+        trainer.pop("strategy", None)  # it has one choice, and older runs have no such key
     for name in ("hydra", "compare", "insight", "merge", "reference"):
         plain.pop(name, None)
     return {str(key): value for key, value in plain.items()}

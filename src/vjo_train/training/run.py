@@ -34,6 +34,7 @@ from vjo_train.report.throughput import Throughput, inference_speed
 from vjo_train.runs import records, run_folder
 from vjo_train.runs.results import Results, name_per_class, write_results
 from vjo_train.training import checkpoints
+from vjo_train.training.agreement import Agreement
 from vjo_train.training.class_counts import ClassCounts
 from vjo_train.training.compiling import compile_network
 from vjo_train.training.data_figures import facts_of_classes, image_counts
@@ -43,6 +44,7 @@ from vjo_train.training.fit_loop import resumable
 from vjo_train.training.interruption import Interruption
 from vjo_train.training.job import Job, Test
 from vjo_train.training.precision import cast_once, choose_precision
+from vjo_train.training.processes import environment
 from vjo_train.training.strategy import SummedGradients
 from vjo_train.types import Batch
 
@@ -61,7 +63,7 @@ def train(job: Job) -> Results:
     throughput = Throughput()
     trainer = fit(job, throughput)
     with explained(job.data, job.output):
-        seen, tested = images_seen(job.data, job.module.batches), run_folder.checkpoint(job.output, None)
+        seen, tested = images_seen(job.data, job.module.batches), _tested(trainer, job.output)
         checkpoint = checkpoints.read(tested)
         checkpoints.fill(job.module, checkpoint, tested)
         if trainer.is_global_zero:
@@ -96,6 +98,12 @@ def fit(job: Job, throughput: Throughput) -> pl.Trainer:
     with explained(job.data, job.output):
         trainer.fit(job.module, datamodule=job.data, ckpt_path=resume, weights_only=True)
     return trainer
+
+
+def _tested(trainer: pl.Trainer, output: Path) -> Path:
+    """The checkpoint to test, as rank 0 sees it; another machine may see new files of a shared disk later."""
+    found = str(run_folder.checkpoint(output, None)) if trainer.is_global_zero else ""
+    return Path(trainer.strategy.broadcast(found))
 
 
 def evaluate(job: Job, checkpoint: Path) -> Results:
@@ -191,7 +199,8 @@ def _write(job: Test, results: Results, batch: Batch) -> None:
 def _trainer(job: Test, throughput: Throughput, callbacks: list[Callback]) -> pl.Trainer:
     settings = job.settings
     # Lightning's remarks on hardware, loops and services are not for the users of this program.
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
     warnings.filterwarnings("ignore", message=r".*does not have many workers")
     warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
@@ -215,7 +224,7 @@ def _trainer(job: Test, throughput: Throughput, callbacks: list[Callback]) -> pl
             check_val_every_n_epoch=settings.check_val_every_n_epoch,
             log_every_n_steps=settings.log_every_n_steps,
             deterministic=settings.deterministic,
-            plugins=[checkpoints.DurableIO()],
+            plugins=[checkpoints.DurableIO(), environment(settings.devices, settings.num_nodes)],
             profiler=next((callback.actions for callback in callbacks if isinstance(callback, Profile)), None),
             logger=job.loggers or False,
             callbacks=[throughput, *callbacks, *shown],
@@ -239,6 +248,7 @@ def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
     rules.check_validation(early_stopping=settings.early_stopping, monitor=settings.monitor, validated=validated)
     monitor = settings.monitor or "val/monitor"
     callbacks: list[Callback] = [
+        Agreement(job.data),
         ClassCounts(job.data),
         # What they log stands in the history's row.
         ImagesSeen(job.data),

@@ -54,6 +54,7 @@ def check_data(cfg: DictConfig) -> None:
 
 def check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:
     """The schema, the head that is trained alone, and every path that is read."""
+    rules.check_strategy(cfg.trainer.get("strategy"))
     check_schema(cfg, root)
     single = cfg.get("single")
     if single is not None and single not in cfg.heads:
