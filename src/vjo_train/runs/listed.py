@@ -91,7 +91,10 @@ def read_listed(folder: Path) -> ListedRun:
         config = found["config"] if found else _yaml(folder / run_folder.CONFIG)
         words = found["overrides"] if found else _yaml(folder / ".hydra" / "overrides.yaml") or []
         config = plain_with_current_names(config)
-        state, reason = ("finished", "") if found else _state(folder)
+        state: State = "finished"
+        reason = ""
+        if not found:
+            state, reason = _state(folder)
         return ListedRun(
             folder=folder,
             date=_date(folder),
