@@ -124,6 +124,7 @@ class TrainConfig:
     insight: Mapping[str, Node] = field(default_factory=dict)
     merge: Mapping[str, Node] = field(default_factory=dict)
     semi: Node | None = None
+    distill: Node | None = None
     helpers: bool = True
 
 

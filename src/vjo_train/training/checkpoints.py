@@ -22,8 +22,8 @@ from vjo_train.runs.unpickling import read_plain, reason
 log = logging.getLogger("vjo_train")
 
 FOLDER = "checkpoints"
-WEIGHTING = "weighting."
-"""How the names of the weighting's state begin, which only training needs."""
+TRAINING = ("weighting.", "distill.")
+"""How the names of what only training needs begin: the state of the weighting, layers between teachers and network."""
 WEIGHTS = "weights.ckpt"
 """Of a finished run: the weights that were tested, to use and to start from, but not to go on from."""
 
@@ -203,8 +203,8 @@ def fill(module: nn.Module, whole: Mapping[str, Any], path: Path) -> None:
     Raises:
         CheckpointError: of another network.
     """
-    kept = {name: value for name, value in module.state_dict().items() if name.startswith(WEIGHTING)}
-    saved = {name: value for name, value in whole["state_dict"].items() if not name.startswith(WEIGHTING)}
+    kept = {name: value for name, value in module.state_dict().items() if name.startswith(TRAINING)}
+    saved = {name: value for name, value in whole["state_dict"].items() if not name.startswith(TRAINING)}
     compare(module, saved | kept, path)
     module.load_state_dict(saved | kept)
 

@@ -78,6 +78,7 @@ def check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:
         check_start(cfg)
         for task, run in (cfg.sharing.get("columns_from") or {}).items():
             run_folder.column(Path(run), task, cfg)
+        check_teachers(cfg)
 
 
 def check_start(cfg: DictConfig) -> None:
@@ -102,6 +103,25 @@ def check_start(cfg: DictConfig) -> None:
         run_folder.checkpoint(Path(start), None, "start_from")
     elif not Path(start).is_file():
         raise ConfigError(f"start_from: found '{start}', which is neither a run's folder nor a file{near(start)}")
+
+
+def check_teachers(cfg: DictConfig) -> None:
+    """Looks for the runs that `distill.teachers` names; those of a comparison will be there in time.
+
+    Raises:
+        ConfigError: none are named, or one is no run that has trained its task.
+        CheckpointError: it has left no checkpoint.
+    """
+    if cfg.get("distill") is None:
+        return
+    teachers = cfg.distill.get("teachers")
+    if not teachers and cfg.get("compare") is None:
+        raise ConfigError(
+            "distill.teachers: missing; must name a run for each task that follows one, such as"
+            " {detection: outputs/alone}."
+        )
+    for task, run in (teachers or {}).items():
+        run_folder.teacher(Path(run), str(task), cfg)
 
 
 def unchosen_heads(cfg: DictConfig, composer: Composer, overrides: list[str]) -> list[str]:
