@@ -34,6 +34,7 @@ from vjo_train.report.throughput import Throughput, inference_speed
 from vjo_train.runs import records, run_folder
 from vjo_train.runs.results import Results, name_per_class, write_results
 from vjo_train.training import checkpoints
+from vjo_train.training.activation_checkpointing import checkpoint_activations
 from vjo_train.training.agreement import Agreement
 from vjo_train.training.class_counts import ClassCounts
 from vjo_train.training.compiling import compile_network
@@ -77,8 +78,11 @@ def train(job: Job) -> Results:
 def fit(job: Job, throughput: Throughput) -> pl.Trainer:
     """Trains, and leaves the test alone. Raises what `train` does."""
     going_on = checkpoints.resumed(job.settings.resume, job.output)
+    rules.check_memory(compile=job.settings.compile, activation_checkpointing=job.settings.activation_checkpointing)
     if job.settings.compile:
         compile_network(job.module)
+    if job.settings.activation_checkpointing:
+        checkpoint_activations(job.module)
     job.module.weighting.prepare(job.module.trained_together())
     trainer = _trainer(job, throughput, _training_callbacks(job, throughput))
     if trainer.is_global_zero:

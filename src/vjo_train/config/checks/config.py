@@ -165,6 +165,9 @@ def _check_pairs(cfg: DictConfig) -> None:
             monitor=trainer.get("monitor"),
             validated=data.val_split is not None or data.val_fraction > 0,
         )
+    rules.check_memory(
+        compile=bool(trainer.get("compile")), activation_checkpointing=bool(trainer.get("activation_checkpointing"))
+    )
     rules.check_norm(backbone.get("norm"), backbone.get("weights"), started=cfg.get("start_from") is not None)
     rules.check_output_stride(str(backbone.get("name")), backbone.get("output_stride"))
 
