@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 
@@ -25,6 +27,10 @@ def guard(command: str, run: Callable[[], None]) -> int:
         print(f"{command}: error: {error}", file=sys.stderr)
         note(logging.ERROR, str(error))
         return 2
+    except SystemExit:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # while Python ends, impatience gets no traceback
+        raise
     except KeyboardInterrupt:
         print(f"{command}: interrupted", file=sys.stderr)
         note(logging.WARNING, "interrupted")
