@@ -102,6 +102,16 @@ class Head(nn.Module):
             shown: class of the data set -> images.
         """
 
+    wants_pixels: bool = False
+    """Whether `learn_pixels` is to be told before training, for which the class maps of many images are read."""
+
+    def learn_pixels(self, counts: Tensor) -> None:
+        """Told before training how many pixels of some training images are of each class.
+
+        Args:
+            counts: [256] by the index in the data set's maps.
+        """
+
     def choose(self, measured: TaskMetrics) -> None:
         """Told after each validation what was collected: a head that chooses its thresholds on val does it here."""
 

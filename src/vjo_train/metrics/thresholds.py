@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating]
+Doubles = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer]
 HALF = 0.5
 
 
-def f1_thresholds(scores: Floats, labels: Labels) -> Floats:
+def f1_thresholds(scores: Floats, labels: Labels) -> Doubles:
     """[C] the threshold of each class with the greatest F1 = 2 TP / (2 TP + FP + FN) on some images.
 
     A threshold lies in the middle between two scores that follow each other, so that images a little off these are told
@@ -23,7 +24,7 @@ def f1_thresholds(scores: Floats, labels: Labels) -> Floats:
     return np.array([_best(scores[:, c], labels[:, c]) for c in range(scores.shape[1])])
 
 
-def f1_scores(scores: Floats, labels: Labels, thresholds: Floats | float = HALF) -> Floats:
+def f1_scores(scores: Floats, labels: Labels, thresholds: Floats | float = HALF) -> Doubles:
     """[C] F1 of each class where it is said to be there from a threshold on; NaN for classes that no image shows.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytorch_lightning as pl
+import torch
 
 from vjo_train.data.datamodule import DataModule
 from vjo_train.heads.base import Head
@@ -10,7 +11,8 @@ from vjo_train.training.module import MultiTaskModule
 
 
 class ClassCounts(pl.Callback):
-    """Tells every head how many of its labelled training images show each class (`Head.learn_from`).
+    """Tells every head how many of its labelled training images show each class (`Head.learn_from`),
+    and those that ask for it how many pixels do (`Head.learn_pixels`).
 
     Args:
         data: what is trained on.
@@ -26,3 +28,6 @@ class ClassCounts(pl.Callback):
             head = pl_module.head(task)
             if type(head).learn_from is not Head.learn_from:
                 head.learn_from(self.data.images_per_class(kept[task]))
+            if head.wants_pixels:
+                (label,) = head.needs
+                head.learn_pixels(torch.from_numpy(self.data.pixels_per_index(kept[task], label)))

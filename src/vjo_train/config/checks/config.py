@@ -74,6 +74,7 @@ def check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:
         rules.check_classes(f"heads.{task}.classes", list(head.get("classes") or []), list(cfg.dataset.classes))
         if isinstance(weights := head.get("class_weights"), DictConfig):
             names = list(head.get("classes") or cfg.dataset.classes)
+            names += ["background"] if head.get("background") else []
             rules.check_classes(f"heads.{task}.class_weights", [str(name) for name in weights], names)
     check_paths(cfg)
     check_loggers(cfg)
