@@ -22,7 +22,7 @@ from vjo_train.report.examples import FOLDER, read_examples
 from vjo_train.runs.records import FILE, read_records
 from vjo_train.runs.results import read_results
 from vjo_train.training import run
-from vjo_train.training.interruption import Stopped
+from vjo_train.training.signals import Stopped
 
 SMALL = (
     *("~backbone", "+backbone._target_=tests.tiny.BatchNormBackbone"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +36,10 @@ def guard(command: str, run: Callable[[], None], said: Callable[[str], str | Non
             print(f"{command}: error: {text}", file=sys.stderr, flush=True)
         note(logging.ERROR, str(error) if text is None else text)
         return 2
+    except SystemExit:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # while Python ends, impatience gets no traceback
+        raise
     except KeyboardInterrupt:
         print(f"{command}: interrupted", file=sys.stderr)
         note(logging.WARNING, "interrupted")

@@ -34,7 +34,7 @@ class TrainerConfig:
         gradient_clip_val: greatest norm of the gradient of each head and of the shared part, each clipped by itself, so
             that a large gradient of one task shortens no other head's step; None: no clipping.
         early_stopping: epochs without a better monitor after which training ends; None: never.
-        monitor: metric that picks the best checkpoint, higher is better; None: mean of the heads' own.
+        monitor: metric that picks the best checkpoint, or a loss; None: mean of the heads' own.
         ema: decay of the averaged weights that are validated and tested; None: no averaging.
         resume: `auto`, a run's folder, a checkpoint, or None.
         resume_lr: the learning rate where a resumed run has more steps than it was planned for: `stay` at what the
@@ -240,7 +240,7 @@ class TuneConfig:
         space: config key or group -> a list of choices, or a mapping with `low`, `high` and, if wanted, `log` and
             `step`.
         trials: of the study, those of earlier starts included.
-        metric: what is maximised on val: a metric, several, `tasks` for each head's own, or None: the monitor.
+        metric: what is made best on val: a metric, several, `tasks` for each head's own, or None: the monitor.
         sampler: `tpe` learns from the trials so far.
         pruner: `median` stops a trial behind the median of the others; `auto` is that where there is one metric.
         startup: trials before sampler and pruner do more than guess.

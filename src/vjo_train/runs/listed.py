@@ -91,10 +91,7 @@ def read_listed(folder: Path) -> ListedRun:
         config = found["config"] if found else _yaml(folder / run_folder.CONFIG)
         words = found["overrides"] if found else _yaml(folder / ".hydra" / "overrides.yaml") or []
         config = plain_with_current_names(config)
-        state: State = "finished"
-        reason = ""
-        if not found:
-            state, reason = _state(folder)
+        state, reason = _finished() if found else _state(folder)
         return ListedRun(
             folder=folder,
             date=_date(folder),
@@ -128,6 +125,10 @@ def _date(folder: Path) -> datetime:
         if match := _STAMP.search(part):
             return datetime.strptime(match[0], "%Y-%m-%d_%H-%M-%S")
     return datetime.fromtimestamp((folder / run_folder.CONFIG).stat().st_mtime).replace(microsecond=0)
+
+
+def _finished() -> tuple[State, str]:
+    return "finished", ""
 
 
 def _state(folder: Path) -> tuple[State, str]:

@@ -108,6 +108,19 @@ def difference(run: Path, cfg: DictConfig) -> str | None:
     return first_difference(_comparable(load_config(run)), _comparable(cfg))
 
 
+def differences(run: Path, cfg: DictConfig) -> list[str]:
+    """Every key in which a run's config differs from `cfg`, as `difference` says it; absent ones are left out."""
+    there, here = (_flat(_comparable(one)) for one in (load_config(run), cfg))
+    return [f"{key}: {there[key]} there, {here[key]} here" for key in there if key in here and there[key] != here[key]]
+
+
+def _flat(node: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in node.items():
+        out |= _flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
+    return out
+
+
 def first_difference(there: Mapping[str, Any], here: Mapping[str, Any], path: str = "") -> str | None:
     """The first key in which two configs differ, such as `trainer.max_epochs: 10 there, 20 here`.
 

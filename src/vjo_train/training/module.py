@@ -256,6 +256,8 @@ class MultiTaskModule(Distilled):
             raise NumericsError(f"A weight is not finite after batch {self.batches - 1}, so it was not saved.")
         super().on_save_checkpoint(checkpoint)
         checkpoint["batches"] = self.batches
+        chosen = {task: self.head(task).thresholds for task in self.tasks}
+        checkpoint["thresholds"] = {task: list(own) for task, own in chosen.items() if own is not None}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes that number over, and refuses the state of another optimizer.
@@ -265,6 +267,8 @@ class MultiTaskModule(Distilled):
         """
         super().on_load_checkpoint(checkpoint)
         self.batches = checkpoint["batches"]
+        for task, own in checkpoint.get("thresholds", {}).items():
+            self.head(task).keep_chosen(own)
         groups = [checkpoint["optimizer_states"][0]["param_groups"], self._optimizer.build(self).param_groups]
         # The learning-rate schedule adds the rate that it starts from.
         saved, own = ([sorted({*group} - {"params", "initial_lr"}) for group in some] for some in groups)

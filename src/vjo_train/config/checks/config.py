@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -30,6 +31,10 @@ def check_paths(cfg: DictConfig) -> None:
     """
     check_data(cfg)
     weights, resume = cfg.backbone.get("weights"), cfg.trainer.get("resume")
+    if weights is not None and (Path(weights) / run_folder.CONFIG).is_file():
+        raise ConfigError(
+            f"backbone.weights: found '{weights}', the folder of a run; start_from='{weights}' takes what fits of it."
+        )
     if weights is not None and ("/" in weights or "." in weights) and not Path(weights).is_file():
         raise ConfigError(f"backbone.weights: found '{weights}', which is no file{near(weights)}")
     if resume not in (None, "auto") and not Path(resume).exists():
@@ -70,8 +75,10 @@ def check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:
         rules.check_classes(f"heads.{task}.classes", list(head.get("classes") or []), list(cfg.dataset.classes))
         if isinstance(weights := head.get("class_weights"), DictConfig):
             names = list(head.get("classes") or cfg.dataset.classes)
+            names += ["background"] if head.get("background") else []
             rules.check_classes(f"heads.{task}.class_weights", [str(name) for name in weights], names)
     check_paths(cfg)
+    check_loggers(cfg)
     _check_schedule(cfg)
     _check_pairs(cfg)
     if root is TrainConfig:  # an evaluated checkpoint holds all weights already
@@ -79,6 +86,24 @@ def check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:
         for task, run in (cfg.sharing.get("columns_from") or {}).items():
             run_folder.column(Path(run), task, cfg)
         check_teachers(cfg)
+
+
+LOGGERS = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow", "TensorBoardLogger": "tensorboard"}
+"""Class of Lightning -> the package that it takes, which is the name of our extra too."""
+
+
+def check_loggers(cfg: DictConfig) -> None:
+    """Looks for the packages of the loggers.
+
+    Raises:
+        ConfigError: one is not installed.
+    """
+    node = cfg.get("logger") or {}
+    nodes = [node] if "_target_" in node else [one for one in node.values() if isinstance(one, DictConfig)]
+    for one in nodes:
+        package = LOGGERS.get(str(one.get("_target_")).rpartition(".")[2])
+        if package is not None and find_spec(package) is None:
+            raise ConfigError(f"logger={package}: {package} is not installed; pip install 'vjo-train[{package}]'.")
 
 
 def check_start(cfg: DictConfig) -> None:
@@ -185,6 +210,8 @@ def near(path: str) -> str:
     """The nearest name in the folder where `path` should be, or what is there instead."""
     if Path(path).exists():
         return f": it is a {'folder' if Path(path).is_dir() else 'file'}."
+    if path.startswith("~") and Path(path).expanduser().exists():
+        return f"; did you mean '{Path(path).expanduser()}'?"
     parent = Path(path).parent
     names = [child.name for child in parent.iterdir()] if parent.is_dir() else []
     hint = nearest(Path(path).name, names)

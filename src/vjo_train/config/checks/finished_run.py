@@ -12,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vjo_train.config import plugins
 from vjo_train.config.checks.config import check_data, check_schema
+from vjo_train.config.checks.effects import EVALUATION, PREDICTION, say_without_effect
+from vjo_train.config.checks.effects import EXPORT as EXPORT_RULES
 from vjo_train.config.checks.places import check_writable, folder_at, is_given
 from vjo_train.config.compose import Composer, quoted
 from vjo_train.config.schema import EvalConfig, ExportConfig, LoadConfig, PredictConfig, TrainConfig
@@ -79,6 +81,7 @@ def check_evaluation(
             raise ConfigError("split: sequences have no splits; leave one of split and sequences out.")
         elif not Path(cfg.sequences).is_dir():
             raise ConfigError(f"sequences: found '{cfg.sequences}', which is no folder.")
+        say_without_effect(cfg, composer, overrides, EVALUATION)
     return rest, Place("hydra.run.dir", folder_at(cfg, "hydra.run.dir"), new) if check_run else None
 
 
@@ -100,6 +103,7 @@ def check_prediction(
             if cfg.track:
                 raise ConfigError(f"track: '{cfg.source}' names pictures; objects are followed in videos alone.")
         check_writable(output, "output")
+        say_without_effect(cfg, composer, overrides, PREDICTION)
     return rest, None
 
 
@@ -119,6 +123,7 @@ def check_export(composer: Composer, overrides: list[str], config_dir: str | Non
         _check_tasks(cfg)
         _check_format(cfg)
         check_writable(Path(cfg.output or onnx_file.usual_path(cfg.run, cfg.format)).parent, "output")
+        say_without_effect(cfg, composer, overrides, EXPORT_RULES)
     return rest, None
 
 
