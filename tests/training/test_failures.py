@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import multiprocessing
 import os
 import re
@@ -215,6 +216,7 @@ def set_up(rank: int, root: Path, kept: Path, folder: Path) -> None:
     """One of two processes that read the data set `root` for the first time."""
     from tests.data.test_datamodule import make
 
+    logging.basicConfig(filename=folder / f"log{rank}", level=logging.INFO)
     data = make(root, kept)
     data.setup("fit")
     (folder / f"fingerprint{rank}").write_text(data.fingerprint("train"))
@@ -228,4 +230,6 @@ def test_two_processes_that_read_a_new_data_set_at_once_do_not_harm_each_other(c
     run_ranks(set_up, root, kept, tmp_path)
     said = [(tmp_path / f"fingerprint{rank}").read_text() for rank in (0, 1)]
     assert said[0] == said[1] != ""
+    logs = "".join((tmp_path / f"log{rank}").read_text() for rank in (0, 1))
+    assert (logs.count("Reading the annotations"), logs.count("Looking into")) == (1, 1)
     assert not list(kept.rglob("*.tmp"))

@@ -16,7 +16,7 @@ import torch
 from hydra import compose, initialize_config_module
 
 from tests.processes import started, torchrun, vjo_train
-from vjo_train.config import build, jobs
+from vjo_train.config import build, jobs, starting
 from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.report.examples import FOLDER, read_examples
 from vjo_train.runs.records import FILE, read_records
@@ -213,7 +213,9 @@ def stop_after(batches: int, cache: Path, output: Path, *overrides: str) -> None
             if self.seen == batches:
                 os.kill(os.getpid(), signal.SIGTERM)
 
-    job = build.job(config(cache, overrides), output)
+    cfg = config(cache, overrides)
+    job = build.job(cfg, output)
+    starting.begin(job, cfg)
     job.callbacks.append(Terminate())
     with pytest.raises(Stopped):
         run.train(job)

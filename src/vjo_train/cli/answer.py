@@ -9,6 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from vjo_train.errors import VjoError
 from vjo_train.files import NO_SPACE
@@ -17,15 +18,23 @@ INCOMPLETE = 3
 """The exit status of a command that did its work, but not for everything that it was given."""
 
 
-def guard(command: str, run: Callable[[], None]) -> int:
-    """Runs a command; returns its exit status. `HYDRA_FULL_ERROR=1` keeps the traceback of a user's mistake."""
+def guard(command: str, run: Callable[[], None], said: Callable[[str], str | None] = str) -> int:
+    """Runs a command; returns its exit status. `HYDRA_FULL_ERROR=1` keeps the traceback of a user's mistake.
+
+    Args:
+        command: its name.
+        run: the command.
+        said: the text of a mistake -> what the user is told; None: nothing, for another process has told it.
+    """
     try:
         run()
     except VjoError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(f"{command}: error: {error}", file=sys.stderr)
-        note(logging.ERROR, str(error))
+        text = said(str(error))
+        if text is not None:
+            print(f"{command}: error: {text}", file=sys.stderr, flush=True)
+        note(logging.ERROR, str(error) if text is None else text)
         return 2
     except SystemExit:
         if threading.current_thread() is threading.main_thread():
@@ -57,6 +66,19 @@ def note(level: int, text: str) -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)
+
+
+def keep_to_file(path: Path) -> None:
+    """Lets this process log into a file of its own, made by the first record, and neither to the console nor elsewhere:
+    what a further process of a run has to say, rank 0 says too.
+    """
+    root = logging.getLogger()
+    files = [handler for handler in root.handlers if isinstance(handler, logging.FileHandler)]
+    own = logging.FileHandler(path, delay=True, encoding="utf-8")
+    for handler in files:
+        own.setFormatter(handler.formatter)
+        handler.close()
+    root.handlers = [own]
 
 
 def leave(status: int) -> None:

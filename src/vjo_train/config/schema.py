@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from annotated_types import Ge, Gt, Interval, Len, MinLen
 
 from vjo_train.config.signatures import Node
+
+TileSide: TypeAlias = Annotated[int, Interval(ge=32, le=16384)]
+Tile: TypeAlias = Literal["auto"] | TileSide | tuple[TileSide, TileSide]
+"""What large pictures are cut into: windows of this side, or [height, width], in the picture's own pixels; `auto`: as
+large as the network's canvas."""
+Overlap: TypeAlias = Annotated[float, Interval(ge=0, le=0.9)]
+"""Share of a window that its neighbours see too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +28,7 @@ class TrainerConfig:
         accelerator: `auto` takes a GPU where there is one.
         devices: processes per machine, one per device.
         num_nodes: machines.
+        strategy: how several processes share a step: `ddp`, each with the whole network and its share of the images.
         precision: `auto` is bf16-mixed on a GPU or CPU with fast bfloat16, else 32-true.
         accumulate_grad_batches: batches per optimizer step.
         gradient_clip_val: greatest norm of the gradient of each head and of the shared part, each clipped by itself, so
@@ -35,6 +43,8 @@ class TrainerConfig:
         drawn_images: validation images whose predictions are drawn at each validation; 0: none.
         channels_last: memory layout of images and convolutions.
         compile: backbone, neck and heads by torch.compile; needs a C++ compiler, and pays in long runs only.
+        activation_checkpointing: keep the inputs of blocks and towers only, and compute what lies between again in
+            backward: less than half of the memory for about a third more time; not with `compile`.
         profile: write where the time of training goes into the run's folder.
         deterministic: refuse operations whose result differs from run to run.
         progress: show the progress bar.
@@ -46,6 +56,7 @@ class TrainerConfig:
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: Annotated[int, Ge(1)] = 1
     num_nodes: Annotated[int, Ge(1)] = 1
+    strategy: Literal["ddp"] = "ddp"
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     accumulate_grad_batches: Annotated[int, Ge(1)] = 1
     gradient_clip_val: Annotated[float, Gt(0)] | None = None
@@ -58,6 +69,7 @@ class TrainerConfig:
     drawn_images: Annotated[int, Ge(0)] = 4
     channels_last: bool = True
     compile: bool = False
+    activation_checkpointing: bool = False
     profile: bool = False
     deterministic: bool = False
     progress: bool = True
@@ -115,6 +127,7 @@ class TrainConfig:
     insight: Mapping[str, Node] = field(default_factory=dict)
     merge: Mapping[str, Node] = field(default_factory=dict)
     semi: Node | None = None
+    distill: Node | None = None
     helpers: bool = True
 
 
@@ -128,6 +141,8 @@ class EvalConfig(TrainConfig):
     split: str | None
     sequences: str | None
     tracker: Node
+    tile: Tile | None
+    overlap: Overlap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +167,8 @@ class PredictConfig(LoadConfig):
     pictures: bool
     track: bool
     tracker: Node
+    tile: Tile | None
+    overlap: Overlap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +181,7 @@ class ExportConfig(TrainConfig):
     precision: Literal["float32", "float16", "int8"]
     calibration: Annotated[int, Ge(1)]
     decoded: bool
+    resize: bool
     output: Annotated[str, MinLen(1)] | None
     tasks: Annotated[Sequence[str], MinLen(1)] | None
     tolerance: Annotated[float, Gt(0)]

@@ -241,6 +241,18 @@ class Splits(pl.LightningDataModule):
         images = np.bincount(self.shown(rows)[:, 1], minlength=self.num_classes)
         return dict(zip(self.classes, images.tolist(), strict=True))
 
+    def scales(self, rows: npt.NDArray[np.int64]) -> dict[str, tuple[float, float]]:
+        """Class -> mean and standard deviation of the numbers that labels of `rows` say by its name; NaN of none."""
+        found = [np.full((1, self.num_classes), np.nan)]
+        for kind in self.source.kinds:
+            if type(kind).figures is not Kind.figures:
+                own = rows[self.index.labelled[kind.name][rows]].tolist()
+                raws = (self.source.read(self.root, self.index, row, kind.name) for row in own)
+                found += [figures[None] for raw in raws if (figures := kind.figures(raw)) is not None]
+        columns = [column[~np.isnan(column)] for column in np.concatenate(found).T]
+        pairs = [(float(some.mean()), float(some.std())) if len(some) else (np.nan, np.nan) for some in columns]
+        return dict(zip(self.classes, pairs, strict=True))
+
     def pixels_per_index(
         self, rows: npt.NDArray[np.int64], kind: str, most: int = MAPS_COUNTED
     ) -> npt.NDArray[np.int64]:

@@ -95,6 +95,10 @@ class Head(nn.Module):
         """The second part of `decode`: one prediction per image, from what `decoded` gives."""
         raise NotImplementedError
 
+    def pieces(self, decoded: Mapping[str, Tensor], batch: Batch) -> list[Any]:
+        """As `predictions`, of windows of a large picture, or of one itself: a form that takes little memory."""
+        return self.predictions(decoded, batch)
+
     def learn_from(self, shown: Mapping[str, int]) -> None:
         """Told before training how many of the task's training images show each class; does nothing here.
 
@@ -102,8 +106,17 @@ class Head(nn.Module):
             shown: class of the data set -> images.
         """
 
-    wants_pixels: bool = False
-    """Whether `learn_pixels` is to be told before training, for which the class maps of many images are read."""
+    def learn_scale(self, figures: Mapping[str, tuple[float, float]]) -> None:
+        """Told before training how the numbers of the task's training images spread; does nothing here.
+
+        Args:
+            figures: class of the data set -> mean and standard deviation of what labels say by its name; NaN of none.
+        """
+
+    @property
+    def wants_pixels(self) -> bool:
+        """Whether `learn_pixels` is to be told before training, for which the class maps of many images are read."""
+        return False
 
     def learn_pixels(self, counts: Tensor) -> None:
         """Told before training how many pixels of some training images are of each class.

@@ -152,6 +152,27 @@ def case_without_labels(case: str) -> str:
     return re.sub(r"^labels[\d.e-]+?-(?=[^\d])", "", case)
 
 
+def alone(run: Path, task: str) -> Path:
+    """Where a comparison has the run of one task alone, with the seed and the labels of its run `run`."""
+    case = run.parent.name
+    labels = case.removesuffix(case_without_labels(case))
+    return run.parents[1] / f"{labels}single-{task}" / run.name
+
+
+def teacher(run: Path, task: str, cfg: DictConfig) -> Path:
+    """The checkpoint of a run whose features those of `task` follow: its best one, else its last.
+
+    Raises:
+        ConfigError: `cfg` has no such task, or `run` is no run or has not trained it.
+        CheckpointError: it has left no checkpoint.
+    """
+    key = f"distill.teachers.{task}"
+    _check_head(key, task, cfg)
+    if task not in (trained := goals(load_config(run, key))):
+        raise ConfigError(f"{key}: '{run}' has trained {', '.join(trained)}; it must have trained {task}.")
+    return checkpoint(run, None, key)
+
+
 def split_overrides(overrides: Sequence[str]) -> dict[str, str]:
     """`["seed=1", "+a.b=c"]` -> `{"seed": "1", "a.b": "c"}`; a deletion `~a` has the value `deleted`."""
     pairs = (override.partition("=") for override in overrides)
@@ -185,14 +206,18 @@ def column(run: Path, task: str, cfg: DictConfig) -> Path:
         CheckpointError: it has left no checkpoint.
     """
     key = f"sharing.columns_from.{task}"
-    if task not in cfg.heads:
-        hint = nearest(task, cfg.heads) or f"; the heads are {', '.join(cfg.heads)}."
-        raise ConfigError(f"{key}: there is no such head{hint}")
+    _check_head(key, task, cfg)
     found = _column_facts(load_config(run, key))
     for name, wanted in {**_column_facts(cfg), "heads": [task], "sharing": HARD}.items():
         if found.get(name) != wanted:
             raise ConfigError(f"{key}: '{run}' was trained with {name}={found.get(name)}; must be {wanted}.")
     return checkpoint(run, None, key)
+
+
+def _check_head(key: str, task: str, cfg: DictConfig) -> None:
+    if task not in cfg.heads:
+        hint = nearest(task, cfg.heads) or f"; the heads are {', '.join(cfg.heads)}."
+        raise ConfigError(f"{key}: there is no such head{hint}")
 
 
 def _column_facts(cfg: DictConfig) -> dict[str, Any]:
@@ -215,6 +240,7 @@ def _comparable(cfg: DictConfig) -> dict[str, Any]:
     trainer = plain.get("trainer")
     if isinstance(trainer, dict):
         trainer.pop("resume", None)
+        trainer.pop("strategy", None)  # it has one choice, and older runs have no such key
     for name in ("hydra", "compare", "insight", "merge", "reference"):
         plain.pop(name, None)
     return {str(key): value for key, value in plain.items()}

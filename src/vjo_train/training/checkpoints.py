@@ -21,8 +21,8 @@ from vjo_train.runs.unpickling import read_plain, reason
 log = logging.getLogger("vjo_train")
 
 FOLDER = "checkpoints"
-WEIGHTING = "weighting."
-"""How the names of the weighting's state begin, which only training needs."""
+TRAINING = ("weighting.", "distill.")
+"""How the names of what only training needs begin: the state of the weighting, layers between teachers and network."""
 WEIGHTS = "weights.ckpt"
 """Of a finished run: the weights that were tested, to use and to start from, but not to go on from."""
 
@@ -102,17 +102,17 @@ def _resumable(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
     return checkpoint
 
 
-def write_weights(path: Path, config: Mapping[str, Any]) -> Path:
+def write_weights(whole: Mapping[str, Any], path: Path, config: Mapping[str, Any]) -> Path:
     """Writes what it takes to use a checkpoint, and nothing to go on with, beside it: `weights.ckpt`.
 
     Args:
-        path: the checkpoint.
+        whole: what `read` gives of the checkpoint.
+        path: where it lies.
         config: of its run, resolved.
 
     Raises:
-        CheckpointError: the checkpoint is damaged, or the file cannot be written.
+        CheckpointError: the file cannot be written.
     """
-    whole = read(path)
     kept: dict[str, Any] = {
         name: whole[name]
         for name in ("state_dict", "batches", "classes", "started_from", "thresholds")
@@ -183,9 +183,17 @@ def restore(module: nn.Module, path: Path) -> None:
     Raises:
         CheckpointError: damaged, or of another network.
     """
-    kept = {name: value for name, value in module.state_dict().items() if name.startswith(WEIGHTING)}
-    whole = read(path)
-    saved = {name: value for name, value in whole["state_dict"].items() if not name.startswith(WEIGHTING)}
+    fill(module, read(path), path)
+
+
+def fill(module: nn.Module, whole: Mapping[str, Any], path: Path) -> None:
+    """As `restore`, with what `read` gives of the checkpoint `path`.
+
+    Raises:
+        CheckpointError: of another network.
+    """
+    kept = {name: value for name, value in module.state_dict().items() if name.startswith(TRAINING)}
+    saved = {name: value for name, value in whole["state_dict"].items() if not name.startswith(TRAINING)}
     compare(module, saved | kept, path)
     module.load_state_dict(saved | kept)
     heads = getattr(module, "heads", {})

@@ -34,6 +34,8 @@ from vjo_train.report.throughput import Throughput, inference_speed
 from vjo_train.runs import records, run_folder
 from vjo_train.runs.results import Results, name_per_class, write_results
 from vjo_train.training import checkpoints
+from vjo_train.training.activation_checkpointing import checkpoint_activations
+from vjo_train.training.agreement import Agreement
 from vjo_train.training.best_checkpoint import carry_best, checkpoint_callbacks
 from vjo_train.training.class_counts import ClassCounts
 from vjo_train.training.compiling import compile_network
@@ -44,6 +46,7 @@ from vjo_train.training.fit_loop import resumable
 from vjo_train.training.interruption import Interruption, what_is_left
 from vjo_train.training.job import Job, Test
 from vjo_train.training.precision import cast_once, choose_precision
+from vjo_train.training.processes import environment
 from vjo_train.training.signals import Listener
 from vjo_train.training.strategy import SummedGradients, check_devices
 from vjo_train.types import Batch
@@ -68,10 +71,12 @@ def _train(job: Job, listener: Listener) -> Results:
     throughput = Throughput()
     trainer = _fit(job, throughput, listener)
     with explained(job.data, job.output):
-        seen, tested = images_seen(job.data, job.module.batches), run_folder.checkpoint(job.output, None)
-        checkpoints.restore(job.module, tested)
+        seen, tested = images_seen(job.data, job.module.batches), _tested(trainer, job.output)
+        checkpoint = checkpoints.read(tested)
+        checkpoints.fill(job.module, checkpoint, tested)
         if trainer.is_global_zero:
-            checkpoints.write_weights(tested, job.config)
+            checkpoints.write_weights(checkpoint, tested, job.config)
+        del checkpoint  # it is as large as the network and its optimizer
         # By the plan: Lightning counts a run that is resumed after its end otherwise.
         epochs = math.ceil(job.module.batches / job.data.plan.steps_per_epoch)
         return _test(job, trainer, tested, throughput, seen, epochs)
@@ -85,8 +90,11 @@ def fit(job: Job, throughput: Throughput) -> pl.Trainer:
 
 def _fit(job: Job, throughput: Throughput, listener: Listener) -> pl.Trainer:
     going_on = checkpoints.resumed(job.settings.resume, job.output)
+    rules.check_memory(compile=job.settings.compile, activation_checkpointing=job.settings.activation_checkpointing)
     if job.settings.compile:
         compile_network(job.module)
+    if job.settings.activation_checkpointing:
+        checkpoint_activations(job.module)
     job.module.weighting.prepare(job.module.trained_together())
     trainer = _trainer(job, throughput, _training_callbacks(job, throughput, listener))
     if trainer.is_global_zero:
@@ -107,6 +115,12 @@ def _fit(job: Job, throughput: Throughput, listener: Listener) -> pl.Trainer:
     with explained(job.data, job.output):
         trainer.fit(job.module, datamodule=job.data, ckpt_path=resume, weights_only=True)
     return trainer
+
+
+def _tested(trainer: pl.Trainer, output: Path) -> Path:
+    """The checkpoint to test, as rank 0 sees it; another machine may see new files of a shared disk later."""
+    found = str(run_folder.checkpoint(output, None)) if trainer.is_global_zero else ""
+    return Path(trainer.strategy.broadcast(found))
 
 
 def evaluate(job: Job, checkpoint: Path) -> Results:
@@ -203,7 +217,8 @@ def _write(job: Test, results: Results, batch: Batch) -> None:
 def _trainer(job: Test, throughput: Throughput, callbacks: list[Callback]) -> pl.Trainer:
     settings = job.settings
     # Lightning's remarks on hardware, loops and services are not for the users of this program.
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
     warnings.filterwarnings("ignore", message=r".*does not have many workers")
     warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
@@ -230,7 +245,7 @@ def _trainer(job: Test, throughput: Throughput, callbacks: list[Callback]) -> pl
             check_val_every_n_epoch=settings.check_val_every_n_epoch,
             log_every_n_steps=settings.log_every_n_steps,
             deterministic=settings.deterministic,
-            plugins=[checkpoints.DurableIO()],
+            plugins=[checkpoints.DurableIO(), environment(settings.devices, settings.num_nodes)],
             profiler=next((callback.actions for callback in callbacks if isinstance(callback, Profile)), None),
             logger=job.loggers or False,
             callbacks=[throughput, *callbacks, *shown],
@@ -257,6 +272,7 @@ def _training_callbacks(job: Job, throughput: Throughput, listener: Listener) ->
         job.module.check_monitor(settings.monitor)
     higher = job.module.higher_is_better(monitor)
     callbacks: list[Callback] = [
+        Agreement(job.data),
         ClassCounts(job.data),
         # What they log stands in the history's row.
         ImagesSeen(job.data),

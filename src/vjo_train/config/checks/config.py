@@ -59,6 +59,7 @@ def check_data(cfg: DictConfig) -> None:
 
 def check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:
     """The schema, the head that is trained alone, and every path that is read."""
+    rules.check_strategy(cfg.trainer.get("strategy"))
     check_schema(cfg, root)
     single = cfg.get("single")
     if single is not None and single not in cfg.heads:
@@ -84,6 +85,7 @@ def check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:
         check_start(cfg)
         for task, run in (cfg.sharing.get("columns_from") or {}).items():
             run_folder.column(Path(run), task, cfg)
+        check_teachers(cfg)
 
 
 LOGGERS = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow", "TensorBoardLogger": "tensorboard"}
@@ -128,6 +130,25 @@ def check_start(cfg: DictConfig) -> None:
         raise ConfigError(f"start_from: found '{start}', which is neither a run's folder nor a file{near(start)}")
 
 
+def check_teachers(cfg: DictConfig) -> None:
+    """Looks for the runs that `distill.teachers` names; those of a comparison will be there in time.
+
+    Raises:
+        ConfigError: none are named, or one is no run that has trained its task.
+        CheckpointError: it has left no checkpoint.
+    """
+    if cfg.get("distill") is None:
+        return
+    teachers = cfg.distill.get("teachers")
+    if not teachers and cfg.get("compare") is None:
+        raise ConfigError(
+            "distill.teachers: missing; must name a run for each task that follows one, such as"
+            " {detection: outputs/alone}."
+        )
+    for task, run in (teachers or {}).items():
+        run_folder.teacher(Path(run), str(task), cfg)
+
+
 def unchosen_heads(cfg: DictConfig, composer: Composer, overrides: list[str]) -> list[str]:
     """Overrides that drop the keys of heads that an experiment sets and the command line does not choose."""
     given = {override.key_or_group for override in composer.parse(overrides)}
@@ -169,6 +190,9 @@ def _check_pairs(cfg: DictConfig) -> None:
             monitor=trainer.get("monitor"),
             validated=data.val_split is not None or data.val_fraction > 0,
         )
+    rules.check_memory(
+        compile=bool(trainer.get("compile")), activation_checkpointing=bool(trainer.get("activation_checkpointing"))
+    )
     rules.check_norm(backbone.get("norm"), backbone.get("weights"), started=cfg.get("start_from") is not None)
     rules.check_output_stride(str(backbone.get("name")), backbone.get("output_stride"))
 

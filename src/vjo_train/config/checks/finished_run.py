@@ -133,11 +133,18 @@ def _check_format(cfg: DictConfig) -> None:
     Raises:
         ConfigError: one of them is not there, or the format has no such precision.
     """
+    if cfg.resize and not cfg.decoded:
+        raise ConfigError(
+            "resize: found true with decoded=false; a file that resizes pictures decodes too: add decoded=true."
+        )
     ending = onnx_file.ENDINGS[cfg.format]
     if cfg.output is not None and Path(cfg.output).suffix != ending:
         raise ConfigError(f"output: found '{cfg.output}'; with format={cfg.format} the name must end in {ending}.")
     if cfg.format == "torch" and cfg.precision != "float32":
-        raise ConfigError(f"precision: found {cfg.precision}; format=torch is written in float32 alone.")
+        raise ConfigError(
+            f"precision: found {cfg.precision}; format=torch is written in float32 alone, format=onnx and"
+            " format=openvino in float16 and int8 too."
+        )
     needed = {"onnx": "export", "onnxscript": "export", "onnxruntime": "export"} if cfg.format != "torch" else {}
     needed |= {"openvino": "openvino"} if cfg.format == "openvino" else {}
     needed |= {"nncf": "openvino"} if cfg.format == "openvino" and cfg.precision == "int8" else {}
@@ -216,6 +223,8 @@ def _check_of_run(cfg: DictConfig, own: OfRun, trained: list[str]) -> None:
         run_folder.checkpoint(Path(cfg.run), cfg.checkpoint)
     elif cfg.checkpoint is not None:
         raise ConfigError("checkpoint: an exported file holds the weights of one checkpoint; leave it out with model=.")
+    else:
+        onnx_file.check_decoding(Path(model), cfg.heads)
     if cfg.dataset.classes != trained:
         raise ConfigError(
             f"dataset.classes: found {_names(cfg.dataset.classes)}; the run was trained on {_names(trained)}."
