@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -16,6 +16,10 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if
 """SIGUSR1 is what `sbatch --signal=USR1@120` sends before a job's time is over; Windows has none."""
 
 
+PATIENCE = 5.0
+"""Seconds that a run has to end in peace once it has stopped."""
+
+
 class Stopped(SystemExit):
     """The run stopped as asked, with a checkpoint to go on from where there is one; exit status 130."""
 
@@ -24,7 +28,7 @@ class Listener:
     """Hears the signals in its `with` block, from the main thread.
 
     A signal stops the run at once. Where `wait` says what must end first, the first signal is only noted in `asked`,
-    and a second one stops at once. One more while the run is stopping ends the process without a word.
+    and a second one stops at once. While the run is stopping, further ones are heard again after `PATIENCE`.
 
     Args:
         there: a sentence's end that says, once it has stopped, what there is to go on from.
@@ -37,7 +41,7 @@ class Listener:
         self.wait: str | None = None
         self.asked = False
         self._there = there
-        self._stopping = False
+        self._since: float | None = None
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Listener:
@@ -61,14 +65,17 @@ class Listener:
         Raises:
             Stopped: always.
         """
-        self._stopping = True
+        self._since = time.monotonic()
         log.warning(message)
         raise Stopped(130)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
-        if self._stopping:
-            os._exit(130)  # whatever the end waits for, he who asks again does not
+        if self._since is not None:
+            # Loading processes end, files are closed: one more error in the midst of it would only be a traceback.
+            if time.monotonic() - self._since > PATIENCE:
+                raise Stopped(130)
+            return
         if self.asked or self.wait is None:
             self.stop(f"Stopped at once ({name}){self._there()}")
         self.asked = True
