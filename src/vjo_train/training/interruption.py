@@ -1,10 +1,12 @@
-"""Ctrl-C, SIGTERM and SIGUSR1: finish the step, save, say how to go on."""
+"""Ctrl-C, SIGTERM, SIGUSR1 and SIGUSR2: finish the step, save, say how to go on."""
 
 from __future__ import annotations
 
 import logging
 import signal
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -13,12 +15,18 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from vjo_train.data.loading import STOPPING
 from vjo_train.runs import run_folder
 
 log = logging.getLogger("vjo_train")
 
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-"""SIGUSR1 is what `sbatch --signal=USR1@120` sends before a job's time is over; Windows has none."""
+SIGNALS = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
+"""SIGUSR1 is what `sbatch --signal=USR1@120` sends before a job's time is over, SIGUSR2 what submitit has sent then;
+Windows has neither."""
+
+
+REQUEUED = "SIGUSR2"
+"""After this signal, what listened to it before the run has its turn once the run is saved."""
 
 
 class Stopped(SystemExit):
@@ -43,6 +51,7 @@ class Interruption(pl.Callback):
         self._asked = False
         self._training = False
         self._previous: dict[int, Any] = {}
+        self._requeue: Callable[[], None] | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._training = True
@@ -65,9 +74,9 @@ class Interruption(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         asked = self._agreed(trainer)
-        self._restore()
         if asked:
             self._stop()
+        self._restore()
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._training = False
@@ -85,6 +94,12 @@ class Interruption(pl.Callback):
 
     def _stop(self) -> NoReturn:
         log.warning("Stopped; %s goes on from here.", self._same_command())
+        self._end()
+
+    def _end(self) -> NoReturn:
+        self._restore()
+        if self._requeue is not None:
+            self._requeue()
         raise Stopped(130)
 
     def _same_command(self) -> str:
@@ -103,12 +118,14 @@ class Interruption(pl.Callback):
         self._previous = {}
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        name = signal.Signals(number).name
+        name, before = signal.Signals(number).name, self._previous.get(number)
+        if name == REQUEUED and callable(before):  # submitit puts the job into the queue again, and ends it
+            self._requeue = partial(before, number, frame)
         if self._asked or not self._training:
             if any(path.is_file() for path in run_folder.last_checkpoints(self.path.parent.parent)):
                 log.warning("Stopped at once (%s); %s goes on from the last checkpoint.", name, self._same_command())
             else:
                 log.warning("Stopped at once (%s), before the first checkpoint.", name)
-            raise Stopped(130)
+            self._end()
         self._asked = True
         log.warning("Stopping after this step (%s); once more to stop at once.", name)
