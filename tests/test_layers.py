@@ -24,11 +24,12 @@ LAYERS = (
     {"inference.sources", "inference.pictures", "inference.runtimes"},
     {"inference.video.sources", "inference.onnx_file"},
     {"heads", "training.losses", "training.step_log", "inference.inputs", "inference.layout", "inference.video.layout"},
-    {"training.evaluation", "semi"},
+    {"training.evaluation", "semi", "distill"},
     {"training.gradient_checks"},
     {"training.draws"},
     {"training.semi_supervised"},
     {"training.self_supervised"},
+    {"training.distilled"},
     {"training.module"},
     {"training", "report"},
     {"training.failures", "insight", "pages", "inference.prediction_files"},
@@ -63,8 +64,13 @@ TORCH_FREE = {
         "config.repository",
         "config.compose",
         "runs.average_precision",
-        *(f"runs.records.{name}" for name in ("base", "scores", "matches", "pixels", "averages", "choices", "file")),
+        *(
+            f"runs.records.{name}"
+            for name in ("base", "scores", "matches", "pixels", "averages", "choices", "numbers", "file")
+        ),
         "runs.run_folder",
+        *(f"runs.{name}" for name in ("conditions", "directions", "finding", "listed")),
+        "report.listing",
     ),
     *(
         "runs.launch",

@@ -70,7 +70,7 @@ def test_help_lists_every_choice_within_80_columns(command: Callable[..., Answer
         if file.parent.name != "hydra":
             assert file.stem in out
             assert help_page.summary(file)[:20] in out
-    assert "  * equal " in out
+    assert "  * balanced " in out
     for key in help_page.KEYS:
         assert f"  {key} " in out, "a key in the help that no config has"
 

@@ -14,8 +14,9 @@ import pytest
 
 from tests.comparison.planted import plant, plant_comparison
 from vjo_train.comparison import tables
-from vjo_train.comparison.reading import find_folders, read_run
+from vjo_train.comparison.reading import read_run
 from vjo_train.comparison.summary import Comparison, compare
+from vjo_train.runs.finding import find_folders
 from vjo_train.runs.records import Scores, TaskRecords
 
 Answer = tuple[int, str, str]

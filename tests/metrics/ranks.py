@@ -6,6 +6,7 @@ from vjo_train.metrics import COCODetectionAP, SegmentationIoU, VOCClassificatio
 from vjo_train.metrics.binary import BinaryPixels
 from vjo_train.metrics.choices import CategoryAccuracy
 from vjo_train.metrics.image_means import ImageMeans
+from vjo_train.metrics.numbers import NumberErrors
 from vjo_train.metrics.voc import APSetting
 
 RANKS, BATCH, CLASSES = 2, 4, 3
@@ -52,6 +53,7 @@ def evaluate(images, rank=None):
     semantic = SegmentationIoU(CLASSES)
     classification = VOCClassificationAP(CLASSES)
     means, category, binary = ImageMeans(["a"]), CategoryAccuracy(CLASSES), BinaryPixels()
+    errors = NumberErrors(CLASSES)
     for start in range(0, images, BATCH):
         mine = [image(number) for number in range(start, min(start + BATCH, images))][share]
         if not mine:
@@ -63,10 +65,11 @@ def evaluate(images, rank=None):
         for score in scores:
             means.update({"a": score.mean()})
             category.update(score.double().softmax(0), int(score.sum() * 4) % CLASSES)
+            errors.update(score, score.roll(1).where(score > 0.3, torch.nan))
             binary.update(score[None], (score[None] > 0.3).to(torch.uint8))
         for pred, target in zip(preds, targets, strict=True):
             semantic.update(semantic_map(pred), semantic_map(target))
-    return [metric.compute() for metric in [*detection, classification, semantic, means, category, binary]]
+    return [metric.compute() for metric in [*detection, classification, semantic, means, category, binary, errors]]
 
 
 def semantic_map(item):

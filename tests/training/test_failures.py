@@ -28,7 +28,7 @@ from vjo_train.config import build
 from vjo_train.errors import DataError, NumericsError, ResourceError
 from vjo_train.training import run
 from vjo_train.training.failures import explained
-from vjo_train.training.interruption import Stopped
+from vjo_train.training.signals import Stopped
 
 Answer = tuple[int, str, str]
 

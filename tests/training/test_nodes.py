@@ -149,6 +149,7 @@ def test_both_end_with_one_message(cache: Path, tmp_path: Path, own: tuple[list[
     common = [*EXACT, *NODES, f"dataset.cache_dir={cache}", f"hydra.run.dir={tmp_path}/run"]
     with tasks(tmp_path, [[*common, *words] for words in own], slurm=True) as processes:
         assert ended(processes) == [2, 2], said(tmp_path)
+    assert not any("Traceback" in text for text in said(tmp_path)), said(tmp_path)
     lines = [line for text in said(tmp_path) for line in text.splitlines() if "error:" in line]
     assert len(lines) == 1, said(tmp_path)
     assert re.search(message, lines[0]), lines

@@ -105,6 +105,23 @@ def check_validation(*, early_stopping: int | None, monitor: str | None, validat
             )
 
 
+def check_memory(*, compile: bool, activation_checkpointing: bool) -> None:
+    """Looks whether the keys of `trainer` that say how activations are computed go together.
+
+    Args:
+        compile: `trainer.compile`.
+        activation_checkpointing: `trainer.activation_checkpointing`.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    if compile and activation_checkpointing:
+        raise ConfigError(
+            "trainer.activation_checkpointing: does not go with trainer.compile, which plans by itself what is computed"
+            " again in backward; set one of the two to false."
+        )
+
+
 def check_kinds(needs: Mapping[str, frozenset[str]], given: Sequence[str]) -> None:
     """Looks for the kinds of label that tasks need.
 

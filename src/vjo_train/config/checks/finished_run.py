@@ -12,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vjo_train.config import plugins
 from vjo_train.config.checks.config import check_data, check_schema
+from vjo_train.config.checks.effects import EVALUATION, PREDICTION, say_without_effect
+from vjo_train.config.checks.effects import EXPORT as EXPORT_RULES
 from vjo_train.config.checks.places import check_writable, folder_at, is_given
 from vjo_train.config.compose import Composer, quoted
 from vjo_train.config.schema import EvalConfig, ExportConfig, LoadConfig, PredictConfig, TrainConfig
@@ -80,6 +82,7 @@ def check_evaluation(
             raise ConfigError("split: sequences have no splits; leave one of split and sequences out.")
         elif not Path(cfg.sequences).is_dir():
             raise ConfigError(f"sequences: found '{cfg.sequences}', which is no folder.")
+        say_without_effect(cfg, composer, overrides, EVALUATION)
     return rest, Place("hydra.run.dir", folder_at(cfg, "hydra.run.dir"), new) if check_run else None
 
 
@@ -110,6 +113,7 @@ def check_prediction(
             if cfg.track:
                 raise ConfigError(f"track: '{cfg.source}' names pictures; objects are followed in videos alone.")
         check_writable(output, "output")
+        say_without_effect(cfg, composer, overrides, PREDICTION)
     return rest, None
 
 
@@ -129,6 +133,7 @@ def check_export(composer: Composer, overrides: list[str], config_dir: str | Non
         _check_tasks(cfg)
         _check_format(cfg)
         check_writable(Path(cfg.output or onnx_file.usual_path(cfg.run, cfg.format)).parent, "output")
+        say_without_effect(cfg, composer, overrides, EXPORT_RULES)
     return rest, None
 
 
@@ -138,11 +143,18 @@ def _check_format(cfg: DictConfig) -> None:
     Raises:
         ConfigError: one of them is not there, or the format has no such precision.
     """
+    if cfg.resize and not cfg.decoded:
+        raise ConfigError(
+            "resize: found true with decoded=false; a file that resizes pictures decodes too: add decoded=true."
+        )
     ending = onnx_file.ENDINGS[cfg.format]
     if cfg.output is not None and Path(cfg.output).suffix != ending:
         raise ConfigError(f"output: found '{cfg.output}'; with format={cfg.format} the name must end in {ending}.")
     if cfg.format == "torch" and cfg.precision != "float32":
-        raise ConfigError(f"precision: found {cfg.precision}; format=torch is written in float32 alone.")
+        raise ConfigError(
+            f"precision: found {cfg.precision}; format=torch is written in float32 alone, format=onnx and"
+            " format=openvino in float16 and int8 too."
+        )
     needed = {"onnx": "export", "onnxscript": "export", "onnxruntime": "export"} if cfg.format != "torch" else {}
     needed |= {"openvino": "openvino"} if cfg.format == "openvino" else {}
     needed |= {"nncf": "openvino"} if cfg.format == "openvino" and cfg.precision == "int8" else {}
@@ -222,6 +234,8 @@ def _check_of_run(cfg: DictConfig, own: OfRun, trained: list[str]) -> None:
         run_folder.checkpoint(Path(cfg.run), cfg.checkpoint)
     elif cfg.checkpoint is not None:
         raise ConfigError("checkpoint: an exported file holds the weights of one checkpoint; leave it out with model=.")
+    else:
+        onnx_file.check_decoding(Path(model), cfg.heads)
     if cfg.dataset.classes != trained:
         raise ConfigError(
             f"dataset.classes: found {_names(cfg.dataset.classes)}; the run was trained on {_names(trained)}."

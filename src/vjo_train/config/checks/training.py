@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from vjo_train import __version__
 from vjo_train.comparison import choosing, plan
 from vjo_train.config.checks.class_names import check_without_names, class_names
 from vjo_train.config.checks.config import check_run, unchosen_heads
+from vjo_train.config.checks.effects import TRAINING, say_without_effect
 from vjo_train.config.checks.places import folder_at, is_given
 from vjo_train.config.compose import Composer
 from vjo_train.config.schema import TrainConfig
@@ -21,6 +23,9 @@ from vjo_train.errors import ConfigError
 from vjo_train.runs import launch, run_folder
 from vjo_train.runs.launch import Launch
 from vjo_train.runs.reservation import Place
+
+SHOWN = 5
+"""How many differences between a run and the one that it goes on from are named."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,8 @@ def _one(composer: Composer, overrides: list[str]) -> Checked:
     checked = Checked(None, started=started, config={} if started is None else _common(cfg))
     if launch.own_rank(cfg.trainer.devices, cfg.trainer.num_nodes):
         return checked
+    say_without_effect(cfg, composer, overrides, TRAINING)
+    check_resumed(cfg, composer, overrides)
     if cfg.trainer.get("resume") == "auto" and not given and (found := _unfinished(cfg)) is not None:
         return replace(checked, place=Place("hydra.run.dir", found, new=False))
     return replace(checked, place=Place("hydra.run.dir", folder_at(cfg, "hydra.run.dir"), new=not given))
@@ -90,6 +97,32 @@ def _common(cfg: DictConfig) -> dict[str, Any]:
     assert isinstance(plain, dict)
     own = {key: value for key, value in plain["dataset"].items() if key not in ("root", "cache_dir", "workers")}
     return {"version": __version__, **{str(k): v for k, v in plain.items() if k != "hydra"}, "dataset": own}
+
+
+def check_resumed(cfg: DictConfig, composer: Composer, overrides: list[str]) -> None:
+    """Compares the config with that of the run that `trainer.resume` names, and says where they differ.
+
+    Raises:
+        ConfigError: the command line changes a setting of the optimizer, which goes on as it was saved.
+    """
+    resume = cfg.trainer.get("resume")
+    if resume in (None, "auto"):
+        return
+    run = Path(resume) if Path(resume).is_dir() else Path(resume).parent.parent
+    if not (run / run_folder.CONFIG).is_file():
+        return
+    differences = run_folder.differences(run, cfg)
+    given = {str(override.key_or_group) for override in composer.parse(overrides)}
+    for line in differences:
+        key = line.partition(":")[0]
+        if key.startswith("optimizer.") and {key, "optimizer"} & given:
+            raise ConfigError(
+                f"{line}; a resumed optimizer goes on as it was saved. Leave {key} out, or start anew from the weights"
+                f" by start_from='{resume}'."
+            )
+    if differences:
+        more = f", and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
+        print(f"trainer.resume: the config differs in {'; '.join(differences[:SHOWN])}{more}.", file=sys.stderr)
 
 
 def check_given_twice(cfg: DictConfig, composer: Composer, overrides: list[str]) -> None:

@@ -76,7 +76,7 @@ class Folders(Source):
         return images_of(_look(root).parts, split, root)
 
     def stamp(self, root: Path) -> str:
-        return pictures.stamp(root, _all(_look(root)))
+        return pictures.stamp_of(root, _all(_look(root)))
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         found = _look(root)
@@ -95,11 +95,11 @@ class Folders(Source):
             objects=[Objects.none() for _ in ids],
             labelled={"classes": np.ones(len(ids), np.bool_), "category": own != OTHER},
             faults=faults,
-            more={"class": own},
+            by_image={"class": own},
         )
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
-        number = int(index.more["class"][row])
+        number = int(index.by_image["class"][row])
         if kind == "category":
             return number
         flags = torch.full((len(index.classes),), -1, dtype=torch.int8)

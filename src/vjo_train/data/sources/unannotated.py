@@ -44,7 +44,7 @@ class Unannotated(Source):
         return pictures.below(root)
 
     def stamp(self, root: Path) -> str:
-        return pictures.stamp(root, pictures.below(root))
+        return pictures.stamp_of(root, pictures.below(root))
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         ids = pictures.below(root)

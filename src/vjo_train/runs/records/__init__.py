@@ -9,6 +9,7 @@ from vjo_train.runs.records.base import Records
 from vjo_train.runs.records.choices import Choices
 from vjo_train.runs.records.file import FILE, KINDS, TaskRecords, read_records, to_bytes
 from vjo_train.runs.records.matches import Matches
+from vjo_train.runs.records.numbers import Numbers
 from vjo_train.runs.records.pixels import Pixels
 from vjo_train.runs.records.scores import Scores
 
@@ -18,6 +19,7 @@ __all__ = [
     "Averages",
     "Choices",
     "Matches",
+    "Numbers",
     "Pixels",
     "Records",
     "Scores",

@@ -162,10 +162,10 @@ def gathered(classes: Sequence[str], read: Sequence[Read]) -> Index:
         labelled={kind: there for kind in ("classes", "boxes", "semantic", "masks")},
         files={"semantic": files, "masks": files},
         faults={k: one.faults[row] for k, (one, row) in enumerate(places) if row in one.faults},
+        by_image={"segment_digests": np.array([crc32(repr(one[1:]).encode()) for one in segments], np.uint32)},
         more={
             **flat,
             "segment_offsets": np.cumsum([0, *(len(one.ids) for one in segments)], dtype=np.int64),
-            "segment_digests": np.array([crc32(repr(one[1:]).encode()) for one in segments], np.uint32),
             "things": flags,
         },
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,7 +15,7 @@ from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.boxes import Boxes
 from vjo_train.data.labels.classes import Classes, ShownByObjects
 from vjo_train.data.sources.by_split import images_of, offered
-from vjo_train.data.sources.pictures import is_picture, stem
+from vjo_train.data.sources.pictures import is_picture, stamp_of, stem
 from vjo_train.data.sources.sniff import looks_like
 from vjo_train.data.sources.split_names import meant
 from vjo_train.data.sources.voc.annotation import named
@@ -76,15 +75,8 @@ class Beside(VOC):
         return f"picture of the name {name}"
 
     def stamp(self, root: Path) -> str:
-        digest = hashlib.sha256()
-        for folder in ("", *_folders(root)):
-            for entry in sorted(os.scandir(root / folder), key=lambda one: one.name):
-                if entry.is_file():
-                    stat = entry.stat()
-                    digest.update(
-                        f"{folder}/{entry.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="replace")
-                    )
-        return digest.hexdigest()
+        files = [entry for folder in ("", *_folders(root)) for entry in os.scandir(root / folder) if entry.is_file()]
+        return stamp_of(root, sorted(os.path.relpath(entry.path, root) for entry in files))
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         pictures = _pictures(root)
