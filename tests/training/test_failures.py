@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -159,6 +160,20 @@ def test_a_signal_once_saves_between_two_steps_of_the_optimizer(
     kept = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
     assert (kept["batches"], kept["global_step"]) == (2, 1)
     assert f"hydra.run.dir='{tmp_path}' trainer.resume=auto goes on from here" in caplog.text
+
+
+def test_a_scheduler_has_its_turn_after_its_signal_once_the_run_is_saved(cache: Path, tmp_path: Path) -> None:
+    """As submitit, which puts the job into the queue again and exits."""
+
+    def requeue(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(f"requeued with {(tmp_path / 'checkpoints/last.ckpt').is_file()}")
+
+    before = signal.signal(signal.SIGUSR2, requeue)
+    try:
+        with pytest.raises(SystemExit, match="requeued with True"):
+            run.train(struck(cache, tmp_path, at=At([1], lambda _: os.kill(os.getpid(), signal.SIGUSR2))))
+    finally:
+        signal.signal(signal.SIGUSR2, before)
 
 
 def test_a_signal_twice_stops_at_once(cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

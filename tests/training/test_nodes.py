@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,6 +18,7 @@ import pytest
 import torch
 
 from tests.processes import free_port, started, task, torchrun
+from tests.slurm import install
 from tests.training.test_run import SMALL, config, rows, train, weights
 from vjo_train.config import build
 from vjo_train.runs.results import read_results
@@ -146,6 +149,25 @@ def test_both_end_with_one_message(cache: Path, tmp_path: Path, own: tuple[list[
     common = [*EXACT, *NODES, f"dataset.cache_dir={cache}", f"hydra.run.dir={tmp_path}/run"]
     with tasks(tmp_path, [[*common, *words] for words in own], slurm=True) as processes:
         assert ended(processes) == [2, 2], said(tmp_path)
+    assert not any("Traceback" in text for text in said(tmp_path)), said(tmp_path)
     lines = [line for text in said(tmp_path) for line in text.splitlines() if "error:" in line]
     assert len(lines) == 1, said(tmp_path)
     assert re.search(message, lines[0]), lines
+
+
+def test_a_launcher_starts_every_process_of_a_run(cache: Path, tmp_path: Path) -> None:
+    """A sweep whose runs are jobs of SLURM, of two machines each."""
+    (tmp_path / "bin").mkdir()
+    install(tmp_path / "bin")
+    own = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = [*SMALL, *EXACT, *NODES, f"dataset.cache_dir={cache}", "seed=1", f"hydra.sweep.dir={tmp_path}/sweep"]
+    launcher = ["-m", "hydra/launcher=slurm", "hydra.launcher.nodes=2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "vjo_train.cli", *launcher, *words],
+        **{"env": os.environ | own, "cwd": tmp_path, "timeout": 240, "capture_output": True, "text": True},
+        check=False,
+    )
+    logs = "".join(path.read_text() for path in (tmp_path / "sweep").rglob("*_log.*"))
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:] + logs[-3000:]
+    assert read_results(tmp_path / "sweep/0/results.json").device["devices"] == 2
+    assert logs.count("Results:") == 1
