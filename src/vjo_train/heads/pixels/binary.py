@@ -17,6 +17,7 @@ from vjo_train.heads.pixels.map_head import MapHead
 from vjo_train.heads.pseudo_labels import sure_map
 from vjo_train.heads.task_files import TaskFiles
 from vjo_train.metrics.binary import BinaryPixels
+from vjo_train.runs.records import Thresholds
 from vjo_train.types import IGNORE, Target
 
 
@@ -117,3 +118,6 @@ class BinaryMetrics(TaskMetrics):
 
     def reset(self) -> None:
         self.pixels.reset()
+
+    def records(self) -> Thresholds:
+        return self.pixels.records()
