@@ -24,6 +24,7 @@ from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.cityscapes import Cityscapes
 from vjo_train.data.sources.coco.panoptic import CocoPanoptic
 from vjo_train.data.sources.coco.source import COCO
+from vjo_train.data.sources.coco.stuff import CocoStuff
 from vjo_train.data.sources.folders import Folders
 from vjo_train.data.sources.instance_files import InstanceFiles
 from vjo_train.data.sources.map_files import MapFiles
@@ -205,6 +206,18 @@ def coco(root: Path) -> None:
     path.write_text(json.dumps(content))
 
 
+def stuff(root: Path) -> None:
+    """COCO's stuff: run lengths in a split, PNGs in the others."""
+    coco(root)
+    for split in SPLITS:
+        (root / f"annotations/panoptic_{split}.json").unlink()
+        (root / f"annotations/instances_{split}.json").rename(root / f"annotations/stuff_{split}.json")
+        for path in (root / f"annotations/panoptic_{split}").iterdir():
+            if split != "train":
+                numbers(root / f"annotations/stuff_{split}_pixelmaps/{path.name}", np.full((64, 64), 7))
+            path.unlink()
+
+
 def plain(root: Path) -> None:
     """Pictures alone."""
     for split, name, k in names("png"):
@@ -242,6 +255,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "clips": Layout(clips, VOC, MASKS, CLASSES),
     "coco": Layout(coco, COCO, (*MASKS, "semantic", "keypoints")),
     "panoptic": Layout(coco, CocoPanoptic, (*MASKS, "semantic")),
+    "stuff": Layout(stuff, CocoStuff, MAPS),
     "cityscapes": Layout(streets, Cityscapes, (*MASKS, "semantic", "depth")),
     "yolo": Layout(yolo, YOLO, MASKS),
     "folders": Layout(folders, Folders, ("category", "classes")),

@@ -71,7 +71,10 @@ class PascalContext(Source):
         path = root / SPLITS / f"{split}.txt"
         if not path.is_file():
             raise DataError(f"{path}: there is no split '{split}'; found {', '.join(self.splits(root)) or 'none'}.")
-        ids = path.read_text(encoding="utf-8").split()
+        try:
+            ids = path.read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: cannot be read ({error}); must list images in UTF-8.") from error
         if not ids or len(set(ids)) < len(ids):
             raise DataError(f"{path}: must list at least one image, and each once.")
         return ids
