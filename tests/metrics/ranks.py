@@ -5,6 +5,7 @@ import torch
 from vjo_train.metrics import COCODetectionAP, SegmentationIoU, VOCClassificationAP, VOCDetectionAP, VOCMaskAPs
 from vjo_train.metrics.binary import BinaryPixels
 from vjo_train.metrics.choices import CategoryAccuracy
+from vjo_train.metrics.edges import NearEdges
 from vjo_train.metrics.image_means import ImageMeans
 from vjo_train.metrics.numbers import NumberErrors
 from vjo_train.metrics.panoptic import PanopticFigures
@@ -55,6 +56,7 @@ def evaluate(images, rank=None):
     classification = VOCClassificationAP(CLASSES)
     means, category, binary = ImageMeans(["a"]), CategoryAccuracy(CLASSES), BinaryPixels()
     errors, panoptic = NumberErrors(CLASSES), PanopticFigures(torch.tensor([True, False, True]))
+    near = NearEdges(0.5)
     for start in range(0, images, BATCH):
         mine = [image(number) for number in range(start, min(start + BATCH, images))][share]
         if not mine:
@@ -67,11 +69,12 @@ def evaluate(images, rank=None):
             means.update({"a": score.mean()})
             category.update(score.double().softmax(0), int(score.sum() * 4) % CLASSES)
             errors.update(score, score.roll(1).where(score > 0.3, torch.nan))
+            near.update(score[None], (score[None].roll(1) > 0.3).to(torch.uint8))
             binary.update(score[None], (score[None] > 0.3).to(torch.uint8))
         for pred, target in zip(preds, targets, strict=True):
             semantic.update(semantic_map(pred), semantic_map(target))
             panoptic.update(segments(target), segments(pred))
-    others = [classification, semantic, means, category, binary, errors, panoptic]
+    others = [near, classification, semantic, means, category, binary, errors, panoptic]
     return [metric.compute() for metric in [*detection, *others]]
 
 

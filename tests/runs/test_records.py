@@ -17,7 +17,7 @@ from vjo_train.heads.detection.metrics import DetectionMetrics
 from vjo_train.heads.keypoints.metrics import KeypointMetrics
 from vjo_train.heads.panoptic.metrics import PanopticMetrics
 from vjo_train.heads.panoptic.segments import Segments
-from vjo_train.heads.pixels.binary import BinaryMetrics
+from vjo_train.heads.pixels.binary import EdgeMetrics
 from vjo_train.heads.semantic import SemanticMetrics
 from vjo_train.runs.average_precision import average_precision, resampled_average_precision
 from vjo_train.runs.records import FILE, TaskRecords, read_records, to_bytes
@@ -96,7 +96,7 @@ def metrics_of(numbers):
         "detection": (DetectionMetrics(CLASSES), detections),
         "semantic": (SemanticMetrics(CLASSES), maps),
         "keypoints": (KeypointMetrics(CLASSES, (0.3, 0.5)), [_with_points(one) for one in detections]),
-        "edges": (BinaryMetrics("edges"), [probabilities(n) for n in numbers]),
+        "edges": (EdgeMetrics("edges", 0.1), [probabilities(n) for n in numbers]),
         "panoptic": (PanopticMetrics(torch.tensor([True, False, True]), background=True), [parts(n) for n in numbers]),
     }
     for collector, predictions in collectors.values():
