@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
 from omegaconf import DictConfig
 from PIL import Image
+from torch import Tensor
 
 from bench.finished import made_run
 from bench.photographs import photographs
@@ -37,6 +38,8 @@ from vjo_train.types import Batch
 SIZE = ("dataset.size=320", "dataset.batch_size=4")
 ALONE, OURS = "network alone", "vjo-predict"
 FRAME = (640, 360)
+Loaded = tuple[Batch, Sequence[Tensor]]
+"""A batch, and its pictures as they are in their files."""
 
 
 def section(overrides: Sequence[str], folder: Path, pictures: int) -> Section:
@@ -45,7 +48,7 @@ def section(overrides: Sequence[str], folder: Path, pictures: int) -> Section:
     cfg = _config(overrides, folder, source)
     own = predictor(cfg)
     files = Files(sorted(source.iterdir()), canvas=own.canvas, tasks=own.tasks, span=own.span)
-    loaded = [found.batch for found in files.loader(own.batch_size, 0)]
+    loaded = [(found.batch, found.pictures) for found in files.loader(own.batch_size, 0)]
     return _section(cfg, own, loaded, what, "picture", 1 / 0.85)
 
 
@@ -60,12 +63,13 @@ def video_section(overrides: Sequence[str], folder: Path, frames: int) -> Sectio
     cfg = _config(overrides, folder, video)
     own = predictor(cfg)
     reader = open_video(*find_videos(str(video), folder / "found"))
-    loaded = [found.batch for found in batches(reader, own.batch_size, own.canvas, own.tasks)]
+    found = batches(reader, own.batch_size, own.canvas, own.tasks)
+    loaded = [(some.batch, [frame.image for frame in some.frames]) for some in found]
     reader.close()
     return _section(cfg, own, loaded, f"{what}, as frames of {FRAME[0]} x {FRAME[1]}", "frame", 1 / 0.8)
 
 
-def _section(cfg: DictConfig, own: Predictor, loaded: Sequence[Batch], what: str, unit: str, limit: float) -> Section:
+def _section(cfg: DictConfig, own: Predictor, loaded: Sequence[Loaded], what: str, unit: str, limit: float) -> Section:
     logging.getLogger("vjo_train").setLevel(logging.WARNING)
     return Section(
         unit=unit,
@@ -84,10 +88,11 @@ def _config(overrides: Sequence[str], folder: Path, source: Path) -> DictConfig:
     return Composer(PREDICT.config_name).compose(rest)
 
 
-def alone(own: Predictor, loaded: Iterable[Batch]) -> tuple[float, float]:
+def alone(own: Predictor, loaded: Sequence[Loaded]) -> tuple[float, float]:
     """The network on batches that lie in memory."""
     start = now()
-    count = sum(1 for batch in loaded for _ in own.network(batch))
+    network = own.network(None)
+    count = sum(1 for batch, pictures in loaded for _ in network(batch, pictures))
     return (now() - start) / count, count
 
 

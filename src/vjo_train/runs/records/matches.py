@@ -24,7 +24,7 @@ class Matches(Records):
         hits: [S, N] whether it is right, in each of S settings.
         counted: [S, N] whether it counts at all: those that find a difficult object do not.
         objects: [I, C] objects by image and class, without difficult ones.
-        metrics: [S] the metric that each setting gives, such as `map_voc07`.
+        metrics: [S] the metric that each setting gives, such as `map_voc07`; one that several give is their mean.
         interpolations: [S] how each turns the curve into a number.
     """
 
@@ -41,14 +41,14 @@ class Matches(Records):
 
     def resampled(self, draws: Integers) -> Figures:
         """Every setting's mean AP on samples of the images, given how often each is drawn, [R, I]."""
-        figures: Figures = {}
+        figures: dict[str, list[Doubles]] = {}
         for setting, (metric, interpolation) in enumerate(zip(self.metrics, self.interpolations, strict=True)):
             aps = []
             for c in range(self.objects.shape[1]):
                 hits, image = self.ranked(c, setting)
                 aps.append(resampled_average_precision(hits, image, self.objects[:, c], draws, interpolation))
-            figures[str(metric)] = mean_over_classes(aps)
-        return figures
+            figures.setdefault(str(metric), []).append(mean_over_classes(aps))
+        return {metric: np.mean(values, axis=0) for metric, values in figures.items()}
 
     def ranked(self, c: int, setting: int = 0) -> tuple[Flags, Integers]:
         """Of class `c`, best score first: which detections are right, and their images; only those that count."""
