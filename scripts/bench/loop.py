@@ -26,6 +26,8 @@ from vjo_train.config import build
 from vjo_train.training import run
 from vjo_train.types import Batch
 
+SUM = "weighting=equal"
+"""What the plain loop trains with."""
 WARMUP = 2
 """Steps that are not timed; nor is the last one, so that all that lies between two steps is."""
 
@@ -33,7 +35,7 @@ WARMUP = 2
 def section(overrides: Sequence[str], folder: Path, steps: int) -> Section:
     """Compares seconds per step over `steps` steps a visit."""
     count = WARMUP + steps + 1
-    cfg = config(overrides, folder, count)
+    cfg = config([SUM, *overrides], folder, count)
     batches = draw(cfg, folder, count)
     return Section(
         unit="step",

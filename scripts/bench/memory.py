@@ -7,6 +7,7 @@ the allocator on a GPU.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -15,11 +16,11 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from bench.loop import WARMUP, ours, plain
+from bench.loop import SUM, WARMUP, ours, plain
 from bench.setup import config, draw
 from bench.sides import Aim, Section
 
-SIZE = ("heads=[classification,detection,semantic,instance]", "dataset.size=256")
+SIZE = (SUM, "heads=[classification,detection,semantic,instance]", "dataset.size=256")
 PLAIN, OURS = "plain", "vjo-train"
 SAVING = {"vjo-train, activations computed again": ("trainer.activation_checkpointing=true",)}
 """Side -> the overrides that save memory; each is aimed at `LESS` of the memory at `LONGER` the time of `plain`."""
@@ -68,6 +69,7 @@ def _sides(overrides: Sequence[str], folder: Path, steps: int) -> tuple[dict[str
 
 def peak(work: Work) -> tuple[float, float]:
     """MiB that tensors take at once, at most, and the figure of the work."""
+    gc.collect()  # what an earlier side left behind would count as given back by this one
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         _, result = work()

@@ -82,7 +82,7 @@ def test_every_section_has_all_its_sides_in_the_table_and_in_the_file(measured):
         "precision": ["float32, contiguous", "float32, channels_last", "bfloat16, channels_last"],
         "inference_fcos": [*NETWORKS, *(f"{side}, decoded" for side in NETWORKS)],
         "tasks": ["4 tasks", "4 tasks, parts"],
-        "memory_peak": ["plain", "vjo-train"],
+        "memory_peak": ["plain", "vjo-train", "vjo-train, activations computed again"],
         "predict": ["network alone", "vjo-predict"],
         "video": ["network alone", "vjo-predict"],
         "report": ["page of a run", "comparison of 4 runs"],
@@ -104,9 +104,10 @@ def test_the_parts_of_a_step_make_the_whole_step(measured):
 
 def test_lightning_holds_no_more_than_the_plain_loop(measured):
     """Counted, not timed: so many MiB each time."""
-    sides = measured[0]["memory_peak"]
-    assert sides["plain"]["result"] == pytest.approx(sides["vjo-train"]["result"], rel=1e-4)
-    assert 1 < sides["vjo-train"]["median"] <= 1.05 * sides["plain"]["median"]
+    plain, ours, again = measured[0]["memory_peak"].values()
+    assert ours["result"] == pytest.approx(plain["result"], rel=1e-4)
+    assert again["result"] == pytest.approx(plain["result"], rel=1e-4)
+    assert 1 < again["median"] <= ours["median"] <= 1.05 * plain["median"]  # here weights are nearly all of it
 
 
 @pytest.mark.parametrize("section", ["predict", "video"])
