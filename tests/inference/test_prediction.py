@@ -80,7 +80,9 @@ def onnx(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     own = {"run": str(run), "checkpoint": None, "format": "onnx", "output": str(path), "tolerance": 1e-3}
     own |= {"precision": "float32", "calibration": 1}
-    jobs.export(OmegaConf.merge(OmegaConf.load(run / run_folder.CONFIG), own, {"tasks": None, "decoded": True}))
+    jobs.export(
+        OmegaConf.merge(OmegaConf.load(run / run_folder.CONFIG), own, {"tasks": None, "decoded": True, "resize": False})
+    )
     return path
 
 

@@ -20,11 +20,13 @@ def looks_like(place: Path) -> str:
     Args:
         place: a folder or file that was given as `dataset.root`.
     """
+    if (place / ".hydra" / "config.yaml").is_file():
+        return " It is the folder of a run, which run= of the other commands takes, or start_from and trainer.resume."
     guess = _guess(place)
     if guess is None:
         return ""
-    seen = "it" if guess.seen == place else guess.seen.relative_to(place)
-    return f" It looks like {guess.what} ({seen}): dataset={guess.choice} dataset.root={place} reads it."
+    seen = "" if guess.seen == place else f" ({guess.seen.relative_to(place)})"
+    return f" It looks like {guess.what}{seen}: dataset={guess.choice} dataset.root={place} reads it."
 
 
 class Guess(NamedTuple):

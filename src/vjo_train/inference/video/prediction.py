@@ -128,7 +128,8 @@ class VideoPrediction:
         try:
             with self._bar(source, reader) as step:
                 for loaded in ahead:
-                    for frame, found in zip(loaded.frames, self.network(loaded.batch), strict=True):
+                    each = self.network(loaded.batch, [frame.image for frame in loaded.frames])
+                    for frame, found in zip(loaded.frames, each, strict=True):
                         behind.put((frame, trackers.follow(frame.number, found)))
                         step()
         finally:
