@@ -54,6 +54,11 @@ class PredictionFiles:
         self._lines: dict[str, list[str]] = {}
         self._categories: dict[str, Sequence[Mapping[str, Any]]] = {}
 
+    @property
+    def images(self) -> int:
+        """How many were taken so far."""
+        return len(self._images)
+
     def add(self, place: int, picture: Tensor, predictions: Mapping[str, Any]) -> None:
         """Takes the predictions of one image; maps and the picture are written at once.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -61,11 +62,12 @@ class Matches(Records):
 
     def quality(self) -> Doubles:
         """AP by area of each image's detections, in the first setting; NaN for an image without objects that count."""
-        order = np.argsort(-self.score, kind="stable")
+        order = np.lexsort((-self.score, self.image))
         order = order[self.counted[0][order]]
-        image, hits = self.image[order], self.hits[0][order]
-        positives = self.objects.sum(axis=1)
-        return np.array([average_precision(hits[image == i], int(n), "area") for i, n in enumerate(positives)])
+        hits, positives = self.hits[0][order], self.objects.sum(axis=1)
+        ends = np.searchsorted(self.image[order], np.arange(len(positives) + 1))
+        parts = zip(pairwise(ends), positives, strict=True)
+        return np.array([average_precision(hits[first:end], int(n), "area") for (first, end), n in parts])
 
     def contents(self) -> Doubles:
         """Objects that count."""
