@@ -17,13 +17,15 @@ def picture(height: int = 75, width: int = 101) -> npt.NDArray[np.uint8]:
 
 @pytest.mark.parametrize("size", [(40, 31), (75, 60), (60, 150), (1, 1)], ids=str)
 @pytest.mark.parametrize("rows", [slice(None), slice(3, 71)], ids=["whole", "a part"])
-def test_what_becomes_smaller_is_torchs_antialiased_picture(size: tuple[int, int], rows: slice) -> None:
+@pytest.mark.parametrize("planes", [False, True], ids=["side by side", "planes"])
+def test_what_becomes_smaller_is_torchs_antialiased_picture(size: tuple[int, int], rows: slice, planes: bool) -> None:
     """Told where to write, it writes what it does by itself in planes."""
-    pixels = picture()[rows, 5:90]
+    whole = np.ascontiguousarray(picture().transpose(2, 0, 1)).transpose(1, 2, 0) if planes else picture()
+    pixels = whole[rows, 5:90]
     canvas = np.zeros((200, 200, 3), np.uint8)
     factors = size[0] / pixels.shape[0], size[1] / pixels.shape[1]
     resize(pixels, canvas[10 : 10 + size[0], 20 : 20 + size[1]], factors)
-    image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
+    image = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     expected = torch.ops.aten._upsample_bilinear2d_aa(image, size, False, *factors)[0].numpy().transpose(1, 2, 0)
     assert np.array_equal(canvas[10 : 10 + size[0], 20 : 20 + size[1]], expected)
     canvas[10 : 10 + size[0], 20 : 20 + size[1]] = 0
