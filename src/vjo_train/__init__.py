@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vjo_train.errors import VjoError
     from vjo_train.inference.network import Network
     from vjo_train.inference.picture_results import Prediction
-    from vjo_train.inference.results import ClassMap, Objects, Other, PanopticMap, PixelMap, Scores
+    from vjo_train.inference.results import ClassMap, Objects, Other, PanopticMap, PixelMap, Scores, Values
     from vjo_train.runs.results import Results
 
 __version__ = "0.1.0"
@@ -32,6 +32,7 @@ __all__ = [
     "Results",
     "Run",
     "Scores",
+    "Values",
     "VjoError",
     "__version__",
     "load",
@@ -46,7 +47,9 @@ _PLACES = {
     "Network": "inference.network",
     "Prediction": "inference.picture_results",
     "Results": "runs.results",
-    **dict.fromkeys(("ClassMap", "Objects", "Other", "PanopticMap", "PixelMap", "Scores"), "inference.results"),
+    **dict.fromkeys(
+        ("ClassMap", "Objects", "Other", "PanopticMap", "PixelMap", "Scores", "Values"), "inference.results"
+    ),
 }
 """Name -> the module that it is taken from."""
 

@@ -6,9 +6,9 @@ Boxes are `xyxy` in continuous pixels, 0-based: a box that covers the single top
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, overload, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -240,6 +240,50 @@ class Batch(Movable):
 
 
 @dataclass
+class PlacedMasks(Movable):
+    """N masks of one large picture, of each of which only the part with pixels in it is held."""
+
+    parts: list[Tensor]
+    """N of [h, w] bool."""
+    corners: Tensor
+    """[N, 2] int64: top and left of each part in the picture."""
+    size: tuple[int, int]
+    """(height, width) of the picture."""
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """That of `whole`."""
+        return len(self), *self.size
+
+    @overload
+    def __getitem__(self, which: int) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, which: Tensor) -> PlacedMasks: ...
+
+    def __getitem__(self, which: int | Tensor) -> Tensor | PlacedMasks:
+        """One mask [H, W], or those of some objects, by their places or a bool for each."""
+        if not isinstance(which, int):
+            places = torch.arange(len(self))[which.cpu()].tolist()
+            return PlacedMasks([self.parts[k] for k in places], self.corners[which], self.size)
+        part, (top, left) = self.parts[which], self.corners[which].tolist()
+        mask = part.new_zeros(self.size)
+        mask[top : top + part.shape[0], left : left + part.shape[1]] = part
+        return mask
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """The masks [H, W], one after the other."""
+        return (self[k] for k in range(len(self)))
+
+    def whole(self) -> Tensor:
+        """All masks [N, H, W]: N times the pixels of the picture in bytes."""
+        return torch.stack(list(self)) if len(self) else torch.zeros(self.shape, dtype=torch.bool)
+
+
+@dataclass
 class Detections(Movable):
     """The objects found in one image, in the image file's pixels, best score first."""
 
@@ -249,7 +293,7 @@ class Detections(Movable):
     """[N] float32 in 0..1."""
     labels: Tensor
     """[N] int64 in 0..C-1."""
-    masks: Tensor | None = None
+    masks: Tensor | PlacedMasks | None = None
     """[N, H, W] bool."""
     keypoints: Tensor | None = None
     """[N, K, 3] float32: x, y, and how sure the point is, in 0..1."""

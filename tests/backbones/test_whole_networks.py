@@ -62,7 +62,7 @@ def test_export_gives_the_same_figures(kind: str, tmp_path: Path) -> None:
     module = network(kind).eval()
     backbone, file = module.sharing.backbone, tmp_path / "network.onnx"
     own = OmegaConf.create({"dataset": {"classes": []}})
-    said = onnx_file.metadata(own, backbone.channels, backbone.strides, 1, "float32")
+    said = onnx_file.metadata(own, backbone.channels, backbone.strides, 1, "float32", False)
     export(Traced(module, module.tasks, CANVAS, decoded=True), Wanted(file, "onnx", "float32", said, 1e-3, 1), None)
     assert onnx_file.load_pyramid(file) == (backbone.channels, backbone.strides)
 

@@ -13,9 +13,10 @@ from tests.pages.markup import Page
 from tests.pages.planted import HOSTILE, furnish
 from vjo_train.comparison.answers import class_gains
 from vjo_train.comparison.progress import mean_curve
-from vjo_train.comparison.reading import find_folders, read_run
+from vjo_train.comparison.reading import read_run
 from vjo_train.comparison.summary import compare
 from vjo_train.pages.run import write_run_page
+from vjo_train.runs.finding import find_folders
 
 Answer = tuple[int, str, str]
 BOTH = {"classification": 0.5, "detection": 0.4}

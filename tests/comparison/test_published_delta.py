@@ -12,12 +12,13 @@ from tests.comparison.planted import plant
 from tests.conftest import Answer
 from vjo_train.comparison import tables
 from vjo_train.comparison.delta import delta_weights
-from vjo_train.comparison.reading import find_folders, read_run
+from vjo_train.comparison.reading import read_run
 from vjo_train.comparison.summary import Comparison, compare
 from vjo_train.diagnosis.gains import direction
 from vjo_train.heads.pixels.depth import Depth
 from vjo_train.heads.pixels.normals import Normals
 from vjo_train.heads.semantic import SemanticHead
+from vjo_train.runs.finding import find_folders
 
 REPORTED = {"classification": {"map": True}, "detection": {"abs_err": False, "abs_rel": False, "recall": True}}
 ALONE = {"classification": {"map": 0.5}, "detection": {"abs_err": 0.4, "abs_rel": 0.2, "recall": 0.5}}

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vjo_train.data.index import Index
+from vjo_train.data.index import Index, table
+from vjo_train.data.objects import Objects
 from vjo_train.data.sources.opened import load_index
 from vjo_train.data.sources.voc.source import VOC
 from vjo_train.errors import DataError
@@ -77,7 +78,7 @@ def test_a_changed_file_is_noticed(filled, tmp_path, change):
     after = load(filled.root, CLASSES, cache)
     every = np.arange(len(before)), np.arange(len(after))
     assert before.fingerprint(every[0]) != after.fingerprint(every[1])
-    assert len(list(cache.iterdir())) == 1
+    assert len(list(cache.glob("*.npz"))) == 1
 
 
 def test_an_unchanged_set_comes_from_the_cache(filled, tmp_path):
@@ -97,7 +98,7 @@ def test_an_unchanged_set_comes_from_the_cache(filled, tmp_path):
 def test_a_damaged_cache_file_is_made_again(filled, tmp_path, caplog):
     cache = tmp_path / "cache"
     before = load(filled.root, CLASSES, cache)
-    (path,) = cache.iterdir()
+    (path,) = cache.glob("*.npz")
     path.write_bytes(path.read_bytes()[:100])
     after = load(filled.root, CLASSES, cache)
     assert "unreadable" in caplog.text
@@ -115,3 +116,26 @@ def test_the_fingerprint_is_of_the_split_and_not_of_the_place(filled, tmp_path):
 def test_no_annotations(devkit, tmp_path):
     with pytest.raises(DataError, match=r"Annotations: found no \*\.xml"):
         load(devkit.root, CLASSES, tmp_path / "cache")
+
+
+def kept(by_image: dict, more: dict) -> Index:
+    return table(
+        classes=("cat",),
+        ids=["a", "b"],
+        images=["a.png", "b.png"],
+        image_bytes=[1, 2],
+        sizes=[(3, 4), (5, 6)],
+        objects=[Objects.none(), Objects.none()],
+        labelled={"classes": [True, True]},
+        by_image=by_image,
+        more=more,
+    )
+
+
+def test_what_is_kept_of_every_image_counts_and_nothing_else_of_the_same_length():
+    every = np.arange(2)
+    plain = kept({"flags": np.array([0, 1])}, {"table": np.array([5, 6])}).fingerprint(every)
+    assert kept({"flags": np.array([0, 1])}, {"table": np.array([7, 8])}).fingerprint(every) == plain
+    assert kept({"flags": np.array([1, 1])}, {"table": np.array([5, 6])}).fingerprint(every) != plain
+    with pytest.raises(ValueError, match="there are 2 ids"):
+        kept({"flags": np.array([0, 1, 2])}, {})

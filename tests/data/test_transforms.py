@@ -193,6 +193,25 @@ def test_a_crop_holds_a_centre_and_overlaps_it(height, width, seed):
     assert box_iou(boxes, torch.tensor([window]).float()).max() > 0
 
 
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 1000))
+def test_a_picture_without_boxes_is_cropped_anywhere(height, width, seed):
+    if max(height, width) > 2 * min(height, width):  # no window of a ratio up to 2 need be found soon
+        width = height
+    window = sample_crop(np.empty((0, 4), np.float32), height, width, generator(seed))
+    if window is not None:
+        left, top, right, bottom = window
+        assert 0 <= left < right <= width
+        assert 0 <= top < bottom <= height
+        assert 0.5 <= (right - left) / (bottom - top) <= 2
+
+
+def test_about_one_in_seven_is_not_cropped_without_boxes():
+    none = np.empty((0, 4), np.float32)
+    kept = [sample_crop(none, 40, 50, generator("none", k)) is None for k in range(350)]
+    assert 30 < sum(kept) < 75
+
+
 def test_the_same_key_gives_the_same_picture():
     picture, _ = painted(40, 50, 3)
 

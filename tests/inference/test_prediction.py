@@ -18,7 +18,7 @@ from PIL import Image
 import vjo_train
 from vjo_train.config import build, jobs
 from vjo_train.config.compose import Composer
-from vjo_train.errors import ConfigError
+from vjo_train.errors import ConfigError, DataError
 from vjo_train.inference.prediction_files import PredictionFiles
 from vjo_train.inference.sources import find_sources
 from vjo_train.runs import run_folder
@@ -80,7 +80,9 @@ def onnx(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     own = {"run": str(run), "checkpoint": None, "format": "onnx", "output": str(path), "tolerance": 1e-3}
     own |= {"precision": "float32", "calibration": 1}
-    jobs.export(OmegaConf.merge(OmegaConf.load(run / run_folder.CONFIG), own, {"tasks": None, "decoded": True}))
+    jobs.export(
+        OmegaConf.merge(OmegaConf.load(run / run_folder.CONFIG), own, {"tasks": None, "decoded": True, "resize": False})
+    )
     return path
 
 
@@ -437,6 +439,19 @@ def test_what_was_found_before_ctrl_c_is_kept(
     assert "Interrupted: the first 2 images are in found." in out
     assert [image["file_name"] for image in read(Path("found/images.json"))["images"]] == ["a.png", "b.jpg"]
     assert {row["image_id"] for row in read(Path("found/detection.json"))} <= {1, 2}
+
+
+def test_what_cannot_be_written_ends_the_prediction(
+    command: Command, run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: PredictionFiles, place: int, *rest: Any) -> None:
+        raise DataError(f"picture {place}: no space left.")
+
+    monkeypatch.setattr(PredictionFiles, "add", full)
+    words = [f"source={photos}", "output=found", "tasks=[classification]", "batch_size=1"]
+    status, _, err = command("vjo-predict", f"run={run}", *words)
+    assert status == 2
+    assert "picture 0: no space left." in err
 
 
 def test_results_of_an_earlier_prediction_are_named(command: Command, run: Path, photos: Path) -> None:

@@ -110,6 +110,9 @@ def test_without_layer_decay_the_groups_are_those_of_networks_that_know_no_layer
 def test_layer_decay_needs_a_backbone_that_knows_its_layers() -> None:
     with pytest.raises(ConfigError, match=r"optimizer.layer_decay: found 0.9, but the backbone does not know"):
         AdamW(lr=0.1, layer_decay=0.9).build(_Net())
+    with pytest.raises(ConfigError, match=r"optimizer.layer_decay: found 0.9"):
+        AdamW(lr=0.1, layer_decay=0.9).check(_Net())  # before the data set is read
+    AdamW(lr=0.1).check(_Net())
 
 
 def test_stages_of_a_convolutional_backbone_are_its_layers() -> None:

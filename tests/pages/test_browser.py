@@ -17,9 +17,10 @@ import pytest
 from tests.pages.planted import furnish
 from tests.tuning.planted import plant_study
 from vjo_train.comparison.page import as_html
-from vjo_train.comparison.reading import find_folders, read_run
+from vjo_train.comparison.reading import read_run
 from vjo_train.comparison.summary import compare
 from vjo_train.pages.run import write_run_page
+from vjo_train.runs.finding import find_folders
 from vjo_train.tuning.page import write_study_page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -15,7 +15,7 @@ def chosen(device: str, from_file: bool) -> tuple[Accelerator, int | list[int]]:
 
     Args:
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        from_file: whether an ONNX file computes, which takes the first GPU.
+        from_file: whether an exported file computes, which takes the first GPU.
 
     Raises:
         ConfigError: there is no such device.
@@ -29,7 +29,7 @@ def chosen(device: str, from_file: bool) -> tuple[Accelerator, int | list[int]]:
         return ("cpu" if kind == "cpu" else "auto"), 1
     if from_file:
         if kind == "mps" or number not in (None, "0"):
-            raise ConfigError(f"device: found '{name}'; an ONNX file computes on auto, cpu or cuda.")
+            raise ConfigError(f"device: found '{name}'; an exported file computes on auto, cpu or cuda.")
         return "gpu", 1
     there = torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
     if int(number or 0) >= there:

@@ -1,4 +1,4 @@
-"""`vjo_train.load`: from a finished run, a checkpoint or an ONNX file to a network."""
+"""`vjo_train.load`: from a finished run, a checkpoint or an exported file to a network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vjo_train.runs import run_folder
 if TYPE_CHECKING:
     from vjo_train.inference.network import Network
 
-ALLOWED = "must be the folder of a run, a checkpoint in it, or an ONNX file of vjo-export"
+ALLOWED = "must be the folder of a run, a checkpoint in it, or a file of vjo-export (.onnx, .xml, .pt2)"
 
 
 def load(
@@ -33,12 +33,13 @@ def load(
     """A trained network that predicts on pictures: `load("outputs/run")("photo.jpg")`.
 
     Args:
-        path: the folder of a run, a checkpoint in its folder `checkpoints`, or an ONNX file of `vjo-export`.
+        path: the folder of a run, a checkpoint in its folder `checkpoints`, or a file of `vjo-export`
+            (`.onnx`, `.xml`, `.pt2`).
         tasks: the heads to predict with; None: all that were trained.
         checkpoint: of a run's folder: `best`, `last` or a file; None: best where there is one, else last.
         device: `auto` is a GPU where there is one; `cpu`, `cuda`, `cuda:1`, `mps`.
         precision: half precision is `bf16-mixed` or `16-mixed`; None: as the run's `trainer.precision`, `auto` being
-            float32, so that the figures do not depend on what the hardware is fast at.
+            float32, so that the figures do not depend on what the hardware is fast at. An exported file has its own.
         batch_size: pictures per step; None: as in the run's evaluation.
         overrides: other keys of the run, such as `heads.detection.score_threshold=0.2`.
 
@@ -54,6 +55,11 @@ def load(
         words.append(f"batch_size={batch_size}")
     if precision is not None:
         words.append(f"trainer.precision={precision}")
+    if precision is not None and words[0].startswith("model="):
+        raise ConfigError(
+            f"precision: found '{precision}', but {place} computes in what it was exported in; vjo-export"
+            " precision=float16 or int8 writes others."
+        )
     with kept_config():
         try:
             cfg = check_loading(Composer("train"), words)

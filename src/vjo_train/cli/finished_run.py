@@ -83,6 +83,8 @@ def _eval_job(cfg: Any) -> None:
         output = Path(HydraConfig.get().runtime.output_dir)
         if cfg.sequences is not None:
             jobs.follow(cfg, output)
+        elif cfg.tile is not None:
+            jobs.evaluate_tiled(cfg, output)
         elif cfg.model is not None:
             jobs.evaluate_file(cfg, output)
         else:

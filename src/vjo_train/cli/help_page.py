@@ -135,12 +135,15 @@ of one run, or of a study of vjo-tune, finished or not.
   vjo-report runs=multirun/compare
   vjo-report runs='multirun/compare/*/seed1' interval=images
   vjo-report runs=[outputs/joint,outputs/alone] metrics={detection:map_voc07}
+  vjo-report runs=outputs sort=detection/map_area where='weighting=adatask' top=10
   vjo-report run=outputs/voc_dwa/2026-01-31_12-00-00
   vjo-report study=tune/shapes_demo
 
 Prints the tables and writes report.md, report.csv and report.html (one file,
 readable without a network). Runs of one task are what the others are measured
 against, seed by seed; what makes a comparison unfair is said.
+With sort, where, top or format it lists runs, finished or not, and compares
+nothing.
 """
 
 _TUNE = """\
@@ -221,7 +224,21 @@ def _own_keys(file: Path) -> list[str]:
 def report_page() -> str:
     """The page of `vjo-report`."""
     lines = [_REPORT, "Keys"]
-    for key in ("runs", "run", "study", "output", "metrics", "interval", "level", "resamples"):
+    for key in (
+        "runs",
+        "run",
+        "study",
+        "output",
+        "metrics",
+        "delta",
+        "interval",
+        "level",
+        "resamples",
+        "sort",
+        "where",
+        "top",
+        "format",
+    ):
         lines += _entry(f"  {key}", _key_help(_folder(), key, {}, root="report.yaml"))
     return "\n".join([*lines, "", _FLAGS.format(command="vjo-report").replace(_sweep_line(), "")])
 

@@ -11,12 +11,13 @@ from rich.console import Console
 from vjo_train.comparison import curve_page, diagnosis, tables
 from vjo_train.comparison.label_curve import LabelCurve, by_share
 from vjo_train.comparison.page import as_html
-from vjo_train.comparison.reading import find_folders, read_run
+from vjo_train.comparison.reading import read_run
 from vjo_train.comparison.summary import Comparison, compare
 from vjo_train.errors import ConfigError
 from vjo_train.files import write_atomically
 from vjo_train.pages.run import FILE
 from vjo_train.runs import run_folder
+from vjo_train.runs.finding import find_folders
 
 
 def write_report(cfg: DictConfig) -> Comparison | LabelCurve:

@@ -28,6 +28,7 @@ from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.merged import Merged
 from vjo_train.heads.parts import head_name, own_parameters
 from vjo_train.heads.self_supervised.base import SelfSupervised
+from vjo_train.optim.optimizers import Optimizer
 from vjo_train.runs import run_folder
 from vjo_train.schedules.joint import Joint
 from vjo_train.training import checkpoints
@@ -177,17 +178,19 @@ def model_on(cfg: DictConfig, pyramid: Pyramid) -> MultiTaskModule:
             f"weighting.at: found features, where the gradients of different tasks never meet under "
             f"{type(sharing).__name__}; use parameters or last_shared."
         )
+    optimizer: Optimizer = make(cfg.optimizer)
     module = MultiTaskModule(
         sharing=sharing,
         heads=branches,
         weighting=weights,
-        optimizer=make(cfg.optimizer),
+        optimizer=optimizer,
         lr_schedule=make(cfg.lr_schedule),
         seed=cfg.seed,
         channels_last=cfg.trainer.channels_last,
     )
-    module.merged = merged(cfg, branches)
+    module.merged, module.channels = merged(cfg, branches), pyramid.channels
     module.semi = make(cfg.semi) if cfg.get("semi") else None
+    optimizer.check(module)
     return module
 
 

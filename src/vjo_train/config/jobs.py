@@ -10,7 +10,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from vjo_train.config import build, starting
-from vjo_train.config.predictor import exported_heads, predictor, tracker
+from vjo_train.config.predictor import exported_heads, exported_network, predictor, tiling, tracker
 from vjo_train.config.signatures import signature
 from vjo_train.data.deep_pictures import told
 from vjo_train.errors import ConfigError
@@ -22,8 +22,8 @@ from vjo_train.inference.exporting.traced import Traced
 from vjo_train.inference.file_network import FileNetwork
 from vjo_train.inference.inputs import Files
 from vjo_train.inference.layout import Layout
+from vjo_train.inference.originals import lists
 from vjo_train.inference.prediction_files import PredictionFiles
-from vjo_train.inference.runtimes.base import Accelerator
 from vjo_train.inference.sources import find_sources
 from vjo_train.inference.video.layout import VideoLayout
 from vjo_train.inference.video.prediction import VideoPrediction
@@ -63,6 +63,23 @@ def evaluate(cfg: DictConfig, output: Path, checkpoint: Path) -> Results:
     return run.evaluate(built, checkpoint)
 
 
+def evaluate_tiled(cfg: DictConfig, output: Path) -> Results:
+    """As `evaluate` and `evaluate_file`, with large pictures cut into windows; computes as `predict` does.
+
+    Raises:
+        VjoError: a mistake in the config or the data, or a checkpoint that does not fit.
+    """
+    own = predictor(cfg)
+    network = lists(own.found(tiling(cfg)), build.datamodule(cfg))
+    built = build.test(cfg, output, ExportedModule(own.heads, own.merged, network, own.size))
+    from_file = cfg.model is not None
+    built.arithmetic = (
+        onnx_file.load_precision(Path(cfg.model)) if from_file else prediction.exact(cfg.trainer.precision)
+    )
+    built.data.test_split = cfg.get("split") or built.data.test_split
+    return run.evaluate_file(built, Path(own.origin))
+
+
 def follow(cfg: DictConfig, output: Path) -> None:
     """Tests a run's checkpoint on the annotated sequences of `cfg.sequences`: how well it follows objects.
 
@@ -73,7 +90,7 @@ def follow(cfg: DictConfig, output: Path) -> None:
     own = predictor(cfg)
     evaluate_sequences(
         sequences,
-        own.network,
+        own.network(tiling(cfg)),
         partial(tracker, cfg.tracker),
         output,
         canvas=own.canvas,
@@ -90,17 +107,14 @@ def evaluate_file(cfg: DictConfig, output: Path) -> Results:
         VjoError: a mistake in the config or the data, or a file that cannot be run.
     """
     path = Path(cfg.model)
-    built = build.test(cfg, output, exported_module(cfg, path, cfg.trainer.accelerator))
+    heads = exported_heads(cfg, path, run_folder.goals(cfg))
+    own = exported_network(heads, path, cfg.trainer.accelerator)
+    network = own.lists if isinstance(own, FileNetwork) else lists(own.found, build.datamodule(cfg))
+    module = ExportedModule(heads, build.merged(cfg, heads), network, onnx_file.load_size(path))
+    built = build.test(cfg, output, module)
     built.arithmetic = onnx_file.load_precision(path)
     built.data.test_split = cfg.get("split") or built.data.test_split
     return run.evaluate_file(built, path)
-
-
-def exported_module(cfg: DictConfig, path: Path, accelerator: Accelerator) -> ExportedModule:
-    """A file of `vjo-export` with the heads of its config, to be tested."""
-    heads = exported_heads(cfg, path, run_folder.goals(cfg))
-    network = FileNetwork(heads, path, accelerator)
-    return ExportedModule(heads, build.merged(cfg, heads), network.lists, onnx_file.load_size(path))
 
 
 def predict(cfg: DictConfig) -> int:
@@ -124,23 +138,23 @@ def predict(cfg: DictConfig) -> int:
     writer = PredictionFiles(
         layout,
         sources,
-        own.heads,
+        own.shows,
         own.classes,
         information={"source": cfg.source, "model": own.origin},
         threshold=cfg.threshold if cfg.pictures else None,
     )
     loader = files.loader(own.batch_size, cfg.dataset.workers)
-    return prediction.predict(own.network, loader, writer, progress=cfg.trainer.progress)
+    return prediction.predict(own.network(tiling(cfg)), loader, writer, progress=cfg.trainer.progress)
 
 
 def _predict_videos(cfg: DictConfig, videos: Sequence[VideoSource]) -> int:
     """As `predict`, where `source` names videos."""
     own = predictor(cfg)
     return VideoPrediction(
-        network=own.network,
+        network=own.network(tiling(cfg)),
         tracker=partial(tracker, cfg.tracker) if cfg.track else None,
         layout=VideoLayout(Path(cfg.output)),
-        heads=own.heads,
+        heads=own.shows,
         classes=own.classes,
         tasks=own.tasks,
         canvas=own.canvas,
@@ -165,14 +179,19 @@ def export(cfg: DictConfig) -> None:
     tasks = tuple(cfg.tasks or module.goals)
     own = OmegaConf.masked_copy(cfg, list(signature("vjo_train.config.schema.TrainConfig")))
     own.heads = OmegaConf.masked_copy(cfg.heads, list(tasks))
+    for task in tasks:
+        if (chosen := module.head(task).thresholds) is not None:
+            own.heads[task].thresholds = list(chosen)  # from the config in the file, which holds the heads' settings
     if cfg.get("merge"):
         own.merge = OmegaConf.masked_copy(cfg.merge, list(possible(module.merged, tasks)))
-    network = Traced(module, tasks, canvas_of(cfg.dataset.size), cfg.decoded)
+    network = Traced(module, tasks, canvas_of(cfg.dataset.size), cfg.decoded, cfg.resize)
     wanted = exporting.Wanted(
         path=Path(cfg.output or onnx_file.usual_path(cfg.run, cfg.format)),
         format=cfg.format,
         precision=cfg.precision,
-        metadata=onnx_file.metadata(own, pyramid.channels, pyramid.strides, module.size, cfg.precision),
+        metadata=onnx_file.metadata(
+            own, pyramid.channels, pyramid.strides, module.size, cfg.precision, cfg.decoded, cfg.resize
+        ),
         tolerance=cfg.tolerance,
         calibration=cfg.calibration,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -13,8 +13,12 @@ from vjo_train.data.deep_pictures import as_span
 from vjo_train.heads.base import Head
 from vjo_train.heads.merged import possible
 from vjo_train.inference import onnx_file, prediction
+from vjo_train.inference.file_network import FileNetwork
+from vjo_train.inference.picture_file import PictureFile
 from vjo_train.inference.predictor import Predictor
 from vjo_train.inference.runtimes.base import Accelerator
+from vjo_train.inference.tiling.tiled import Computed
+from vjo_train.inference.tiling.windows import AUTO, Tiling
 from vjo_train.runs import run_folder
 from vjo_train.tracking.byte_track import ByteTrack
 from vjo_train.types import canvas_of
@@ -36,24 +40,39 @@ def predictor(cfg: DictConfig, accelerator: Accelerator | None = None, devices: 
     if cfg.get("model") is not None:
         origin = Path(cfg.model)
         heads = exported_heads(cfg, origin, tasks)
-        merged = build.merged(cfg, heads)
-        network = prediction.by_file(heads, origin, where)
+        merged, size = build.merged(cfg, heads), onnx_file.load_size(origin)
+        computed: Computed | PictureFile = exported_network(heads, origin, where)
     else:
         origin = run_folder.checkpoint(Path(cfg.run), cfg.checkpoint)
         module = build.model(cfg, restored=True)
         heads = {task: module.head(task) for task in tasks}
-        merged = possible(module.merged, tasks)
-        network = prediction.by_checkpoint(module, tasks, origin, where, cfg.trainer.precision, devices)
+        merged, size = possible(module.merged, tasks), module.size
+        computed = prediction.by_checkpoint(module, tasks, origin, where, cfg.trainer.precision, devices)
     return Predictor(
-        network=prediction.merging(network, merged),
-        heads={**heads, **merged},
-        tasks=tasks,
+        computed=computed,
+        heads=heads,
+        merged=merged,
         classes=tuple(cfg.dataset.classes),
         canvas=canvas_of(cfg.dataset.size),
         span=as_span(cfg.dataset.get("range")),
         batch_size=cfg.get("batch_size") or cfg.dataset.eval_batch_size or cfg.dataset.batch_size,
         origin=str(origin),
+        size=size,
     )
+
+
+def tiling(cfg: DictConfig) -> Tiling | None:
+    """How large pictures are cut, by the keys `tile` and `overlap`; None: not at all."""
+    if cfg.get("tile") is None:
+        return None
+    tile = cfg.dataset.size if cfg.tile == AUTO else cfg.tile
+    return Tiling(canvas_of(tile), float(cfg.overlap))
+
+
+def exported_network(heads: Mapping[str, Head], path: Path, accelerator: Accelerator) -> FileNetwork | PictureFile:
+    """What runs an exported file, by what it says that it takes."""
+    kind = PictureFile if onnx_file.load_resizes(path) else FileNetwork
+    return kind(heads, path, accelerator)
 
 
 def exported_heads(cfg: DictConfig, path: Path, tasks: Sequence[str]) -> dict[str, Head]:

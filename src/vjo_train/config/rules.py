@@ -8,6 +8,22 @@ from collections.abc import Mapping, Sequence
 from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
 
+SPLITTING = ("fsdp", "deepspeed", "model_parallel")
+"""How the names of Lightning's strategies begin that give each process a part of the network."""
+
+
+def check_strategy(strategy: object) -> None:
+    """Refuses what splits the network over processes; other mistakes in `trainer.strategy` are left to the schema.
+
+    Raises:
+        ConfigError: such a strategy.
+    """
+    if isinstance(strategy, str) and strategy.startswith(SPLITTING):
+        raise ConfigError(
+            f"trainer.strategy: found {strategy}; must be ddp. Weightings combine the whole gradients of each task, "
+            "which no process has under it, and these networks fit on one device (docs/scale.md)."
+        )
+
 
 def check_dataset(*, classes: Sequence[str], split: str, val_split: str | None, root: str | None, made: bool) -> None:
     """Looks at what `dataset` says of its splits, classes and place.

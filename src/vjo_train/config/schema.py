@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from annotated_types import Ge, Gt, Interval, Len, MinLen
 
 from vjo_train.config.signatures import Node
+
+TileSide: TypeAlias = Annotated[int, Interval(ge=32, le=16384)]
+Tile: TypeAlias = Literal["auto"] | TileSide | tuple[TileSide, TileSide]
+"""What large pictures are cut into: windows of this side, or [height, width], in the picture's own pixels; `auto`: as
+large as the network's canvas."""
+Overlap: TypeAlias = Annotated[float, Interval(ge=0, le=0.9)]
+"""Share of a window that its neighbours see too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +28,13 @@ class TrainerConfig:
         accelerator: `auto` takes a GPU where there is one.
         devices: processes per machine, one per device.
         num_nodes: machines.
+        strategy: how several processes share a step: `ddp`, each with the whole network and its share of the images.
         precision: `auto` is bf16-mixed on a GPU or CPU with fast bfloat16, else 32-true.
         accumulate_grad_batches: batches per optimizer step.
         gradient_clip_val: greatest norm of the gradient of each head and of the shared part, each clipped by itself, so
             that a large gradient of one task shortens no other head's step; None: no clipping.
         early_stopping: epochs without a better monitor after which training ends; None: never.
-        monitor: metric that picks the best checkpoint, higher is better; None: mean of the heads' own.
+        monitor: metric that picks the best checkpoint, or a loss; None: mean of the heads' own.
         ema: decay of the averaged weights that are validated and tested; None: no averaging.
         resume: `auto`, a run's folder, a checkpoint, or None.
         resume_lr: the learning rate where a resumed run has more steps than it was planned for: `stay` at what the
@@ -48,6 +56,7 @@ class TrainerConfig:
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: Annotated[int, Ge(1)] = 1
     num_nodes: Annotated[int, Ge(1)] = 1
+    strategy: Literal["ddp"] = "ddp"
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     accumulate_grad_batches: Annotated[int, Ge(1)] = 1
     gradient_clip_val: Annotated[float, Gt(0)] | None = None
@@ -118,6 +127,7 @@ class TrainConfig:
     insight: Mapping[str, Node] = field(default_factory=dict)
     merge: Mapping[str, Node] = field(default_factory=dict)
     semi: Node | None = None
+    distill: Node | None = None
     helpers: bool = True
 
 
@@ -131,6 +141,8 @@ class EvalConfig(TrainConfig):
     split: str | None
     sequences: str | None
     tracker: Node
+    tile: Tile | None
+    overlap: Overlap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +167,8 @@ class PredictConfig(LoadConfig):
     pictures: bool
     track: bool
     tracker: Node
+    tile: Tile | None
+    overlap: Overlap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +181,7 @@ class ExportConfig(TrainConfig):
     precision: Literal["float32", "float16", "int8"]
     calibration: Annotated[int, Ge(1)]
     decoded: bool
+    resize: bool
     output: Annotated[str, MinLen(1)] | None
     tasks: Annotated[Sequence[str], MinLen(1)] | None
     tolerance: Annotated[float, Gt(0)]
@@ -196,6 +211,10 @@ class ReportConfig:
         interval: what intervals are over; `auto` takes seeds where there are several, else images.
         level: how often intervals hold the truth.
         resamples: samples of the test images in a bootstrap.
+        sort: lists the runs in the terminal by a figure, `date` or `name`; this and the next three ask for a list.
+        where: conditions that the listed runs fulfil, such as `weighting=adatask detection/map_area>0.5`.
+        top: how many are listed at most.
+        format: of the list; None: a table.
     """
 
     runs: str | Annotated[Sequence[str], Len(1)] | None = None
@@ -207,6 +226,10 @@ class ReportConfig:
     interval: Literal["auto", "seeds", "images"] = "auto"
     level: Annotated[float, Interval(gt=0, lt=1)] = 0.95
     resamples: Annotated[int, Interval(ge=100, le=100_000)] = 2000
+    sort: Annotated[str, MinLen(1)] | None = None
+    where: str | Sequence[str] | None = None
+    top: Annotated[int, Ge(1)] | None = None
+    format: Literal["table", "json", "csv"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +240,7 @@ class TuneConfig:
         space: config key or group -> a list of choices, or a mapping with `low`, `high` and, if wanted, `log` and
             `step`.
         trials: of the study, those of earlier starts included.
-        metric: what is maximised on val: a metric, several, `tasks` for each head's own, or None: the monitor.
+        metric: what is made best on val: a metric, several, `tasks` for each head's own, or None: the monitor.
         sampler: `tpe` learns from the trials so far.
         pruner: `median` stops a trial behind the median of the others; `auto` is that where there is one metric.
         startup: trials before sampler and pruner do more than guess.

@@ -122,7 +122,7 @@ def _looks(root: Path, index: Index, row: int, kinds: frozenset[str], span: Span
     files = [("", index.image(root, row))]
     own = [kind for kind in index.files if kind in kinds and index.labelled[kind][row]]
     files += [(kind, index.file(root, row, kind)) for kind in own]
-    more = [str(values[row]) for values in index.more.values() if len(values) == len(index)]
+    more = [str(values[row]) for values in index.by_image.values()]
     expected = " ".join(
         [f"{index.size(row)} {len(index.objects(row))} {len(index.classes)}", *more, *map(str, span or ())]
     )

@@ -19,7 +19,7 @@ from vjo_train.files import replacing
 
 log = logging.getLogger(__name__)
 
-FORMAT = 5
+FORMAT = 6
 """Raised when the cache file or the meaning of its arrays changes."""
 
 
@@ -60,8 +60,10 @@ class Index:
     """[M] rows that were read otherwise than they are written, in their order; -1 for the data set as a whole."""
     notes: npt.NDArray[np.str_]
     """[M, 2]: the kind of change, such as `clipped box`, and what was changed."""
+    by_image: dict[str, npt.NDArray[Any]]
+    """What else the source keeps of every image, [I, ...], by names of its own: it counts in the fingerprint."""
     more: dict[str, npt.NDArray[Any]]
-    """What else the source keeps, by names of its own; arrays with one entry per image count in the fingerprint."""
+    """What else it keeps, of any length; what labels are made of has a digest in `by_image`."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -100,7 +102,7 @@ class Index:
         chosen = np.concatenate(objects) if objects else np.empty(0, np.int64)
         counts = np.diff(self.offsets)[rows]
         flags = [flags[rows] for kind, flags in self.labelled.items() if kind in self.files or not flags.all()]
-        more = [array[rows] for array in self._by_image()]
+        more = [array[rows] for array in self.by_image.values()]
         for array in (
             *(self.sizes[rows], counts, *flags, self.image_bytes[rows]),
             *(self.boxes[chosen], self.labels[chosen], self.difficult[chosen], *more),
@@ -110,11 +112,8 @@ class Index:
 
     def prints(self) -> npt.NDArray[np.uint32]:
         """[I]: what the source keeps of each image besides, in 32 bits: for an index that holds this one."""
-        kept = [b"".join(array[row].tobytes() for array in self._by_image()) for row in range(len(self))]
+        kept = [b"".join(array[row].tobytes() for array in self.by_image.values()) for row in range(len(self))]
         return np.array([crc32(row) for row in kept], np.uint32)
-
-    def _by_image(self) -> list[npt.NDArray[Any]]:
-        return [array for array in self.more.values() if len(array) == len(self)]
 
 
 def table(
@@ -129,6 +128,7 @@ def table(
     files: Mapping[str, Sequence[str]] | None = None,
     faults: Mapping[int, str] | None = None,
     notes: Sequence[tuple[int, str, str]] = (),
+    by_image: Mapping[str, npt.NDArray[Any]] | None = None,
     more: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> Index:
     """An `Index` from what a source has read of its images, in the order of the sorted `ids`; see its fields.
@@ -140,7 +140,8 @@ def table(
     """
     if list(ids) != sorted(ids):
         raise ValueError("ids: must be sorted.")
-    columns = [images, image_bytes, sizes, objects, *labelled.values(), *(files or {}).values()]
+    tables = labelled, files or {}, by_image or {}
+    columns = [images, image_bytes, sizes, objects, *(column for one in tables for column in one.values())]
     if any(len(column) != len(ids) for column in columns):
         raise ValueError(f"found lists of {sorted({len(c) for c in columns})} images; there are {len(ids)} ids.")
     faults = faults or {}
@@ -160,6 +161,7 @@ def table(
         faults=np.asarray(list(faults.values()), np.str_),
         noted=np.asarray([row for row, _, _ in notes], np.int64),
         notes=np.asarray([note for _, *note in notes], np.str_).reshape(-1, 2),
+        by_image=dict(by_image or {}),
         more=dict(more or {}),
     )
 
@@ -211,7 +213,7 @@ def index_of(arrays: Mapping[str, npt.NDArray[Any]]) -> Index:
     return Index(**{field.name: _field(field.name, arrays) for field in fields(Index)})
 
 
-_TABLES = ("labelled", "files", "more")
+_TABLES = ("labelled", "files", "by_image", "more")
 
 
 def _field(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> Any:

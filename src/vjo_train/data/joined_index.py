@@ -24,7 +24,7 @@ class Origin(NamedTuple):
 def joined_indices(parts: Sequence[Index]) -> tuple[Index, Origin]:
     """All images, sorted by id; the kinds of label and the classes must be the same in all parts.
 
-    What the sources keep besides (`Index.more`) is left out.
+    What the sources keep besides (`Index.by_image`, `Index.more`) is left out.
     """
     objects = np.cumsum([0, *(len(part.labels) for part in parts)])
     rows = np.cumsum([0, *(len(part) for part in parts)])
@@ -45,6 +45,7 @@ def joined_indices(parts: Sequence[Index]) -> tuple[Index, Origin]:
         faults=np.concatenate([part.faults for part in parts]),
         noted=np.concatenate([_moved(part.noted, start) for part, start in zip(parts, rows[:-1], strict=True)]),
         notes=np.concatenate([part.notes for part in parts]),
+        by_image={},
         more={},
     )
     order = np.argsort(whole.ids, kind="stable")

@@ -24,6 +24,10 @@ from vjo_train.errors import ConfigError, DataError
 log = logging.getLogger("vjo_train")
 
 
+MAPS_COUNTED = 1000
+"""How many class maps are read to learn how frequent the classes are."""
+
+
 class Splits(pl.LightningDataModule):
     """A data set and its splits, as rows of the index; nothing is loaded here.
 
@@ -236,6 +240,30 @@ class Splits(pl.LightningDataModule):
         """Class -> how many of `rows` show it."""
         images = np.bincount(self.shown(rows)[:, 1], minlength=self.num_classes)
         return dict(zip(self.classes, images.tolist(), strict=True))
+
+    def scales(self, rows: npt.NDArray[np.int64]) -> dict[str, tuple[float, float]]:
+        """Class -> mean and standard deviation of the numbers that labels of `rows` say by its name; NaN of none."""
+        found = [np.full((1, self.num_classes), np.nan)]
+        for kind in self.source.kinds:
+            if type(kind).figures is not Kind.figures:
+                own = rows[self.index.labelled[kind.name][rows]].tolist()
+                raws = (self.source.read(self.root, self.index, row, kind.name) for row in own)
+                found += [figures[None] for raw in raws if (figures := kind.figures(raw)) is not None]
+        columns = [column[~np.isnan(column)] for column in np.concatenate(found).T]
+        pairs = [(float(some.mean()), float(some.std())) if len(some) else (np.nan, np.nan) for some in columns]
+        return dict(zip(self.classes, pairs, strict=True))
+
+    def pixels_per_index(
+        self, rows: npt.NDArray[np.int64], kind: str, most: int = MAPS_COUNTED
+    ) -> npt.NDArray[np.int64]:
+        """[256] how many pixels of the maps of `rows` have each index; of more than `most`, of these, evenly chosen."""
+        labelled = rows[self.index.labelled[kind][rows]]
+        chosen = labelled[np.unique(np.linspace(0, len(labelled) - 1, min(most, len(labelled))).astype(np.int64))]
+        counts = np.zeros(256, np.int64)
+        for row in chosen.tolist():
+            found = np.asarray(self.source.read(self.root, self.index, row, kind))
+            counts += np.bincount(found.reshape(-1), minlength=256)
+        return counts
 
     def _said(self, rows: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
         """Pairs of a row and a class that labels name without objects."""

@@ -21,13 +21,13 @@ class Augment:
     """Random changes of training pictures. A probability of 0 turns a change off.
 
     They come in this order: zoom out, crop, flip, letterbox, jitter. The crop keeps the boxes whose centre is inside
-    and clips them; pictures without boxes are not cropped.
+    and clips them.
 
     Args:
         zoom_out: probability that the picture is laid at random on a larger ground of the mean colour (Liu et al.
             2016, SSD), which makes its objects smaller.
         zoom_out_max: greatest side of that ground, relative to the picture.
-        crop: probability of a crop that overlaps some box by a random least IoU (SSD).
+        crop: probability of a crop: by a random least IoU with some box (SSD), anywhere in a picture without boxes.
         flip: probability of a mirror image.
         jitter: probability of each of the changes of brightness, contrast, saturation and hue.
         jitter_strength: factors of brightness (a quarter of it), contrast and saturation lie within 1 +- this, and
@@ -87,7 +87,7 @@ class Augment:
 
 
 def sample_crop(boxes: npt.NDArray[np.float32], height: int, width: int, rng: np.random.Generator) -> Window | None:
-    """A window as SSD draws it (Liu et al. 2016): it holds the centre of some box and overlaps it enough.
+    """A window as SSD draws it (Liu et al. 2016): it holds the centre of some box, if there is one, and overlaps it.
 
     The least IoU is drawn from 0, 0.1, 0.3, 0.5, 0.7, 0.9, or no crop at all; sides are 0.3 to 1 of the picture's,
     their ratio is 0.5 to 2; the first of 40 windows that serves is taken, else another IoU is drawn. torchvision's
@@ -100,10 +100,8 @@ def sample_crop(boxes: npt.NDArray[np.float32], height: int, width: int, rng: np
         rng: all randomness.
 
     Returns:
-        left, top, right, bottom in whole pixels; None for no crop, always so without boxes.
+        left, top, right, bottom in whole pixels; None for no crop.
     """
-    if not len(boxes):
-        return None
     sides = np.array([width, height])
     while (least := _LEAST_IOUS[rng.integers(len(_LEAST_IOUS))]) is not None:
         draws = rng.random((2, 40, 2))
@@ -112,7 +110,8 @@ def sample_crop(boxes: npt.NDArray[np.float32], height: int, width: int, rng: np
         windows = np.concatenate([start, start + new], axis=1)
         inside = centres_inside(boxes, windows)
         upright = (new[:, 0] <= 2 * new[:, 1]) & (new[:, 1] <= 2 * new[:, 0])
-        fits = np.flatnonzero(upright & inside.any(axis=1) & ((_ious(windows, boxes) * inside).max(axis=1) >= least))
+        serves = inside.any(axis=1) & ((_ious(windows, boxes) * inside).max(axis=1, initial=0) >= least)
+        fits = np.flatnonzero(upright & serves if len(boxes) else upright & (new > 0).all(axis=1))
         if len(fits):
             left, top, right, bottom = windows[fits[0]].tolist()
             return left, top, right, bottom

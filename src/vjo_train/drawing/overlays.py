@@ -12,7 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from vjo_train.drawing.palette import class_colour
-from vjo_train.types import IGNORE
+from vjo_train.types import IGNORE, PlacedMasks
+
+_ROWS = 256
+"""Of a picture that are mixed in floating point together."""
 
 
 def overlay_semantic(picture: Image.Image, semantic: Tensor, opacity: float = 0.55) -> Image.Image:
@@ -42,17 +45,32 @@ def overlay_colours(picture: Image.Image, colours: Tensor, opacity: float = 0.75
     return _blend(picture, _resized(rgb, picture.size), _resized(known.astype(np.uint8), picture.size) * opacity)
 
 
-def overlay_masks(picture: Image.Image, masks: Tensor, labels: Sequence[int], opacity: float = 0.45) -> Image.Image:
+def overlay_masks(
+    picture: Image.Image, masks: Tensor | PlacedMasks, labels: Sequence[int], opacity: float = 0.45
+) -> Image.Image:
     """Fills objects' masks [N, h, w] with their classes' colours, in order, and outlines them."""
-    for mask, label in zip(masks.detach().cpu().numpy(), labels, strict=True):
-        inside = _resized(mask.astype(np.uint8), picture.size).astype(bool)
-        core = inside.copy()
-        for axis in (0, 1):
-            for step in (-1, 1):
-                core &= np.roll(inside, step, axis)
-        colour = np.broadcast_to(np.asarray(class_colour(label), dtype=np.uint8), (*inside.shape, 3))
-        picture = _blend(picture, colour, np.where(core, opacity, np.where(inside, 1.0, 0.0)))
-    return picture
+    pixels = np.array(picture, dtype=np.uint8)
+    for k, label in enumerate(labels):
+        inside, (top, left) = _part(masks, k, picture.size)
+        padded = np.pad(inside, 1)
+        core = inside & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+        where = np.where(core, opacity, np.where(inside, 1.0, 0.0))
+        place = pixels[top : top + inside.shape[0], left : left + inside.shape[1]]
+        place[:] = _mixed(place, np.asarray(class_colour(label), dtype=np.uint8), where)
+    return Image.fromarray(pixels)
+
+
+def _part(masks: Tensor | PlacedMasks, k: int, size: tuple[int, int]) -> tuple[npt.NDArray[np.bool_], tuple[int, int]]:
+    """A mask on a picture of `size` (width, height), cut to where it has pixels, and the top left of that."""
+    if isinstance(masks, PlacedMasks) and masks.size == size[::-1]:
+        top, left = masks.corners[k].tolist()
+        return masks.parts[k].numpy(), (top, left)
+    inside = _resized(masks[k].detach().cpu().numpy().astype(np.uint8), size).astype(bool)
+    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return inside[:0, :0], (0, 0)
+    top, left = int(rows[0]), int(columns[0])
+    return inside[top : rows[-1] + 1, left : columns[-1] + 1], (top, left)
 
 
 def _resized(values: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
@@ -61,6 +79,16 @@ def _resized(values: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArra
 
 def _blend(picture: Image.Image, colour: npt.NDArray[np.uint8], opacity: npt.NDArray[Any]) -> Image.Image:
     """Mixes `colour` [H, W, 3] into the picture by `opacity` [H, W] in 0..1."""
-    base = np.asarray(picture, dtype=np.float32)
-    share = opacity.astype(np.float32)[..., None]
-    return Image.fromarray((base * (1 - share) + colour * share).round().astype(np.uint8))
+    return Image.fromarray(_mixed(np.asarray(picture), colour, opacity))
+
+
+def _mixed(
+    base: npt.NDArray[np.uint8], colour: npt.NDArray[np.uint8], opacity: npt.NDArray[Any]
+) -> npt.NDArray[np.uint8]:
+    """`base` [H, W, 3] and `colour`, of that shape or one for all, by `opacity` [H, W]; some rows at a time."""
+    mixed, colours = np.empty_like(base), np.broadcast_to(colour, base.shape)
+    for start in range(0, len(base), _ROWS):
+        rows = slice(start, start + _ROWS)
+        share = opacity[rows].astype(np.float32)[..., None]
+        mixed[rows] = (base[rows].astype(np.float32) * (1 - share) + colours[rows] * share).round()
+    return mixed

@@ -13,6 +13,7 @@ from vjo_train.drawing.captions import PAPER, Box, draw_boxes, with_caption
 from vjo_train.drawing.dots import Dot, draw_points
 from vjo_train.drawing.overlays import overlay_colours, overlay_masks, overlay_semantic, overlay_values
 from vjo_train.drawing.palette import Colour
+from vjo_train.types import PlacedMasks
 
 GAP = 2
 """Pixels between copies of the picture."""
@@ -63,7 +64,7 @@ class Sheet:
         self._picture = picture if picture.size == shown else picture.resize(shown, Image.Resampling.LANCZOS)
         self._bare, self._beside = self._picture, list[Image.Image]()
         self._factor = shown[0] / width, shown[1] / height
-        self._masks: list[tuple[Tensor, list[int]]] = []
+        self._masks: list[tuple[Tensor | PlacedMasks, list[int]]] = []
         self._points: list[_Points] = []
         self._frames: list[_Frames] = []
         self._chips: list[tuple[str, Colour]] = []
@@ -80,9 +81,9 @@ class Sheet:
         """A map of colours [3, H, W] in 0..255; what is not finite stays clear."""
         self._beside.append(overlay_colours(self._bare, self._cut(colours)))
 
-    def masks(self, masks: Tensor, labels: Sequence[int]) -> None:
+    def masks(self, masks: Tensor | PlacedMasks, labels: Sequence[int]) -> None:
         """Pixels of objects [N, H, W] bool, in the colours of their classes."""
-        self._masks.append((self._cut(masks), list(labels)))
+        self._masks.append((self._cut(masks) if isinstance(masks, Tensor) else masks, list(labels)))
 
     def points(self, points: Tensor, labels: Sequence[int], edges: Sequence[Sequence[int]]) -> None:
         """Points of objects [N, K, 3]: x, y, and 0 for those that are left out; `edges` join two points each."""

@@ -88,7 +88,7 @@ def sure_objects(found: Detections, sure: float, canvas: tuple[int, int]) -> dic
     if not (scores >= sure).any():
         return None
     labels: dict[str, Any] = {"boxes": Boxes(found.boxes[which], found.labels[which], scores < sure)}
-    if found.masks is not None:
+    if isinstance(found.masks, Tensor):
         masks = found.masks[which]
         height, width = masks.shape[-2:]
         labels["masks"] = F.pad(masks, (0, canvas[1] - width, 0, canvas[0] - height))

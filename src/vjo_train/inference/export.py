@@ -61,6 +61,9 @@ def export(network: Traced, wanted: Wanted, validation: Validation | None) -> No
     `data.letterbox.letterbox` lays them; normalisation is part of the graph. The outputs are those of the heads in
     float32, named as `named_tensors` does, with what a decoder needs of constants, such as anchors.
 
+    With `Traced.resize` the input `images` is pictures of one size, any, and the outputs are what `Head.decoded` gives,
+    all in their pixels: resizing is part of the graph too.
+
     Where the network decodes, `sizes` [B, 2] int64, height and width of the picture files, is an input too, and what
     `Head.decoded` gives is put beside the raw outputs as `<task>.<name>`. Heads whose raw outputs cannot leave the
     network have no others.
@@ -97,7 +100,7 @@ def _write(network: Traced, wanted: Wanted, validation: Validation | None, draft
     samples = []
     if wanted.precision == "int8":
         assert validation is not None
-        samples = validation.samples(wanted.calibration, list(network.example(1)))
+        samples = validation.samples(wanted.calibration, list(network.example(1)), network.resize)
     lowered(onnx, wanted, samples, draft)
 
 
@@ -146,6 +149,7 @@ def _examined(network: Traced, wanted: Wanted, validation: Validation | None, dr
         "precision": wanted.precision,
         "tasks": list(network.tasks),
         "decoded": network.decoded,
+        "resize": network.resize,
         "bytes": sum(file.stat().st_size for file in {draft, draft.with_suffix(".bin")} if file.is_file()),
         "greatest_difference": {name: value if value < float("inf") else None for name, value in worst.items()},
         "metric": measured,

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from vjo_train import __version__
-from vjo_train.errors import CheckpointError
+from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.inference.runtimes.files import information
 from vjo_train.runs.renamed import with_current_names
 
@@ -26,10 +26,22 @@ SIZE = "vjo_train.parameters"
 """Key of the metadata: the number of parameters of the network."""
 PRECISION = "vjo_train.precision"
 """Key of the metadata: what the file computes in."""
+DECODED = "vjo_train.decoded"
+"""Key of the metadata: whether predictions are in the file, `true` or `false`."""
+RESIZES = "vjo_train.resizes"
+"""Key of the metadata: whether the file takes pictures of any size, `true` or `false`."""
+DECODING = frozenset({"score_threshold", "nms_threshold", "candidates", "detections_per_image", "eval_proposals"})
+"""Keys of heads that say how objects are decoded: fixed in a file that does it."""
 
 
 def metadata(
-    config: DictConfig, channels: Mapping[str, int], strides: Mapping[str, int], size: int, precision: str
+    config: DictConfig,
+    channels: Mapping[str, int],
+    strides: Mapping[str, int],
+    size: int,
+    precision: str,
+    decoded: bool,
+    resizes: bool = False,
 ) -> dict[str, str]:
     """What an exported file says of itself, so that it needs nothing beside it.
 
@@ -39,6 +51,8 @@ def metadata(
         strides: of every level.
         size: the number of parameters of the network.
         precision: what the file computes in.
+        decoded: whether predictions are in the file.
+        resizes: whether it takes pictures of any size.
     """
     return {
         CONFIG: json.dumps(OmegaConf.to_container(config, resolve=True)),
@@ -46,6 +60,8 @@ def metadata(
         STRIDES: json.dumps(dict(strides)),
         SIZE: str(size),
         PRECISION: precision,
+        DECODED: json.dumps(decoded),
+        RESIZES: json.dumps(resizes),
         "vjo_train.version": __version__,
         "vjo_train.classes": json.dumps(list(config.dataset.classes)),
     }
@@ -82,6 +98,32 @@ def load_size(path: Path) -> int:
 def load_precision(path: Path) -> str:
     """What the file computes in: `float32`, `float16` or `int8`; raises as `load_config`."""
     return information(path).get(PRECISION, "float32")
+
+
+def load_resizes(path: Path) -> bool:
+    """Whether the file takes pictures of any size; raises as `load_config`."""
+    return information(path).get(RESIZES) == "true"
+
+
+def check_decoding(path: Path, heads: DictConfig) -> None:
+    """Refuses thresholds that a file which decodes would not take.
+
+    Args:
+        path: the file.
+        heads: task -> its keys, as they are wanted now.
+
+    Raises:
+        ConfigError: one of them is another than in the file.
+    """
+    if information(path).get(DECODED) != "true":  # files of older versions say nothing of it
+        return
+    for task, own in load_config(path).heads.items():
+        for key in sorted(DECODING & own.keys()):
+            if task in heads and heads[task].get(key) != own[key]:
+                raise ConfigError(
+                    f"heads.{task}.{key}: found {heads[task].get(key)}, but the objects in {path} are decoded with"
+                    f" {own[key]}; export the run anew with this key, or by decoded=false."
+                )
 
 
 def _load(path: Path, key: str, missing: dict[str, Any] | None = None) -> dict[str, Any]:

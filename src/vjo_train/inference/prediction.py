@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,28 +12,39 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor
 
 from vjo_train.data.loading import BatchLoader
 from vjo_train.errors import ConfigError, DataError
 from vjo_train.heads.base import Head
 from vjo_train.heads.merged import Merged, with_merged
-from vjo_train.inference.file_network import FileNetwork, by_image
 from vjo_train.inference.inputs import Loaded
+from vjo_train.inference.overlap import Behind
 from vjo_train.inference.prediction_files import PredictionFiles
+from vjo_train.inference.reading import WHOLE, ByImage, Reading
 from vjo_train.inference.runtimes.base import Accelerator
+from vjo_train.inference.tiling.tiled import Computed
 from vjo_train.training import checkpoints
 from vjo_train.training.module import MultiTaskModule
 from vjo_train.training.precision import cast_once
-from vjo_train.types import Batch
+from vjo_train.types import Batch, Movable
 
 log = logging.getLogger("vjo_train")
 
-Network: TypeAlias = Callable[[Batch], Iterator[dict[str, Any]]]
-"""A batch -> for each image, task -> prediction, in the image file's pixels, on the CPU."""
+Network: TypeAlias = Callable[[Batch, Sequence[Tensor]], Iterator[dict[str, Any]]]
+"""A batch, and its pictures as viewers show them (uint8 [3, H, W]) -> for each, task -> prediction, in the pixels of
+its file and the data set's classes, on the CPU."""
+Found: TypeAlias = Callable[[Batch, Sequence[Tensor]], Iterator[dict[str, Any]]]
+"""The same in the heads' own classes, wherever they were computed."""
+
+_PICTURES_BEHIND = 8
+"""How many may wait to be drawn and written, with their predictions."""
 
 
 def predict(network: Network, loader: BatchLoader, writer: PredictionFiles, *, progress: bool) -> int:
     """Writes the predictions for all files; those that cannot be read are named and left out.
+
+    Drawing and writing follow the network in a thread of their own; the files are those of one after the other.
 
     Args:
         network: what predicts.
@@ -48,23 +59,28 @@ def predict(network: Network, loader: BatchLoader, writer: PredictionFiles, *, p
         DataError: none could be read.
     """
     unreadable: dict[int, str] = {}
-    images = 0
     console = Console()
     hidden = not (progress and console.is_terminal)
+    batches = iter(loader)  # forks, which is better done before there is a second thread
+    behind = Behind[tuple[int, Tensor, dict[str, Any]]](lambda item: writer.add(*item), _PICTURES_BEHIND)
     try:
-        for loaded in track(loader, "predicting", console=console, transient=True, disable=hidden):
-            assert isinstance(loaded, Loaded)
-            unreadable |= loaded.unreadable
-            found = network(loaded.batch) if loaded.places else iter(())
-            for place, picture, predictions in zip(loaded.places, loaded.pictures, found, strict=True):
-                writer.add(place, picture, predictions)
-                images += 1
+        try:
+            for loaded in track(
+                batches, "predicting", total=len(loader), console=console, transient=True, disable=hidden
+            ):
+                assert isinstance(loaded, Loaded)
+                unreadable |= loaded.unreadable
+                found = network(loaded.batch, loaded.pictures) if loaded.places else iter(())
+                for item in zip(loaded.places, loaded.pictures, found, strict=True):
+                    behind.put(item)
+        finally:
+            behind.close()
     except KeyboardInterrupt:
-        if images:
+        if writer.images:
             writer.finish(unreadable)
-            log.warning("Interrupted: the first %d images are in %s.", images, writer.layout.output)
+            log.warning("Interrupted: the first %d images are in %s.", writer.images, writer.layout.output)
         raise
-    if not images:
+    if not writer.images:
         raise DataError(f"source: none of the {len(unreadable)} files could be read: {next(iter(unreadable.values()))}")
     writer.finish(unreadable)
     for why in unreadable.values():
@@ -73,7 +89,7 @@ def predict(network: Network, loader: BatchLoader, writer: PredictionFiles, *, p
         log.warning("Of an earlier prediction: %s", path)
     counts = "".join(f", {count} of {task}" for task, count in writer.counts.items())
     counts += f", {len(unreadable)} files skipped" if unreadable else ""
-    log.info("Predictions for %d images%s: %s", images, counts, writer.layout.output)
+    log.info("Predictions for %d images%s: %s", writer.images, counts, writer.layout.output)
     return len(unreadable)
 
 
@@ -84,7 +100,7 @@ def by_checkpoint(
     accelerator: Accelerator,
     precision: str,
     devices: int | list[int] = 1,
-) -> Network:
+) -> Computed:
     """The network with the weights of a checkpoint; predicts for `tasks`.
 
     Args:
@@ -106,7 +122,7 @@ def by_checkpoint(
         trainer = pl.Trainer(
             accelerator=accelerator,
             devices=devices,
-            precision="32-true" if precision == "auto" else precision,  # type: ignore[arg-type]
+            precision=exact(precision),  # type: ignore[arg-type]
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -116,36 +132,47 @@ def by_checkpoint(
     device, arithmetic = trainer.strategy.root_device, cast_once(trainer).precision_plugin
     module.to(device).eval()
 
-    def network(batch: Batch) -> Iterator[dict[str, Any]]:
+    def computed(batch: Batch, reading: Reading) -> dict[str, ByImage]:
         there = batch.to(device)
         with torch.inference_mode(), arithmetic.forward_context():
             outputs = module(there.images, tasks)
-            found = {task: by_image(module.head(task), outputs[task], there) for task in tasks}
+            return {task: reading.of_outputs(module.head(task), outputs[task], there) for task in tasks}
+
+    return computed
+
+
+def exact(precision: str) -> str:
+    """The key `trainer.precision` as predictions take it: `auto` is float32."""
+    return "32-true" if precision == "auto" else precision
+
+
+def whole(network: Computed) -> Found:
+    """The network on pictures as they lie on their canvases."""
+
+    def found(batch: Batch, pictures: Sequence[Tensor]) -> Iterator[dict[str, Any]]:
+        own = network(batch, WHOLE)
         for k in range(len(batch)):
+            yield {task: prediction(k) for task, prediction in own.items()}
+
+    return found
+
+
+def publishing(found: Found, heads: Mapping[str, Head], merged: Mapping[str, Merged]) -> Network:
+    """Predictions in the data set's classes, on the CPU, with what is made of them.
+
+    Args:
+        found: gives them in the heads' own classes.
+        heads: task -> head.
+        merged: what is made of several heads' predictions.
+    """
+
+    def network(batch: Batch, pictures: Sequence[Tensor]) -> Iterator[dict[str, Any]]:
+        each = found(batch, pictures)
+        for _ in range(len(batch)):
             with torch.inference_mode():
-                predictions = {task: module.head(task).published(own(k)).to("cpu") for task, own in found.items()}
+                own = {task: heads[task].published(one) for task, one in next(each).items()}
+                here = {task: one.to("cpu") if isinstance(one, Tensor | Movable) else one for task, one in own.items()}
+                predictions = with_merged(here, merged)
             yield predictions
 
     return network
-
-
-def by_file(heads: Mapping[str, Head], path: Path, accelerator: Accelerator) -> Network:
-    """The network of an exported file; raises as `FileNetwork`."""
-    own = FileNetwork(heads, path, accelerator)
-
-    def network(batch: Batch) -> Iterator[dict[str, Any]]:
-        found = own(batch)
-        for k in range(len(batch)):
-            yield {task: heads[task].published(prediction(k)) for task, prediction in found.items()}
-
-    return network
-
-
-def merging(network: Network, merged: Mapping[str, Merged]) -> Network:
-    """The network with what is made of its heads' predictions."""
-
-    def whole(batch: Batch) -> Iterator[dict[str, Any]]:
-        for predictions in network(batch):
-            yield with_merged(predictions, merged)
-
-    return whole

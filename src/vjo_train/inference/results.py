@@ -16,12 +16,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vjo_train.errors import DataError
+from vjo_train.heads.classification import Classification
 from vjo_train.heads.detection.coco import coco_rows, run_lengths
+from vjo_train.heads.merged import Shows
 from vjo_train.heads.panoptic.coco import id_colours, segment_rows
 from vjo_train.heads.panoptic.segments import Segments
-from vjo_train.types import Detections
+from vjo_train.heads.regression import Numbers
+from vjo_train.types import Detections, PlacedMasks
 
 Floats: TypeAlias = npt.NDArray[np.float32]
+MOST_MASK_BYTES = 8 << 30
+"""Of the masks of one picture that was cut into windows, as an array [N, H, W]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +37,15 @@ class Scores:
     scores: Floats
     """[C] in 0..1; NaN for classes that the head does not have."""
     classes: tuple[str, ...]
+    thresholds: Floats | None = None
+    """[C]: of `classification`, the scores from which on a class is said to be there; None: 0.5."""
+
+    @property
+    def present(self) -> list[str]:
+        """The classes whose score reaches their threshold, the likeliest first."""
+        enough = np.full(len(self.scores), 0.5) if self.thresholds is None else self.thresholds
+        said = [k for k in np.argsort(-self.scores, kind="stable").tolist() if self.scores[k] >= enough[k]]
+        return [self.classes[k] for k in said]
 
     @property
     def best(self) -> str:
@@ -193,16 +208,30 @@ class PanopticMap:
 
 
 @dataclass(frozen=True, eq=False)
+class Values:
+    """Numbers of the whole picture: of `regression`."""
+
+    values: Floats
+    """[C] in the units of the data; NaN for names that are no numbers of the head."""
+    classes: tuple[str, ...]
+
+    def by_name(self) -> dict[str, float]:
+        """Name -> number, of those that the head has."""
+        pairs = zip(self.classes, self.values.tolist(), strict=True)
+        return {name: value for name, value in pairs if not math.isnan(value)}
+
+
+@dataclass(frozen=True, eq=False)
 class Other:
     """What a head of a user's own says, in its own form."""
 
     value: Any
 
 
-Result: TypeAlias = Scores | Objects | ClassMap | PixelMap | PanopticMap | Other
+Result: TypeAlias = Scores | Objects | ClassMap | PixelMap | PanopticMap | Values | Other
 
 
-def result_of(prediction: Any, classes: Sequence[str]) -> Result:
+def result_of(prediction: Any, classes: Sequence[str], head: Shows | None = None) -> Result:
     """What a head or a merged task has published of one picture, on the CPU, as a result; memory is shared."""
     names = tuple(classes)
     if isinstance(prediction, Detections):
@@ -211,7 +240,7 @@ def result_of(prediction: Any, classes: Sequence[str]) -> Result:
             confidence=prediction.scores.numpy(),
             class_id=prediction.labels.numpy(),
             classes=names,
-            mask=None if prediction.masks is None else prediction.masks.numpy(),
+            mask=None if prediction.masks is None else _whole(prediction.masks).numpy(),
             keypoints=None if prediction.keypoints is None else prediction.keypoints.numpy(),
         )
     if isinstance(prediction, Segments):
@@ -222,12 +251,32 @@ def result_of(prediction: Any, classes: Sequence[str]) -> Result:
             is_thing=prediction.things.numpy(),
             classes=names,
         )
+    if isinstance(prediction, Numbers):
+        return Values(prediction.values.numpy(), names)
     if not isinstance(prediction, Tensor):
         return Other(prediction)
     if prediction.ndim == 1 and len(prediction) == len(names):
-        return Scores(prediction.numpy(), names)
+        known = head.known_thresholds() if isinstance(head, Classification) else None
+        return Scores(prediction.numpy(), names, None if known is None else known.numpy())
     if prediction.ndim == 2 and not prediction.is_floating_point():
         return ClassMap(prediction.numpy(), names)
     if prediction.ndim in (2, 3) and prediction.is_floating_point():
         return PixelMap(prediction.numpy() if prediction.ndim == 2 else prediction.permute(1, 2, 0).numpy())
     return Other(prediction)
+
+
+def _whole(masks: Tensor | PlacedMasks) -> Tensor:
+    """Masks [N, H, W].
+
+    Raises:
+        DataError: they take more memory than is likely to be meant.
+    """
+    if isinstance(masks, Tensor):
+        return masks
+    count, height, width = masks.shape
+    if count * height * width > MOST_MASK_BYTES:
+        raise DataError(
+            f"masks: {count} objects on {width} x {height} pixels take {count * height * width / 2**30:.1f} GiB; raise"
+            " threshold, or let vjo-predict write them as run-length codes."
+        )
+    return masks.whole()

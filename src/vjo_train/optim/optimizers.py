@@ -129,6 +129,15 @@ class Optimizer(ABC):
         )
         return self.of_groups(groups)
 
+    def check(self, module: nn.Module) -> None:
+        """Looks whether it can be built of `module`.
+
+        Raises:
+            ConfigError: as `build`.
+        """
+        if self.layer_decay < 1:
+            depth_rates(module, self.layer_decay)
+
     @abstractmethod
     def of_groups(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """The optimizer of parameter groups that have their own rates and decays."""

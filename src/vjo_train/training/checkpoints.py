@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
@@ -22,8 +21,8 @@ from vjo_train.runs.unpickling import read_plain, reason
 log = logging.getLogger("vjo_train")
 
 FOLDER = "checkpoints"
-WEIGHTING = "weighting."
-"""How the names of the weighting's state begin, which only training needs."""
+TRAINING = ("weighting.", "distill.")
+"""How the names of what only training needs begin: the state of the weighting, layers between teachers and network."""
 WEIGHTS = "weights.ckpt"
 """Of a finished run: the weights that were tested, to use and to start from, but not to go on from."""
 
@@ -53,20 +52,6 @@ class DurableIO(TorchCheckpointIO):
             raise CheckpointError(
                 f"{place} could not be written ({cause.strerror}). {newest(place.parent.parent)}"
             ) from error
-
-
-def callbacks(output: Path, monitor: str | None) -> list[ModelCheckpoint]:
-    """`last.ckpt` after every epoch; with a monitored metric also `best.ckpt`, the epoch where it was highest."""
-    folder = output / FOLDER
-    last = ModelCheckpoint(
-        dirpath=folder, filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True
-    )
-    if monitor is None:
-        return [last]
-    best = ModelCheckpoint(
-        dirpath=folder, filename="best", monitor=monitor, mode="max", save_top_k=1, enable_version_counter=False
-    )
-    return [best, last]
 
 
 def newest(output: Path) -> str:
@@ -117,19 +102,21 @@ def _resumable(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
     return checkpoint
 
 
-def write_weights(path: Path, config: Mapping[str, Any]) -> Path:
+def write_weights(whole: Mapping[str, Any], path: Path, config: Mapping[str, Any]) -> Path:
     """Writes what it takes to use a checkpoint, and nothing to go on with, beside it: `weights.ckpt`.
 
     Args:
-        path: the checkpoint.
+        whole: what `read` gives of the checkpoint.
+        path: where it lies.
         config: of its run, resolved.
 
     Raises:
-        CheckpointError: the checkpoint is damaged, or the file cannot be written.
+        CheckpointError: the file cannot be written.
     """
-    whole = read(path)
     kept: dict[str, Any] = {
-        name: whole[name] for name in ("state_dict", "batches", "classes", "started_from") if name in whole
+        name: whole[name]
+        for name in ("state_dict", "batches", "classes", "started_from", "thresholds")
+        if name in whole
     }
     place = path.with_name(WEIGHTS)
     DurableIO().save_checkpoint({**kept, "config": dict(config)}, place)
@@ -189,15 +176,30 @@ def checked(content: Any, path: Path) -> dict[str, Any]:
 
 
 def restore(module: nn.Module, path: Path) -> None:
-    """Fills the network of `module` with the weights of a checkpoint; its weighting is left as it is.
+    """Fills the network of `module` with the weights of a checkpoint, and its heads with the thresholds chosen on val.
+
+    The module's weighting is left as it is.
 
     Raises:
         CheckpointError: damaged, or of another network.
     """
-    kept = {name: value for name, value in module.state_dict().items() if name.startswith(WEIGHTING)}
-    saved = {name: value for name, value in read(path)["state_dict"].items() if not name.startswith(WEIGHTING)}
+    fill(module, read(path), path)
+
+
+def fill(module: nn.Module, whole: Mapping[str, Any], path: Path) -> None:
+    """As `restore`, with what `read` gives of the checkpoint `path`.
+
+    Raises:
+        CheckpointError: of another network.
+    """
+    kept = {name: value for name, value in module.state_dict().items() if name.startswith(TRAINING)}
+    saved = {name: value for name, value in whole["state_dict"].items() if not name.startswith(TRAINING)}
     compare(module, saved | kept, path)
     module.load_state_dict(saved | kept)
+    heads = getattr(module, "heads", {})
+    for task, own in whole.get("thresholds", {}).items():
+        if task in heads:
+            heads[task].keep_chosen(own)
 
 
 def restore_column(column: Mapping[str, nn.Module], head: nn.Module, task: str, path: Path) -> None:

@@ -38,7 +38,7 @@ class Balanced(LossWeighting):
     weights in late training, when norms are mostly noise.
 
     Scale: the weights of the tasks that have been present sum to their number; a task that has not been present yet
-    weighs 1. Heads are weighted like the shared parameters.
+    weighs 1, and so does a task that is alone. Heads are weighted like the shared parameters.
 
     Args:
         tasks: the names of all heads.
@@ -64,6 +64,8 @@ class Balanced(LossWeighting):
         self.register_buffer("count", torch.zeros(len(self.tasks), dtype=torch.int64))  # of the batches in it
 
     def step_weights(self, step: TaskLosses) -> Tensor:
+        if len(self.tasks) == 1:  # weighs 1, whatever its norm
+            return super().step_weights(step)
         due = [task for task in step.tasks if self.count[self.tasks.index(task)] < self.batches]
         if due:
             self._measure(

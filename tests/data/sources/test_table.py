@@ -50,6 +50,43 @@ def test_a_column_of_names(tmp_path: Path) -> None:
     assert sorted(name for part in shared for name in part) == ["a.jpg", "b.jpg", "c.jpg"]
 
 
+def test_columns_of_numbers(tmp_path: Path) -> None:
+    write(tmp_path, "image,cat,age,score\na.jpg,1,7,1\nb.jpg,0,,0\nc.jpg,,-1e3,nan\n")
+    source, flags, index = load(tmp_path, numbers=["age", "score"])
+    assert source.class_names(tmp_path) == ["cat", "age", "score"]
+    assert source.class_names_of(tmp_path, "numbers") == ["age", "score"]
+    assert source.class_names_of(tmp_path, "classes") == ["cat"], "not score, though it holds 0 and 1 alone"
+    assert flags == {"a.jpg": [1, 0, 0], "b.jpg": [-1, 0, 0], "c.jpg": [0, 0, 0]}
+    rows = [source.read(tmp_path, index, row, "numbers").tolist() for row in range(3)]
+    assert repr(rows) == "[[nan, 7.0, 1.0], [nan, nan, 0.0], [nan, -1000.0, nan]]"
+    assert index.labelled["numbers"].all()
+    assert not load(tmp_path, "cat", "weight", numbers=["age"])[2].labelled["numbers"].any()
+
+
+def test_numbers_alone_need_no_labels(tmp_path: Path) -> None:
+    write(tmp_path, "image,age\na.jpg,7.5\nb.jpg,\nc.jpg,9\n")
+    source, _, index = load(tmp_path, numbers=["age"])
+    assert source.class_names(tmp_path) == ["age"]
+    assert not index.labelled["classes"].any()
+    assert index.labelled["numbers"].tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"numbers": ["height"]}, r"no column 'height'; its columns are image, cat, age; see dataset\.source\.numbers"),
+        ({"numbers": ["cat"], "labels": ["cat"]}, r"found 'cat' among the classes and the numbers"),
+        ({"numbers": ["age"]}, r"line 3: found '7 years' for age; must be a number, or blank"),
+    ],
+)
+def test_numbers_that_are_none(tmp_path: Path, keys: dict[str, Any], message: str) -> None:
+    write(tmp_path, "image,cat,age\na.jpg,1,inf\nb.jpg,0,7 years\n", "a.jpg", "b.jpg")
+    with pytest.raises(DataError, match=message):  # noqa: PT012
+        faults = load(tmp_path, **keys)[2].faults.tolist()
+        assert "found 'inf' for age" in faults[0]
+        raise DataError(faults[1])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

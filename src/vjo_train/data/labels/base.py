@@ -6,6 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
+
 from vjo_train.data.objects import Objects
 from vjo_train.data.placement import Placement
 from vjo_train.drawing.sheet import Sheet
@@ -51,6 +54,14 @@ class Kind(ABC):
 
     def shown(self, raw: Any) -> Sequence[int] | None:
         """The classes that a label says its picture shows, for counts; None where it names none, or only by objects.
+
+        Args:
+            raw: as the source reads it.
+        """
+        return None
+
+    def figures(self, raw: Any) -> npt.NDArray[np.float64] | None:
+        """[C]: what a label says in numbers, by the data set's class names; NaN: unknown. None where it says none.
 
         Args:
             raw: as the source reads it.

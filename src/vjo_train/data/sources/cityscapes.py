@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.map_files import known_depth
 from vjo_train.data.sources.mask_files import MaskFiles
+from vjo_train.data.sources.pictures import stamp_of
 from vjo_train.errors import DataError
 from vjo_train.types import IGNORE
 
@@ -106,13 +107,9 @@ class Cityscapes(MaskFiles):
         return [(picture, own.replace("_leftImg8bit_", "_")) for picture, own in super().beside(root, file)]
 
     def stamp(self, root: Path) -> str:
-        digest = hashlib.sha256(super().stamp(root).encode())
         disparities = [file for _, file in self.beside(root, _DISPARITY)]
-        for file in [*(_instances_of(mask) for _, mask in self.pairs(root)), *disparities]:
-            path = root / file
-            state = (stat.st_size, stat.st_mtime_ns) if path.exists() and (stat := path.stat()) else None
-            digest.update(f"{state}\n".encode())
-        return digest.hexdigest()
+        files = [*(_instances_of(mask) for _, mask in self.pairs(root)), *disparities]
+        return f"{super().stamp(root)} {stamp_of(root, files)}"
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         for name in classes:
@@ -210,6 +207,7 @@ def _with_instances(
         files={**index.files, "masks": paths},
         faulty=np.asarray(list(faults), np.int64),
         faults=np.asarray(list(faults.values()), np.str_),
+        by_image={"value_digests": np.array([crc32(one.values.tobytes()) for one in instances], np.uint32)},
         more={"values": np.concatenate([one.values for one in instances])},
     )
 

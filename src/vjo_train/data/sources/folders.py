@@ -76,7 +76,7 @@ class Folders(Source):
         return images_of(_look(root).parts, split, root)
 
     def stamp(self, root: Path) -> str:
-        return pictures.stamp(root, _all(_look(root)))
+        return pictures.stamp_of(root, _all(_look(root)))
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         found = _look(root)
@@ -90,16 +90,16 @@ class Folders(Source):
             classes=classes,
             ids=ids,
             images=ids,
-            image_bytes=[(root / picture).stat().st_size for picture in ids],
+            image_bytes=pictures.bytes_of(root, ids),
             sizes=sizes,
             objects=[Objects.none() for _ in ids],
             labelled={"classes": np.ones(len(ids), np.bool_), "category": own != OTHER},
             faults=faults,
-            more={"class": own},
+            by_image={"class": own},
         )
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
-        number = int(index.more["class"][row])
+        number = int(index.by_image["class"][row])
         if kind == "category":
             return number
         flags = torch.full((len(index.classes),), -1, dtype=torch.int8)
@@ -134,4 +134,4 @@ def _classes(root: Path, split: str) -> dict[str, list[str]]:
 
 
 def _folders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(name for name in os.listdir(folder) if (folder / name).is_dir() and not name.startswith("."))

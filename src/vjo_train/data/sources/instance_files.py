@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
 from vjo_train.data.opening import opened
 from vjo_train.data.sources.mask_files import SPLIT, STEM, MaskFiles
+from vjo_train.data.sources.pictures import bytes_of, stamp_of
 from vjo_train.data.sources.sizes import measured
 from vjo_train.errors import ConfigError, DataError
 
@@ -78,13 +78,10 @@ class InstanceFiles(MaskFiles):
         raise DataError(f"dataset.classes: {root} names no classes; give them, such as [nucleus].")
 
     def stamp(self, root: Path) -> str:
-        digest = hashlib.sha256()
-        for picture, objects in self.pairs(root):
-            for path in (picture, *_files(root, objects)):
-                stat = (root / path).stat()
-                digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
-            digest.update(f"{_is_there(root, objects)}\n".encode())
-        return digest.hexdigest()
+        pairs = self.pairs(root)
+        folders = {os.path.dirname(objects) for _, objects in pairs if "*" in objects}
+        files = [file for picture, objects in pairs for file in (picture, *_files(root, objects))]
+        return stamp_of(root, [*sorted(folders), *files])
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         if len(classes) > 1 and self.divisor is None:
@@ -107,12 +104,12 @@ class InstanceFiles(MaskFiles):
             classes=classes,
             ids=ids,
             images=ids,
-            image_bytes=[(root / picture).stat().st_size for picture in ids],
+            image_bytes=bytes_of(root, ids),
             sizes=sizes,
             objects=[objects for objects, _, _ in found],
             labelled={kind.name: there for kind in self.kinds},
             faults=faults,
-            more={
+            by_image={
                 "object_files": np.array([objects for _, objects in pairs], np.str_),
                 "pixels": np.array([print_ for _, print_, _ in found], np.uint32),
             },
@@ -162,7 +159,7 @@ class InstanceFiles(MaskFiles):
             return objects
         if kind == "classes":
             return ShownByObjects(objects, len(index.classes))
-        _, labels, pixels = self._pixels(root, str(index.more["object_files"][row]), index.size(row))
+        _, labels, pixels = self._pixels(root, str(index.by_image["object_files"][row]), index.size(row))
         if kind == "masks":
             return torch.from_numpy(pixels)
         if pixels.ndim == 3:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from vjo_train.data.labels.depth import Depth
 from vjo_train.data.labels.normals import Normals, normalised
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.sources.mask_files import SPLIT, STEM, MaskFiles
+from vjo_train.data.sources.pictures import stamp_of
 from vjo_train.errors import ConfigError
 from vjo_train.types import IGNORE
 
@@ -75,13 +75,8 @@ class MapFiles(MaskFiles):
         self.depth_step = depth_step
 
     def stamp(self, root: Path) -> str:
-        digest = hashlib.sha256(super().stamp(root).encode())
-        for kind in self.files:
-            for file in self._files(root, kind):
-                path = root / file
-                state = (stat.st_size, stat.st_mtime_ns) if path.exists() and (stat := path.stat()) else None
-                digest.update(f"{file}\0{state}\n".encode(errors="surrogateescape"))
-        return digest.hexdigest()
+        files = [file for kind in self.files for file in self._files(root, kind)]
+        return f"{super().stamp(root)} {stamp_of(root, files)}"
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         index = super().read_index(root, classes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.by_split import images_of, offered
-from vjo_train.data.sources.pictures import is_picture
+from vjo_train.data.sources.pictures import bytes_of, is_picture, stamp_of
 from vjo_train.data.sources.sizes import measured
 from vjo_train.data.sources.split_names import meant
 from vjo_train.errors import ConfigError, DataError
@@ -91,12 +90,7 @@ class MaskFiles(Source):
         return images_of(self._pictures(root), split, root)
 
     def stamp(self, root: Path) -> str:
-        digest = hashlib.sha256()
-        for picture, mask in self.pairs(root):
-            for path in (picture, mask):
-                state = (stat.st_size, stat.st_mtime_ns) if (stat := _stat(root / path)) else None
-                digest.update(f"{path}\0{state}\n".encode(errors="surrogateescape"))
-        return digest.hexdigest()
+        return stamp_of(root, [path for pair in self.pairs(root) for path in pair])
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         pairs = self.pairs(root)
@@ -108,7 +102,7 @@ class MaskFiles(Source):
             classes=classes,
             ids=ids,
             images=ids,
-            image_bytes=[(root / picture).stat().st_size for picture in ids],
+            image_bytes=bytes_of(root, ids),
             sizes=sizes,
             objects=[Objects.none() for _ in ids],
             labelled={"semantic": there},
@@ -162,7 +156,7 @@ class MaskFiles(Source):
             return {"": found} if (found := _below(root, self.images)) else {}
         before, _, _ = self.images.partition(SPLIT)
         names = (
-            sorted(entry.name for entry in os.scandir(root / before) if entry.is_dir())
+            sorted(name for name in os.listdir(root / before) if (root / before / name).is_dir())
             if (root / before).is_dir()
             else []
         )
@@ -202,7 +196,3 @@ def _below(root: Path, folder: str) -> list[str]:
 def _code(colour: Sequence[int]) -> int:
     red, green, blue = colour
     return (red << 16) | (green << 8) | blue
-
-
-def _stat(path: Path) -> os.stat_result | None:
-    return path.stat() if path.exists() else None

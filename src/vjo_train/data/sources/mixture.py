@@ -116,11 +116,11 @@ class Mixture(Source):
         annotated = self._looked_for(root, whole)
         prints = [index.prints() ^ _print(annotated, number) for number, index in enumerate(read.values())]
         kept = np.array([prints[part][row] for part, row in zip(*place, strict=True)], np.uint32)
-        own: dict[str, npt.NDArray[Any]] = {"part": place.part, "row": place.row, "prints": kept, **annotated}
         said = [(-1, "unknown classes", what) for what in self._unknown(annotated, classes)]
         return replace(
             joined,
-            more={**more, **own, "folders": np.array([list(map(str, folders))])},
+            by_image={"part": place.part, "row": place.row, "prints": kept},
+            more={**more, **annotated, "folders": np.array([list(map(str, folders))])},
             noted=np.concatenate([joined.noted, np.array([row for row, _, _ in said], np.int64)]),
             notes=np.concatenate([joined.notes, np.array([note for _, *note in said], np.str_).reshape(-1, 2)]),
         )
@@ -178,12 +178,14 @@ class Mixture(Source):
         if kind == "boxes":
             return index.objects(row)
         part, own, theirs = self._origin(index, row)
-        raw = part.source.read(Path(str(index.more["folders"][0, index.more["part"][row]])), own, theirs, kind)
+        raw = part.source.read(Path(str(index.more["folders"][0, index.by_image["part"][row]])), own, theirs, kind)
         renaming = Renaming(part.renamed(own.classes.tolist()), index.classes.tolist())
         if kind == "classes":
             return _classes(raw, index.objects(row), renaming)
         if kind in MAPS:
             return renaming.map(raw)
+        if kind == "numbers":
+            return renaming.numbers(raw)
         if kind == "category":
             return raw if raw == OTHER else int(renaming.places[raw])
         if kind == "keypoints":
@@ -192,7 +194,7 @@ class Mixture(Source):
 
     def annotated(self, index: Index, row: int, kind: str) -> npt.NDArray[np.bool_] | None:
         table = index.more.get(f"annotated.{kind}")
-        known = None if table is None else table[0, index.more["part"][row]]
+        known = None if table is None else table[0, index.by_image["part"][row]]
         part, own, theirs = self._origin(index, row)
         inner = part.source.annotated(own, theirs, kind)
         if inner is not None:
@@ -203,14 +205,14 @@ class Mixture(Source):
 
     def weights(self, index: Index) -> npt.NDArray[np.float64] | None:
         weights = np.array([part.weight for part in self._parts])
-        return None if (weights == weights[0]).all() else weights[index.more["part"]]
+        return None if (weights == weights[0]).all() else weights[index.by_image["part"]]
 
     def _origin(self, index: Index, row: int) -> tuple[Part, Index, int]:
         """The part of an image, the part's own index, and the image's row there."""
-        name, part = list(self.parts.items())[int(index.more["part"][row])]
+        name, part = list(self.parts.items())[int(index.by_image["part"][row])]
         prefix = f"{name}:"
         own = {key.removeprefix(prefix): array for key, array in index.more.items() if key.startswith(prefix)}
-        return part, index_of(own), int(index.more["row"][row])
+        return part, index_of(own), int(index.by_image["row"][row])
 
 
 def _print(annotated: Mapping[str, npt.NDArray[np.bool_]], part: int) -> np.uint32:

@@ -31,13 +31,30 @@ def below(root: Path, folder: str = "") -> list[str]:
     return sorted(found)
 
 
-def stamp(root: Path, files: Iterable[str]) -> str:
-    """Changes with the names, sizes and times of files below the root."""
+def stamp_of(root: Path, files: Iterable[str]) -> str:
+    """Changes with the names, sizes and times of files below the root, and with which of them are missing."""
     digest = hashlib.sha256()
     for file in files:
-        stat = (root / file).stat()
-        digest.update(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
+        try:
+            stat = (root / file).stat()
+        except OSError:  # missing, or a link to nowhere: what reads it says so
+            state = "-"
+        else:
+            state = f"{stat.st_size}\0{stat.st_mtime_ns}"
+        digest.update(f"{file}\0{state}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def bytes_of(root: Path, files: Iterable[str]) -> list[int]:
+    """The size of each file below the root, -1 of those that are missing or links to nowhere."""
+    return [_bytes(root / file) for file in files]
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def by_stem(names: Iterable[str]) -> dict[str, list[str]]:

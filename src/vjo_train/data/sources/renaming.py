@@ -37,6 +37,14 @@ class Renaming:
                 found[place] = max(int(found[place]), flag)  # of several classes in one, the surest
         return torch.where(found == -2, 0, found)
 
+    def numbers(self, raw: Tensor) -> Tensor:
+        """[P] -> [C] of the kind `numbers`: NaN for what the data set does not measure; of two in one name the last."""
+        found = torch.full((len(self.annotated),), torch.nan)
+        for place, value in zip(self.places.tolist(), raw.tolist(), strict=True):
+            if place >= 0 and value == value:
+                found[place] = value
+        return found
+
     def map(self, raw: Tensor) -> Tensor:
         """A semantic map [H, W] uint8; classes that are not there become background."""
         table = torch.zeros(256, dtype=torch.uint8)

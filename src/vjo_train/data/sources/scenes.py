@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -26,6 +26,7 @@ from vjo_train.data.labels.keypoints import BOX_SHARE, Keypoints, ObjectPoints
 from vjo_train.data.labels.normals import Normals, normalised
 from vjo_train.data.scene_geometry import CATEGORIES
 from vjo_train.data.shape_painting import CLASSES
+from vjo_train.data.sources.pictures import stamp_of
 from vjo_train.data.sources.voc.source import VOC
 from vjo_train.types import IGNORE, OTHER
 
@@ -60,20 +61,21 @@ class SceneFiles(VOC):
         return list(CATEGORIES if kind == "category" else CLASSES)
 
     def stamp(self, root: Path) -> str:
-        digest = hashlib.sha256(super().stamp(root).encode())
-        for name in sorted(os.listdir(root / SPACE)):
-            stat = (root / SPACE / name).stat()
-            digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
+        files = [f"{SPACE}/{name}" for name in sorted(os.listdir(root / SPACE))]
+        return f"{super().stamp(root)} {stamp_of(root, files)}"
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         index = super().read_index(root, classes)
         names = index.ids.tolist()
-        known = [json.loads((root / SPACE / f"{name}.json").read_text()) for name in names]
+        faults = dict(zip(index.faulty.tolist(), index.faults.tolist(), strict=True))
+        known = [
+            _space(root / SPACE / f"{name}.json", row, count, faults)
+            for row, (name, count) in enumerate(zip(names, np.diff(index.offsets).tolist(), strict=True))
+        ]
         numbers = {name: number for number, name in enumerate(classes)}
-        category = np.array([numbers.get(one["category"], OTHER) for one in known], np.int16)
-        points = np.array([point for one in known for point in one["points"]], np.float32).reshape(-1, 4, 3)
-        digests = np.array([crc32(repr(one["points"]).encode()) for one in known], np.uint32)
+        category = np.array([numbers.get(name, OTHER) for name, _ in known], np.int16)
+        points = np.concatenate([points for _, points in known])
+        digests = np.array([crc32(points.tobytes()) for _, points in known], np.uint32)
         every, masked = np.ones(len(index), np.bool_), index.labelled["masks"]
         masks = index.files["masks"]
         return replace(
@@ -94,12 +96,15 @@ class SceneFiles(VOC):
                 "edges": masks,
                 "saliency": masks,
             },
-            more={**index.more, "category": category, "points": points, "point_digests": digests},
+            faulty=np.asarray(sorted(faults), np.int64),
+            faults=np.asarray([faults[row] for row in sorted(faults)], np.str_),
+            by_image={**index.by_image, "category": category, "point_digests": digests},
+            more={**index.more, "points": points},
         )
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
         if kind == "category":
-            return int(index.more["category"][row])
+            return int(index.by_image["category"][row])
         if kind == "keypoints":
             boxes = index.objects(row).boxes
             areas = BOX_SHARE * (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
@@ -114,6 +119,20 @@ class SceneFiles(VOC):
         if kind == "normals":
             return normalised(read_vectors(index.file(root, row, kind), index.size(row)))
         return super().read(root, index, row, kind)
+
+
+def _space(file: Path, row: int, count: int, faults: dict[int, str]) -> tuple[str, npt.NDArray[np.float32]]:
+    """The category of a picture and the points of its `count` objects, [count, 4, 3]; a fault of the row otherwise."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8") if file.is_file() else "")  # a pipe would be waited for
+        name, points = str(content["category"]), np.array(content["points"], np.float32).reshape(-1, 4, 3)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        faults.setdefault(row, f"{file}: cannot be read ({error}); must hold a category and 4 points of each object.")
+        return "", np.zeros((count, 4, 3), np.float32)
+    if len(points) != count or not np.isfinite(points).all():
+        faults.setdefault(row, f"{file}: found points of {len(points)} objects; the annotation has {count}.")
+        return name, np.zeros((count, 4, 3), np.float32)
+    return name, points
 
 
 def _binary(mask: Tensor, kind: str) -> Tensor:

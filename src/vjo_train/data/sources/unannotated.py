@@ -44,7 +44,7 @@ class Unannotated(Source):
         return pictures.below(root)
 
     def stamp(self, root: Path) -> str:
-        return pictures.stamp(root, pictures.below(root))
+        return pictures.stamp_of(root, pictures.below(root))
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         ids = pictures.below(root)
@@ -53,7 +53,7 @@ class Unannotated(Source):
             classes=classes,
             ids=ids,
             images=ids,
-            image_bytes=[(root / picture).stat().st_size for picture in ids],
+            image_bytes=pictures.bytes_of(root, ids),
             sizes=[measured(root / picture, row, faults, shown=True) for row, picture in enumerate(ids)],
             objects=[Objects.none() for _ in ids],
             labelled={},

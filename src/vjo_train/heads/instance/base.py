@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vjo_train.heads.detection.dense import tower
 from vjo_train.heads.detection.objects import Objects
 from vjo_train.heads.detection.regions import RegionHead, RegionOutputs, Regions
-from vjo_train.heads.instance.masks import paste_masks, with_pixels
+from vjo_train.heads.instance.masks import paste_masks, place_masks, with_pixels
 from vjo_train.heads.instance.metrics import InstanceMetrics
 from vjo_train.types import Batch, Detections, Frames
 
@@ -57,6 +57,12 @@ class InstanceHead(RegionHead):
         found = super().predictions(decoded, batch)
         rows = zip(found, decoded["masks"], batch.originals, strict=True)
         return [replace(one, masks=paste_masks(m[: len(one.boxes)], one.boxes, t.size)) for one, m, t in rows]
+
+    def pieces(self, decoded: Mapping[str, Tensor], batch: Batch) -> list[Detections]:
+        """As `predictions`, of each mask no more than lies in its box."""
+        found = super().predictions(decoded, batch)
+        rows = zip(found, decoded["masks"], batch.originals, strict=True)
+        return [replace(one, masks=place_masks(m[: len(one.boxes)], one.boxes, t.size)) for one, m, t in rows]
 
     def metrics(self) -> InstanceMetrics:
         return InstanceMetrics(self.num_classes)

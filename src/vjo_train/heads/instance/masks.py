@@ -12,6 +12,7 @@ from torchvision.ops import roi_align
 from vjo_train.heads.detection.dense import sum_per_image
 from vjo_train.heads.detection.objects import Objects
 from vjo_train.heads.detection.regions import Regions
+from vjo_train.types import PlacedMasks
 
 ELEMENTS_AT_ONCE = 1 << 24
 """How many pixels of pasted masks are held in floating point together (64 MiB)."""
@@ -62,9 +63,23 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: 
     return out
 
 
-def _places(low: Tensor, high: Tensor, pixels: int, cells: int) -> Tensor:
-    """[N, pixels, cells]: how much each cell between `low` and `high` [N] gives to each pixel; 0 outside."""
-    centres = torch.arange(pixels, device=low.device) + 0.5
+def place_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float = 0.5) -> PlacedMasks:
+    """The same pixels as of `paste_masks`, of each mask no more than lies in its box; on the CPU."""
+    height, width = size
+    masks, boxes = masks.cpu(), boxes.cpu()
+    first = boxes[:, :2].floor().long().clamp(min=0)
+    last = torch.minimum(boxes[:, 2:].ceil().long(), torch.tensor([width, height]))
+    parts = []
+    for mask, box, (left, top), (right, bottom) in zip(masks, boxes, first.tolist(), last.tolist(), strict=True):
+        rows = _places(box[None, 1], box[None, 3], max(bottom, top), mask.shape[0], top)[0]
+        columns = _places(box[None, 0], box[None, 2], max(right, left), mask.shape[1], left)[0]
+        parts.append(rows @ mask @ columns.T >= threshold)
+    return PlacedMasks(parts, first.flip(1), size)
+
+
+def _places(low: Tensor, high: Tensor, pixels: int, cells: int, first: int = 0) -> Tensor:
+    """[N, pixels - first, cells]: how much each cell between `low` and `high` [N] gives to each pixel; 0 outside."""
+    centres = torch.arange(first, pixels, device=low.device) + 0.5
     low, high = low[:, None], high[:, None]
     inside = (centres >= low) & (centres < high)
     # Beyond the centre of the first and the last cell, these go on.

@@ -9,7 +9,7 @@ from torch import Tensor
 from vjo_train.heads.detection.metrics import ObjectMetrics
 from vjo_train.metrics import COCODetectionAP, VOCMaskAPs
 from vjo_train.metrics.voc import APSetting
-from vjo_train.types import Detections, Target
+from vjo_train.types import Detections, PlacedMasks, Target
 
 
 class InstanceMetrics(ObjectMetrics):
@@ -30,7 +30,8 @@ class InstanceMetrics(ObjectMetrics):
 
     def found(self, prediction: Detections) -> dict[str, Tensor]:
         assert prediction.masks is not None, "an instance head gives masks"
-        return {**super().found(prediction), "masks": prediction.masks}
+        masks = prediction.masks
+        return {**super().found(prediction), "masks": masks.whole() if isinstance(masks, PlacedMasks) else masks}
 
     def truth(self, target: Target) -> dict[str, Tensor]:
         masks = target["masks"]

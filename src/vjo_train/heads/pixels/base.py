@@ -107,14 +107,15 @@ class PixelHead(Head):
     @torch.no_grad()
     def decode(self, outputs: Tensor, batch: Batch) -> list[Tensor]:
         """What is predicted of each pixel of each image file, [..., H, W]."""
-        found = []
+        return [self.finished(self.maps_of(outputs, batch, k))[0] for k in range(len(outputs))]
+
+    @torch.no_grad()
+    def maps_of(self, outputs: Tensor, batch: Batch, place: int) -> Tensor:
+        """The maps of one image at the pixels of its file, [1, K, H, W] float32, as `finished` takes them."""
+        height, width = batch.targets[place].size
         with torch.autocast(outputs.device.type, enabled=False):
-            for maps, target, original in zip(outputs, batch.targets, batch.originals, strict=True):
-                height, width = target.size
-                full = upsample(maps[None].float(), self.stride)[..., :height, :width]
-                own = F.interpolate(full, size=original.size, mode="bilinear", align_corners=False)
-                found.append(self.finished(own)[0])
-        return found
+            full = upsample(outputs[place, None].float(), self.stride)[..., :height, :width]
+            return F.interpolate(full, size=batch.originals[place].size, mode="bilinear", align_corners=False)
 
     def decoded(self, outputs: Tensor, frames: Frames) -> dict[str, Tensor]:
         """`map` [B, ..., H, W]: what is predicted of each pixel of the canvas; of no meaning in the padding.

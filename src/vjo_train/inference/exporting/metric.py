@@ -21,6 +21,8 @@ from vjo_train.errors import ConfigError
 from vjo_train.heads.merged import possible
 from vjo_train.inference.exporting.traced import Traced
 from vjo_train.inference.file_network import FileNetwork
+from vjo_train.inference.originals import lists, originals
+from vjo_train.inference.picture_file import PictureFile
 from vjo_train.inference.runtimes.base import Arrays
 from vjo_train.training.exported import ExportedModule
 from vjo_train.types import Batch
@@ -55,14 +57,22 @@ class Validation:
             )
         return cls(data, data.val_rows)
 
-    def samples(self, count: int, inputs: Sequence[str]) -> list[Arrays]:
-        """A file's inputs for `count` of the images, spread over all, one by one."""
+    def samples(self, count: int, inputs: Sequence[str], resize: bool = False) -> list[Arrays]:
+        """A file's inputs for `count` of the images, spread over all, one by one.
+
+        Args:
+            count: of images.
+            inputs: the names of the file's inputs.
+            resize: whether it takes the pictures as they are in their files.
+        """
         chosen = np.unique(np.linspace(0, len(self.rows) - 1, min(count, len(self.rows))).round().astype(int))
         found: list[Arrays] = []
         for batch in self.data.eval_dataloader(self.rows[chosen]):
-            given = {"images": batch.images.numpy(), "sizes": batch.frames.originals.numpy()}
+            given = {"images": list(batch.images), "sizes": list(batch.frames.originals)}
+            if resize:
+                given["images"] = originals(self.data, batch)
             for k in range(len(batch)):
-                found.append({name: np.ascontiguousarray(given[name][k : k + 1]) for name in inputs})
+                found.append({name: np.ascontiguousarray(given[name][k][None].numpy()) for name in inputs})
         return found
 
 
@@ -72,7 +82,10 @@ def compare(network: Traced, validation: Validation, path: Path) -> dict[str, An
     own = ExportedModule(heads, possible(network.module.merged, network.tasks), _by_torch(network), 0)
     monitors = [f"{task}/{own.measures(task).monitor}" for task in own.measured]
     before = _measured(own, validation)
-    own.replace(FileNetwork(heads, path, "cpu").lists)
+    if network.resize:
+        own.replace(lists(PictureFile(heads, path, "cpu").found, validation.data))
+    else:
+        own.replace(FileNetwork(heads, path, "cpu").lists)
     after = _measured(own, validation)
     return {"images": len(validation.rows), "monitors": monitors, "before": before, "after": after}
 

@@ -1,4 +1,4 @@
-"""Which operators of a graph may be computed less exactly: those of the network, not those that decode its outputs.
+"""Which operators of a graph may be computed less exactly: those of the network, not of resizing or decoding.
 
 Decoding adds up coordinates of hundreds of pixels, for which float16 is too coarse and eight bits are useless.
 """
@@ -40,7 +40,9 @@ def network_part(nodes: Mapping[str, Node]) -> tuple[set[str], set[str]]:
     Args:
         nodes: name -> operator, the whole graph.
     """
-    inside, waiting = set[str](), [name for name, node in nodes.items() if node.kind in HEAVY]
+    resizing = _before_rounding(nodes)
+    heavy = [name for name, node in nodes.items() if node.kind in HEAVY and name not in resizing]
+    inside, waiting = set[str](), heavy
     used = set[str]()
     while waiting:
         name = waiting.pop()
@@ -53,3 +55,14 @@ def network_part(nodes: Mapping[str, Node]) -> tuple[set[str], set[str]]:
                 used.add(before)
                 waiting.append(before)
     return inside, {name for name in inside - used if nodes[name].kind in HEAVY}
+
+
+def _before_rounding(nodes: Mapping[str, Node]) -> set[str]:
+    """The operators that a picture goes through before it is made of whole numbers: those that resize it."""
+    found, waiting = set[str](), [name for name, node in nodes.items() if node.kind == "Round"]
+    while waiting:
+        name = waiting.pop()
+        if name in nodes and name not in found:
+            found.add(name)
+            waiting += nodes[name].inputs
+    return found

@@ -15,11 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vjo_train.errors import DataError
 from vjo_train.files import write_atomically
 from vjo_train.heads.merged import Shows
+from vjo_train.inference.overlap import Ahead, Behind
 from vjo_train.inference.prediction import Network
 from vjo_train.inference.video.batches import batches
 from vjo_train.inference.video.files import FrameFiles
 from vjo_train.inference.video.layout import VideoLayout
-from vjo_train.inference.video.overlap import Ahead, Behind
 from vjo_train.inference.video.reading import Frame, Reader, open_video
 from vjo_train.inference.video.sources import VideoSource
 from vjo_train.tracking.byte_track import ByteTrack
@@ -128,7 +128,8 @@ class VideoPrediction:
         try:
             with self._bar(source, reader) as step:
                 for loaded in ahead:
-                    for frame, found in zip(loaded.frames, self.network(loaded.batch), strict=True):
+                    each = self.network(loaded.batch, [frame.image for frame in loaded.frames])
+                    for frame, found in zip(loaded.frames, each, strict=True):
                         behind.put((frame, trackers.follow(frame.number, found)))
                         step()
         finally:

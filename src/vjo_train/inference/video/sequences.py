@@ -89,7 +89,7 @@ def _followed(
         assert isinstance(loaded, Loaded)
         for why in loaded.unreadable.values():
             raise DataError(f"{sequence.name}: {why}")
-        for place, predictions in zip(loaded.places, network(loaded.batch), strict=True):
+        for place, predictions in zip(loaded.places, network(loaded.batch, loaded.pictures), strict=True):
             for task, found in predictions.items():
                 if isinstance(found, Detections):
                     tracker = trackers.setdefault(task, make_tracker())

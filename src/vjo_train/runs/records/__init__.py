@@ -9,8 +9,11 @@ from vjo_train.runs.records.base import Records
 from vjo_train.runs.records.choices import Choices
 from vjo_train.runs.records.file import FILE, KINDS, TaskRecords, read_records, to_bytes
 from vjo_train.runs.records.matches import Matches
+from vjo_train.runs.records.numbers import Numbers
 from vjo_train.runs.records.pixels import Pixels
 from vjo_train.runs.records.scores import Scores
+from vjo_train.runs.records.segments import Segments
+from vjo_train.runs.records.thresholds import Thresholds
 
 __all__ = [
     "FILE",
@@ -18,10 +21,13 @@ __all__ = [
     "Averages",
     "Choices",
     "Matches",
+    "Numbers",
     "Pixels",
     "Records",
     "Scores",
+    "Segments",
     "TaskRecords",
+    "Thresholds",
     "read_records",
     "to_bytes",
 ]

@@ -165,7 +165,8 @@ def _index(
         faults=np.asarray(list(faults.values()), np.str_),
         noted=np.asarray([places[row] for row, _, _ in found.notes], np.int64),
         notes=np.asarray([note for _, *note in found.notes], np.str_).reshape(-1, 2),
-        more=more | points | {"outline_digests": _digests(more, offsets)} | _point_digests(points, offsets),
+        by_image={"outline_digests": _digests(more, offsets)} | _point_digests(points, offsets),
+        more=more | points,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.pascal_context.classes import NORMALS_KNOWN, OBJECTS, PARTS
 from vjo_train.data.sources.pascal_context.mat import human_parts, label_map
+from vjo_train.data.sources.pictures import bytes_of, stamp_of
 from vjo_train.data.sources.sizes import measured
 from vjo_train.errors import DataError
 from vjo_train.types import IGNORE
@@ -71,7 +71,10 @@ class PascalContext(Source):
         path = root / SPLITS / f"{split}.txt"
         if not path.is_file():
             raise DataError(f"{path}: there is no split '{split}'; found {', '.join(self.splits(root)) or 'none'}.")
-        ids = path.read_text(encoding="utf-8").split()
+        try:
+            ids = path.read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: cannot be read ({error}); must list images in UTF-8.") from error
         if not ids or len(set(ids)) < len(ids):
             raise DataError(f"{path}: must list at least one image, and each once.")
         return ids
@@ -83,14 +86,9 @@ class PascalContext(Source):
         return f"{IMAGES}/{name}.jpg"
 
     def stamp(self, root: Path) -> str:
-        digest = hashlib.sha256()
-        for folder in [IMAGES, SPLITS, *sorted({os.path.dirname(one) for files in FILES.values() for one in files})]:
-            place = root / folder
-            entries = sorted(os.scandir(place), key=lambda one: one.name) if place.is_dir() else []
-            for entry in entries:
-                stat = entry.stat()
-                digest.update(f"{folder}/{entry.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
+        folders = [IMAGES, SPLITS, *sorted({os.path.dirname(one) for files in FILES.values() for one in files})]
+        there = [folder for folder in folders if (root / folder).is_dir()]
+        return stamp_of(root, [f"{one}/{name}" for one in there for name in sorted(os.listdir(root / one))])
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         known = self.class_names(root)
@@ -113,7 +111,7 @@ class PascalContext(Source):
             classes=classes,
             ids=ids,
             images=[f"{IMAGES}/{name}.jpg" for name in ids],
-            image_bytes=[(root / IMAGES / f"{name}.jpg").stat().st_size for name in ids],
+            image_bytes=bytes_of(root, [f"{IMAGES}/{name}.jpg" for name in ids]),
             sizes=sizes,
             objects=[Objects.none() for _ in ids],
             labelled=labelled,

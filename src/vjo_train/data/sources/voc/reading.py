@@ -19,8 +19,8 @@ from vjo_train.data.sources.voc.mending import DROPPED_BOX, as_written, counting
 from vjo_train.errors import DataError
 
 DROPPED = "dropped"
-"""In `Index.more`, [I]: the numbers of the objects that were left out of an image, such as `2 7`; only where there are
-any."""
+"""In `Index.by_image`, [I]: the numbers of the objects that were left out of an image, such as `2 7`; only where there
+are any."""
 
 
 class Reading:
@@ -148,5 +148,5 @@ class Reading:
             files=masks,
             faults=dict(sorted(self.faults.items())),
             notes=[note for note in self.notes if note[0] not in self.faults],
-            more={DROPPED: np.asarray(self.dropped, np.str_)} if any(self.dropped) else {},
+            by_image={DROPPED: np.asarray(self.dropped, np.str_)} if any(self.dropped) else {},
         )

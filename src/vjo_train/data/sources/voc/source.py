@@ -120,7 +120,8 @@ class VOC(Source):
             return index.objects(row)
         if kind == "classes":
             return ShownByObjects(index.objects(row), len(index.classes))
-        dropped = [int(number) for number in str(index.more[DROPPED][row]).split()] if DROPPED in index.more else []
+        kept = index.by_image.get(DROPPED)
+        dropped = [int(number) for number in str(kept[row]).split()] if kept is not None else []
         highest = len(index.classes) if kind == "semantic" else len(index.objects(row)) + len(dropped)
         mask = read_mask(index.file(root, row, kind), index.size(row), highest, layout.INDICES[kind])
         return without(mask, dropped) if kind == "masks" and dropped else mask

@@ -23,6 +23,7 @@ from vjo_train.data.objects import Objects
 from vjo_train.data.orientation import orientation
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.named_classes import unknown_class
+from vjo_train.data.sources.pictures import stamp_of
 from vjo_train.data.sources.polygons import filled
 from vjo_train.data.sources.sizes import measured
 from vjo_train.data.sources.yolo.layout import Layout, find_file, identity, label_file, pictures, read_layout
@@ -67,11 +68,9 @@ class YOLO(Source):
         return "picture"
 
     def stamp(self, root: Path) -> str:
-        digest = hashlib.sha256(root.read_bytes())
-        for picture in _all(read_layout(root)):
-            for path in (picture, label_file(picture)):
-                digest.update(f"{path}\0{_state(path)}\n".encode(errors="surrogateescape"))
-        return digest.hexdigest()
+        files = [path.absolute() for one in _all(read_layout(root)) for path in (one, label_file(one))]
+        content = hashlib.sha256(root.read_bytes()).hexdigest()
+        return f"{content} {stamp_of(root, map(str, files))}"
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         layout = read_layout(root)
@@ -114,7 +113,7 @@ class YOLO(Source):
             },
             faults=dict(sorted(faults.items())),
             notes=[note for note in notes if note[0] not in faults],
-            more={"outlines": np.asarray([_digest(own, layout) for own in rows], np.int64)}
+            by_image={"outlines": np.asarray([_digest(own, layout) for own in rows], np.int64)}
             if outlined or layout.points
             else {},
         )

@@ -1,0 +1,193 @@
+"""What a table says: CSV, TSV or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from vjo_train.data.sources.parquet import ENDINGS, parquet_rows
+from vjo_train.errors import DataError
+
+log = logging.getLogger("vjo_train")
+
+FLAGS = {"1": 1, "1.0": 1, "0": -1, "0.0": -1, "": 0, "-1": 0, "-1.0": 0}
+"""What stands in a column of a class -> its flag: there, not there, unknown."""
+_PATHS = ("path", "file", "filename", "file_name", "image", "image_path", "image_id")
+_NAMES = ("label", "labels", "class", "classes", "category", "target", "tags")
+
+
+LARGEST = float(np.finfo(np.float32).max)
+Rows: TypeAlias = Sequence[Mapping[str, str]]
+
+
+class Asked(NamedTuple):
+    """What is looked for in a table; see `Table`."""
+
+    path: str | None
+    labels: tuple[str, ...] | None
+    label: str | None
+    separator: str
+    numbers: tuple[str, ...]
+    split: str | None
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a table says.
+
+    Attributes:
+        pictures: [I] paths as they are written.
+        splits: [I], empty where there is no such column.
+        classes: the P class names.
+        flags: [I, P] int8: 1 there, -1 not there, 0 unknown.
+        columns: the V columns of numbers.
+        numbers: [I, V] float32; NaN where unknown.
+        faults: row -> what is wrong with it.
+    """
+
+    pictures: tuple[str, ...]
+    splits: tuple[str, ...]
+    classes: tuple[str, ...]
+    flags: npt.NDArray[np.int8]
+    columns: tuple[str, ...]
+    numbers: npt.NDArray[np.float32]
+    faults: Mapping[int, str]
+
+
+@lru_cache(8)
+def read_sheet(file: Path, changed: int, asked: Asked) -> Sheet:
+    """Reads a table.
+
+    Args:
+        file: the table.
+        changed: the time of its last change.
+        asked: what is looked for in it.
+
+    Raises:
+        DataError: it cannot be read, or lacks a column.
+    """
+    is_parquet = file.suffix.lower() in ENDINGS
+    separator = asked.separator
+    columns, rows = parquet_rows(file, separator) if is_parquet else _rows(file)
+    path = _column(file, columns, asked.path, _PATHS, "path")
+    split = asked.split if asked.split is not None else next((one for one in columns if one.lower() == "split"), None)
+    labels, label = _label_columns(file, columns, rows, asked, (path, split))
+    for key, names in (("labels", labels or ()), ("split", [split] if split else []), ("numbers", asked.numbers)):
+        for name in names:
+            _column(file, columns, name, (), key)
+    said = ", ".join(labels) if labels else f"'{label}'" if label else "none"
+    log.info("%s: pictures in '%s', classes in %s, numbers: %s.", file, path, said, ", ".join(asked.numbers) or "none")
+    classes: tuple[str, ...]
+    if label is not None:
+        named = [[name.strip() for name in row[label].split(separator) if name.strip()] for row in rows]
+        classes = tuple(sorted({name for names in named for name in names}))
+        flags = [[0] * len(classes) if not own else [1 if name in own else -1 for name in classes] for own in named]
+    else:
+        labels = labels or ()
+        classes, flags = labels, [[FLAGS.get(row[name].strip(), 0) for name in labels] for row in rows]
+    if both := sorted({*classes} & {*asked.numbers}):
+        raise DataError(f"{file}: found '{both[0]}' among the classes and the numbers; must be one of them.")
+    pictures = tuple(row[path].strip() for row in rows)
+    numbers, wrong = _numbers(rows, asked.numbers)
+    words = ("row", 1) if is_parquet else ("line", 2)
+    faults = {k: f"{file}: {words[0]} {k + words[1]}: {what}" for k, what in wrong.items()}
+    return Sheet(
+        pictures=pictures,
+        splits=tuple(row[split].strip() for row in rows) if split else (),
+        classes=classes,
+        flags=np.array(flags, np.int8).reshape(len(rows), len(classes)),
+        columns=asked.numbers,
+        numbers=numbers,
+        faults=faults | _faults(file, pictures, rows, labels or (), words),
+    )
+
+
+def _label_columns(
+    file: Path, columns: Sequence[str], rows: Rows, asked: Asked, taken: Sequence[str | None]
+) -> tuple[tuple[str, ...] | None, str | None]:
+    """The columns of 0 and 1, or the one of class names; neither where there are numbers alone."""
+    labels, label = asked.labels, asked.label
+    if labels is None and label is None:
+        left = [name for name in columns if name not in (*taken, *asked.numbers)]
+        labels = tuple(name for name in left if {row[name].strip() for row in rows} <= set(FLAGS)) or None
+    if labels is not None:
+        return labels, None
+    if label is None and asked.numbers and not any(name.strip().lower() in _NAMES for name in columns):
+        return None, None
+    return None, _column(file, columns, label, _NAMES, "label")
+
+
+def _numbers(rows: Rows, columns: Sequence[str]) -> tuple[npt.NDArray[np.float32], dict[int, str]]:
+    """[I, V], NaN for blanks; and row -> what is wrong with it."""
+    found = np.full((len(rows), len(columns)), np.nan, np.float32)
+    wrong: dict[int, str] = {}
+    for number, row in enumerate(rows):
+        for place, name in enumerate(columns):
+            text = row[name].strip()
+            try:
+                value = float(text or "nan")
+            except ValueError:
+                value = math.inf
+            if not abs(value) <= LARGEST and not math.isnan(value):
+                wrong[number] = f"found '{text[:40]}' for {name}; must be a number, or blank where it is unknown."
+            else:
+                found[number, place] = value
+    return found, wrong
+
+
+def _faults(
+    file: Path,
+    pictures: Sequence[str],
+    rows: Sequence[Mapping[str, str]],
+    labels: Sequence[str],
+    count: tuple[str, int],
+) -> dict[int, str]:
+    """Row -> what is wrong with it; `count` is what rows are called in the file, and the number of the first."""
+    word, start = count
+    faults: dict[int, str] = {}
+    seen: dict[str, int] = {}
+    for number, (picture, row) in enumerate(zip(pictures, rows, strict=True)):
+        line = number + start
+        wrong = next((name for name in labels if row[name].strip() not in FLAGS), None)
+        if wrong is not None:
+            faults[number] = f"{file}: {word} {line}: found '{row[wrong][:40]}' for {wrong}; must be 0, 1, -1 or blank."
+        if picture in seen:
+            faults[number] = (
+                f"{file}: {word} {line}: '{picture}' stands in {word} {seen[picture]} too; must be there once."
+            )
+        seen.setdefault(picture, line)
+    return faults
+
+
+def _rows(file: Path) -> tuple[list[str], list[dict[str, str]]]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: cannot be read ({error}); must be a CSV or TSV file in UTF-8.") from error
+    first = text.partition("\n")[0]
+    delimiter = max("\t,;", key=first.count)
+    reader = csv.DictReader(text.splitlines(), delimiter=delimiter, restval="")
+    columns = list(reader.fieldnames or [])
+    rows = [{name: row[name] or "" for name in columns} for row in reader]
+    if not rows:
+        raise DataError(f"{file}: found no rows below its first line; must list pictures.")
+    return columns, rows
+
+
+def _column(file: Path, columns: Sequence[str], name: str | None, likely: Sequence[str], key: str) -> str:
+    """`name`, or the first column that is called as one of `likely`."""
+    if name is None:
+        name = next((column for word in likely for column in columns if column.strip().lower() == word), None)
+    if name is None or name not in columns:
+        what = f"no column '{name}'" if name else f"no column of the {key}"
+        raise DataError(f"{file}: found {what}; its columns are {', '.join(columns)}; see dataset.source.{key}.")
+    return name
