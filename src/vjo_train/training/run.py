@@ -31,7 +31,7 @@ from vjo_train.report.profile import Profile
 from vjo_train.report.progress import Progress
 from vjo_train.report.seen import ImagesSeen, images_seen
 from vjo_train.report.tables import metrics_table, model_summary, per_class_table
-from vjo_train.report.throughput import Throughput, inference_speed
+from vjo_train.report.throughput import Throughput, inference_flops, inference_speed
 from vjo_train.runs import records, run_folder
 from vjo_train.runs.results import Results, name_per_class, write_results
 from vjo_train.training import checkpoints
@@ -187,6 +187,7 @@ def _test(
         parameters=module.size,
         test_seconds=seconds,
         inference_images_per_second=inference_speed(module, batch) if len(batch) else math.nan,
+        inference_flops=inference_flops(module, batch) if len(batch) else math.nan,
         skipped=job.data.skipped,
         counts=image_counts(job.data, bool(training)),
         classes=facts_of_classes(job.data, bool(training)),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
@@ -22,6 +22,10 @@ REQUEUED = "SIGUSR2"
 """After this signal, what listened to it before the block has its turn once the run has stopped."""
 
 
+PATIENCE = 5.0
+"""Seconds that a run has to end in peace once it has stopped."""
+
+
 class Stopped(SystemExit):
     """The run stopped as asked, with a checkpoint to go on from where there is one; exit status 130."""
 
@@ -30,7 +34,7 @@ class Listener:
     """Hears the signals in its `with` block, from the main thread.
 
     A signal stops the run at once. Where `wait` says what must end first, the first signal is only noted in `asked`,
-    and a second one stops at once. One more while the run is stopping ends the process without a word.
+    and a second one stops at once. While the run is stopping, further ones are heard again after `PATIENCE`.
 
     Args:
         there: a sentence's end that says, once it has stopped, what there is to go on from.
@@ -43,7 +47,7 @@ class Listener:
         self.wait: str | None = None
         self.asked = False
         self._there = there
-        self._stopping = False
+        self._since: float | None = None
         self._previous: dict[int, Any] = {}
         self._requeue: Callable[[], None] | None = None
 
@@ -68,7 +72,7 @@ class Listener:
         Raises:
             Stopped: always.
         """
-        self._stopping = True
+        self._since = time.monotonic()
         log.warning(message)
         if self._requeue is not None:
             self._requeue()
@@ -76,8 +80,11 @@ class Listener:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
-        if self._stopping:
-            os._exit(130)  # whatever the end waits for, he who asks again does not
+        if self._since is not None:
+            # Loading processes end, files are closed: one more error in the midst of it would only be a traceback.
+            if time.monotonic() - self._since > PATIENCE:
+                raise Stopped(130)
+            return
         before = self._previous.get(number)
         if name == REQUEUED and callable(before):  # submitit puts the job into the queue again, and ends it
             self._requeue = partial(before, number, frame)
