@@ -69,19 +69,44 @@ def vjo_train(words: list[str], said: Path) -> None:
     commands.train()
 
 
-def torchrun(words: list[str], said: Path) -> None:
-    """Two processes of the command in one run, started by torchrun's agent from this process."""
+def task(words: list[str], said: Path, number: int, port: int, slurm: bool) -> None:
+    """One of two machines with one process each, as srun or a command by hand would start it; says `said.<number>`."""
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    if slurm:
+        counts = {"SLURM_STEP_NUM_TASKS": 2, "SLURM_STEP_NUM_NODES": 2, "SLURM_NTASKS": 2, "SLURM_NNODES": 2}
+        place = {"SLURM_PROCID": number, "SLURM_NODEID": number, "SLURM_LOCALID": 0, "SLURM_JOB_ID": 1}
+        os.environ |= {name: str(value) for name, value in (counts | place).items()}
+        os.environ |= {"SLURM_STEP_TASKS_PER_NODE": "1(x2)", "SLURM_JOB_NAME": "tests"}
+    else:
+        os.environ["NODE_RANK"] = str(number)
+    vjo_train(words, said.with_suffix(f".{number}"))
+
+
+def torchrun(words: list[str], said: Path, nodes: int = 1, port: int = 0) -> None:
+    """Two processes of the command in one run, started by torchrun's agent from this process.
+
+    With two `nodes`, each agent starts one of them: the agents meet at `port`.
+    """
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    place = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "local_addr": "localhost", "run_id": "tests"}
-    config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=2, max_restarts=0, start_method="fork", **place)
-    elastic_launch(config, rank)(words, said)
+    place = {"rdzv_backend": "c10d", "rdzv_endpoint": f"localhost:{port}", "local_addr": "localhost", "run_id": "tests"}
+    counts = {"min_nodes": nodes, "max_nodes": nodes, "nproc_per_node": 2 // nodes, "max_restarts": 0}
+    elastic_launch(LaunchConfig(**counts, start_method="fork", **place), rank)(words, said)
 
 
 def rank(words: list[str], said: Path) -> None:
-    """The command as one of torchrun's processes."""
+    """The command as one of torchrun's processes; the file `said.opened.R` lists the pictures that rank R opens."""
+    opened: list[str] = []
+    sys.addaudithook(lambda event, arguments: _note_picture(event, arguments, opened))
     try:
         vjo_train(words, said.with_suffix(f".{os.environ['RANK']}"))
     except SystemExit as end:
         if end.code:
             raise
+    finally:
+        said.with_suffix(f".opened.{os.environ['RANK']}").write_text("\n".join(opened))
+
+
+def _note_picture(event: str, arguments: tuple[Any, ...], opened: list[str]) -> None:
+    if event == "open" and "JPEGImages" in str(arguments[0]):
+        opened.append(Path(arguments[0]).stem)

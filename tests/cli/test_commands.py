@@ -184,19 +184,22 @@ def test_a_folder_with_odd_characters_survives_the_override_grammar(here: Path) 
     assert composer().compose([f"hydra.run.dir={quoted(str(place.folder))}"]).hydra.run.dir == str(run)
 
 
-def test_torchrun_needs_a_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match=r"hydra\.run\.dir: under torchrun it must be given"):
-        check_training(composer(), [], multirun=False)
-    place = check_training(composer(), ["hydra.run.dir=mine"], multirun=False).place
-    assert place is not None
-    assert place.folder == Path("mine")
-    with pytest.raises(ConfigError, match="start torchrun once for each run"):
+def test_rank_0_names_the_folder_of_all(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    both = ["trainer.devices=2"]
+    first = check_training(composer(), both, multirun=False)
+    assert first.place is not None
+    assert first.place.new
+    with pytest.raises(ConfigError, match="a sweep cannot run inside torchrun; start that once for each run"):
         check_training(composer(), ["seed=1,2"], multirun=True)
+    monkeypatch.setenv("RANK", "1")
+    second = check_training(composer(), both, multirun=False)
+    assert second.place is None
+    assert second.config == first.config
     monkeypatch.setenv("MASTER_PORT", "0")
     with pytest.raises(ConfigError, match="MASTER_PORT: found 0"):
-        check_training(composer(), ["hydra.run.dir=mine"], multirun=False)
+        check_training(composer(), both, multirun=False)
 
 
 def test_a_sweep_runs_every_combination(here: Path) -> None:
@@ -220,6 +223,18 @@ def test_eval_takes_the_runs_own_config(here: Path) -> None:
     assert cfg.weighting._target_.endswith("DWA")
     assert (cfg.split, cfg.checkpoint, cfg.dataset.split) == (None, None, "train")
     assert cfg.hydra.run.dir.startswith(f"{run}/eval/")
+
+
+def test_eval_tests_a_run_of_several_machines_in_one_process(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(Path("outputs/run/1"), "trainer.devices=2", "trainer.num_nodes=2")
+    cfg = evaluated(f"run={run}")
+    assert (cfg.trainer.devices, cfg.trainer.num_nodes) == (1, 1)
+    with pytest.raises(ConfigError, match=r"trainer\.devices: found 2; vjo-eval tests on one device"):
+        evaluated(f"run={run}", "trainer.devices=2")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="torchrun: found 2 processes; vjo-eval tests in one, started alone"):
+        evaluated(f"run={run}")
 
 
 @pytest.mark.parametrize("trained", [(), ("insight=[]",)])

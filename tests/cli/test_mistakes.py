@@ -116,6 +116,11 @@ SWEEPS = [
     ("-m weighting=equal,dva", "weighting=dva: no such choice; did you mean 'dwa'?"),
     ("-m seed=1,x", "seed: found 'x' (text); must be a whole number"),
     ("-m seed=1,2 trainer.devices=2", "trainer.devices=2 with -m: each process would start the whole sweep again."),
+    ("-m hydra/launcher=slurm trainer.num_nodes=2 seed=1,2", "found hydra.launcher.nodes=1, which must be the same"),
+    ("-m hydra/launcher=slurm hydra.launcher.tasks_per_node=2 seed=1", "trainer.devices=1 with -m: found hydra.launch"),
+    ("trainer.num_nodes=2", "trainer.num_nodes: found 2, but nothing tells this process of the other machines."),
+    ("trainer.strategy=fsdp", "trainer.strategy: found fsdp; must be ddp. Weightings combine the whole gradients"),
+    ("trainer.strategy=dpp", "trainer.strategy: found 'dpp' (text); must be one of ddp"),
     ("-m seed=1,2 --cfg job", "-m and --cfg: found together; only one of -m, --run, --cfg, --info is allowed."),
     ("-m seed=interval(1,2)", "does not support sweep type"),
 ]

@@ -78,7 +78,7 @@ def test_a_changed_file_is_noticed(filled, tmp_path, change):
     after = load(filled.root, CLASSES, cache)
     every = np.arange(len(before)), np.arange(len(after))
     assert before.fingerprint(every[0]) != after.fingerprint(every[1])
-    assert len(list(cache.iterdir())) == 1
+    assert len(list(cache.glob("*.npz"))) == 1
 
 
 def test_an_unchanged_set_comes_from_the_cache(filled, tmp_path):
@@ -98,7 +98,7 @@ def test_an_unchanged_set_comes_from_the_cache(filled, tmp_path):
 def test_a_damaged_cache_file_is_made_again(filled, tmp_path, caplog):
     cache = tmp_path / "cache"
     before = load(filled.root, CLASSES, cache)
-    (path,) = cache.iterdir()
+    (path,) = cache.glob("*.npz")
     path.write_bytes(path.read_bytes()[:100])
     after = load(filled.root, CLASSES, cache)
     assert "unreadable" in caplog.text

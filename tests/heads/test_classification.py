@@ -7,8 +7,10 @@ import torch
 
 from tests.heads.detection import cases
 from vjo_train.errors import ConfigError
-from vjo_train.heads.classification import Classification, classification_loss
-from vjo_train.types import Target
+from vjo_train.heads.classification import Classification, ClassificationMetrics, classification_loss
+from vjo_train.heads.label_space import LabelSpace
+from vjo_train.inference.results import Scores, result_of
+from vjo_train.types import Frames, Target
 
 CHANNELS = {"c4": 8, "c5": 16}
 
@@ -94,3 +96,53 @@ def test_figures_leave_out_difficult_classes_and_unlabelled_images() -> None:
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"heads\.classification\.level: found p9; allowed .* c4, c5"):
         head(level="p9")
+
+
+def validated(model: Classification) -> ClassificationMetrics:
+    """What a validation of four images with all scores below 0.5 collects: the first two classes are told apart."""
+    measured = model.metrics()
+    scores = torch.tensor([[0.4, 0.1, 0.2], [0.3, 0.3, 0.2], [0.1, 0.4, 0.2], [0.1, 0.1, 0.2]])
+    labels = [[1, -1, -1], [1, 1, -1], [-1, 1, -1], [-1, -1, -1]]
+    measured.update(list(scores), [target(one) for one in labels])
+    model.choose(measured)
+    return measured
+
+
+def test_thresholds_are_chosen_on_val_for_each_class() -> None:
+    model = head()
+    figures = validated(model).compute()
+    assert model.thresholds == pytest.approx((0.2, 0.2, 0.5)), "a class that val does not show keeps 0.5"
+    assert float(figures["f1"]) == 0.0
+    assert float(figures["f1_chosen"]) == 1.0
+    assert figures["threshold"].tolist() == pytest.approx([0.2, 0.2, 0.5])
+    assert "f1_chosen" not in head(thresholds=None).metrics().compute()
+
+
+def test_predictions_name_the_classes_above_their_thresholds() -> None:
+    model = head()
+    prediction = torch.tensor([0.3, 0.6, 0.4])
+    assert model.present(prediction) == [1], "0.5 before there was a val"
+    validated(model)
+    assert model.present(prediction) == [1, 0]
+    model.space = LabelSpace(["c", "a", "b"], ["a", "b", "c", "d"])
+    assert model.present(model.published(prediction)) == [0, 2], "in the data set's order: c, a, b are 0.3, 0.6, 0.4"
+    said = result_of(model.published(prediction), ["a", "b", "c", "d"], model)
+    assert isinstance(said, Scores)
+    assert said.present == ["a", "c"]
+
+
+def test_thresholds_of_the_config_are_not_chosen() -> None:
+    for given, expected in ((None, None), (0.25, (0.25,) * 3), ([0.1, 0.2, 0.3], (0.1, 0.2, 0.3))):
+        model = head(thresholds=given)
+        validated(model)
+        model.keep_chosen((0.9, 0.9, 0.9))
+        assert model.thresholds == expected
+    with pytest.raises(ConfigError, match=r"thresholds: found 2 thresholds; there are 3 classes"):
+        head(thresholds=[0.1, 0.2])
+
+
+def test_a_file_holds_the_thresholds_where_there_are_any() -> None:
+    model, frames = head(), Frames.of_files(torch.tensor([[32, 32], [32, 32]]), (32, 32))
+    assert set(model.decoded(torch.zeros(2, 3), frames)) == {"probabilities"}
+    validated(model)
+    assert model.decoded(torch.zeros(2, 3), frames)["thresholds"].tolist()[1] == pytest.approx([0.2, 0.2, 0.5])

@@ -40,7 +40,7 @@ def test_the_page_of_a_finished_run_shows_all_and_fetches_nothing(tmp_path: Path
             "affinity",
             "results-by-class",
         ),
-        *("precision-and-recall", "pictures", "regions", "config", "audit"),
+        *("precision-and-recall", "calibration", "pictures", "regions", "config", "audit"),
     }
     for text in ("0.6123", "map_area *", "1.00 M", "EPYC", "train: 1111", "revision abc", "seed=1", "lr: 0.1"):
         assert text in page.text

@@ -22,7 +22,7 @@ from tests.training.test_module import fit
 from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.runs import run_folder
 from vjo_train.training import checkpoints
-from vjo_train.training.interruption import Stopped
+from vjo_train.training.signals import Stopped
 from vjo_train.weighting.adatask import AdaTask
 from vjo_train.weighting.dbmtl import DBMTL
 from vjo_train.weighting.excess import ExcessMTL

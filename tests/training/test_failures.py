@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import multiprocessing
 import os
 import re
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -26,7 +28,7 @@ from vjo_train.config import build
 from vjo_train.errors import DataError, NumericsError, ResourceError
 from vjo_train.training import run
 from vjo_train.training.failures import explained
-from vjo_train.training.interruption import Stopped
+from vjo_train.training.signals import Stopped
 
 Answer = tuple[int, str, str]
 
@@ -160,6 +162,20 @@ def test_a_signal_once_saves_between_two_steps_of_the_optimizer(
     assert f"hydra.run.dir='{tmp_path}' trainer.resume=auto goes on from here" in caplog.text
 
 
+def test_a_scheduler_has_its_turn_after_its_signal_once_the_run_is_saved(cache: Path, tmp_path: Path) -> None:
+    """As submitit, which puts the job into the queue again and exits."""
+
+    def requeue(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(f"requeued with {(tmp_path / 'checkpoints/last.ckpt').is_file()}")
+
+    before = signal.signal(signal.SIGUSR2, requeue)
+    try:
+        with pytest.raises(SystemExit, match="requeued with True"):
+            run.train(struck(cache, tmp_path, at=At([1], lambda _: os.kill(os.getpid(), signal.SIGUSR2))))
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
 def test_a_signal_twice_stops_at_once(cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def twice(_: pl.LightningModule) -> None:
         os.kill(os.getpid(), signal.SIGINT)
@@ -215,6 +231,7 @@ def set_up(rank: int, root: Path, kept: Path, folder: Path) -> None:
     """One of two processes that read the data set `root` for the first time."""
     from tests.data.test_datamodule import make
 
+    logging.basicConfig(filename=folder / f"log{rank}", level=logging.INFO)
     data = make(root, kept)
     data.setup("fit")
     (folder / f"fingerprint{rank}").write_text(data.fingerprint("train"))
@@ -228,4 +245,6 @@ def test_two_processes_that_read_a_new_data_set_at_once_do_not_harm_each_other(c
     run_ranks(set_up, root, kept, tmp_path)
     said = [(tmp_path / f"fingerprint{rank}").read_text() for rank in (0, 1)]
     assert said[0] == said[1] != ""
+    logs = "".join((tmp_path / f"log{rank}").read_text() for rank in (0, 1))
+    assert (logs.count("Reading the annotations"), logs.count("Looking into")) == (1, 1)
     assert not list(kept.rglob("*.tmp"))

@@ -16,13 +16,13 @@ import torch
 from hydra import compose, initialize_config_module
 
 from tests.processes import started, torchrun, vjo_train
-from vjo_train.config import build, jobs
+from vjo_train.config import build, jobs, starting
 from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.report.examples import FOLDER, read_examples
 from vjo_train.runs.records import FILE, read_records
 from vjo_train.runs.results import read_results
 from vjo_train.training import run
-from vjo_train.training.interruption import Stopped
+from vjo_train.training.signals import Stopped
 
 SMALL = (
     *("~backbone", "+backbone._target_=tests.tiny.BatchNormBackbone"),
@@ -213,7 +213,9 @@ def stop_after(batches: int, cache: Path, output: Path, *overrides: str) -> None
             if self.seen == batches:
                 os.kill(os.getpid(), signal.SIGTERM)
 
-    job = build.job(config(cache, overrides), output)
+    cfg = config(cache, overrides)
+    job = build.job(cfg, output)
+    starting.begin(job, cfg)
     job.callbacks.append(Terminate())
     with pytest.raises(Stopped):
         run.train(job)

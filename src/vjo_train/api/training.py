@@ -59,7 +59,7 @@ def _trained(composer: Composer, words: list[str]) -> Path:
 
     from vjo_train.api.process_state import kept_process
     from vjo_train.config import jobs
-    from vjo_train.training.interruption import Stopped
+    from vjo_train.training.signals import Stopped
 
     def job(cfg: DictConfig) -> Path:
         output = Path(HydraConfig.get().runtime.output_dir)

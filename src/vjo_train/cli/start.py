@@ -50,6 +50,7 @@ NONE = {
     "experiment": [],
     "compare": ["compare=none"],
     "semi": ["semi=none"],
+    "distill": ["distill=none"],
     "logger": ["~logger"],
     "insight": ["insight=[]"],
     "merge": [],

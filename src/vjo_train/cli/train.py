@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from vjo_train.cli import help_page
-from vjo_train.cli.answer import guard, leave
+from vjo_train.cli.answer import guard, keep_to_file, leave, say_it
 from vjo_train.cli.start import asks_for_a_run, composer_of, parse_flags, run_hydra
+from vjo_train.errors import ConfigError, VjoError
 from vjo_train.runs import run_folder
+from vjo_train.runs.launch import outside, own_rank
 from vjo_train.runs.reservation import Place, reserved
+
+if TYPE_CHECKING:
+    from vjo_train.config.checks.training import Checked
 
 
 def train() -> NoReturn:
@@ -38,10 +44,15 @@ def _train_command() -> None:
         if asks_for_a_run(args):
             from vjo_train.comparison import plan
             from vjo_train.config.checks.training import check_training
+            from vjo_train.config.compose import quoted
 
             composer = composer_of(config, args)
-            checked = check_training(composer, args.overrides, args.multirun)
-            folder = None if checked.place is None else stack.enter_context(reserved(checked.place))
+            try:
+                checked = check_training(composer, args.overrides, args.multirun)
+            except VjoError as error:
+                _refuse(error)
+                raise
+            folder = _folder(checked, stack)
             if checked.trials:
                 from vjo_train.comparison import choosing
                 from vjo_train.tuning.trial import run_trial
@@ -49,6 +60,8 @@ def _train_command() -> None:
                 choosing.run(composer, checked.trials, run_trial)
                 checked = check_training(composer, args.overrides, args.multirun)
             sys.argv += [*checked.added, *named(checked.place, folder)]
+            if checked.started is not None and checked.started.rank:
+                sys.argv += [f"hydra.run.dir={quoted(str(folder))}", "hydra.output_subdir=null"]  # rank 0 writes it
             # Jobs may run in other processes, by a launcher's choice: where they write is known before.
             sweep = folder if checked.place is not None and checked.place.key == "hydra.sweep.dir" else None
             comparison.extend(checked.comparison)
@@ -63,6 +76,30 @@ def _train_command() -> None:
                 _summarise(sweep)
         if sweep is not None and any(run.finished for run in comparison):
             _answer(sweep)
+
+
+def _folder(checked: Checked, stack: ExitStack) -> Path | None:
+    """The folder to write to, reserved until the stack is closed; None where the words name it already."""
+    if checked.started is None:
+        return None if checked.place is None else stack.enter_context(reserved(checked.place))
+    from vjo_train.cli import together
+
+    def decide() -> Path:
+        assert checked.place is not None
+        return stack.enter_context(reserved(checked.place))
+
+    folder, board = together.agree(checked.started, checked.config, decide)
+    stack.callback(board.close)
+    return folder
+
+
+def _refuse(error: VjoError) -> None:
+    """Tells the run's other processes of a mistake, if torchrun or SLURM has started them; rank 0 says it for all."""
+    with suppress(ConfigError):  # what they say of themselves is the mistake
+        if (started := outside()) is not None:
+            from vjo_train.cli import together
+
+            together.refuse(started, error)
 
 
 def reserve(stack: ExitStack, place: Place | None) -> list[str]:
@@ -113,5 +150,11 @@ def _train_job(cfg: Any) -> bool:
 
         jobs.train(cfg, output)
 
-    leave(guard("vjo-train", job))
+    from vjo_train.cli import together
+
+    rank = own_rank(cfg.trainer.devices, cfg.trainer.num_nodes)
+    if rank:
+        keep_to_file(output / f"train.rank{rank}.log")
+    processes = int(cfg.trainer.devices * cfg.trainer.num_nodes)
+    leave(guard("vjo-train", job, partial(together.say, rank, processes) if processes > 1 else say_it))
     return True

@@ -23,6 +23,7 @@ from vjo_train.config.compose import Composer, quoted
 from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.files import replacing
 from vjo_train.runs import run_folder
+from vjo_train.runs.directions import gains
 
 FILE = "trial.json"
 """The file in a trial's folder that says how it ended."""
@@ -189,5 +190,6 @@ def run(composer: Composer, open_trials: Sequence[Trial], train: Callable[..., O
         monitor = composer.compose(list(trial.words)).trainer.monitor or MONITOR
         outcome = composer.run(list(trial.words), partial(train, metrics=[monitor], hopeless=None))
         value = None if outcome.values is None else outcome.values[0]
-        trial.end(value, outcome.fault)
+        # Kept such that more is better.
+        trial.end(None if value is None else gains([value], [monitor])[0], outcome.fault)
         print(f"Trial {place}: {'failed. ' + outcome.fault if value is None else f'{monitor} {value:.4f}'}", flush=True)

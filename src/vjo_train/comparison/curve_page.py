@@ -50,7 +50,7 @@ def _differences(curve: LabelCurve) -> list[tables.Sheet]:
             for share in curve.at:
                 cells = [tables.interval_text(curve.difference(label, other, share, name)) for label in against]
                 rows.append([*name.split("/"), _percent(share), *cells])
-        title = f"Points (hundredths) more than {other}, with {curve.level:.0%} interval over paired seeds"
+        title = f"Points (hundredths) better than {other}, with {curve.level:.0%} interval over paired seeds"
         found.append(tables.Sheet(title, ["task", "metric", "share", *against], rows, left=3))
     return found
 

@@ -11,6 +11,7 @@ from vjo_train.comparison.delta import Interval, student_interval
 from vjo_train.comparison.reading import Run
 from vjo_train.comparison.summary import SINGLE, Comparison
 from vjo_train.errors import ConfigError
+from vjo_train.runs.directions import higher_is_better
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,14 @@ class LabelCurve:
         return {seed: run.metric(name) for seed, run in sorted(group.items())}
 
     def difference(self, label: str, other: str, share: float, name: str) -> Interval:
-        """The mean over seeds of what `label` has more than `other`, in points (hundredths), with its interval."""
+        """The mean over seeds of what `label` is better than `other`, in points (hundredths), with its interval."""
         one, two = self.values(label, share, name), self.values(other, share, name)
-        return student_interval([100 * (one[seed] - two[seed]) for seed in one if seed in two], self.level)
+        sign = 100 if self.higher(name) else -100
+        return student_interval([sign * (one[seed] - two[seed]) for seed in one if seed in two], self.level)
+
+    def higher(self, name: str) -> bool:
+        """Whether a figure is better the higher it is."""
+        return higher_is_better(name, self.widest.higher)
 
     def enough(self, label: str, name: str) -> float | None:
         """The least share at which a method's mean is that of the task alone with all labels; None: none of them."""
@@ -59,8 +65,10 @@ class LabelCurve:
         goal = self.values(SINGLE, 1.0, name)
         for share in self.at:
             found = self.values(label, share, name)
-            if found and goal and fmean(found.values()) >= fmean(goal.values()):
-                return share
+            if found and goal:
+                here, there = fmean(found.values()), fmean(goal.values())
+                if here >= there if self.higher(name) else here <= there:
+                    return share
         return None
 
     def images(self, share: float, task: str) -> float:

@@ -188,7 +188,7 @@ def model_on(cfg: DictConfig, pyramid: Pyramid) -> MultiTaskModule:
         seed=cfg.seed,
         channels_last=cfg.trainer.channels_last,
     )
-    module.merged = merged(cfg, branches)
+    module.merged, module.channels = merged(cfg, branches), pyramid.channels
     module.semi = make(cfg.semi) if cfg.get("semi") else None
     optimizer.check(module)
     return module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -70,9 +71,10 @@ class Composer:
             except OverrideParseException as error:
                 if "=" not in text:
                     raise ConfigError(f"'{text}' sets nothing; settings are given as key=value.") from error
-                reason = str(error).splitlines()[0]
+                reason = str(error).splitlines()[0].partition(": ")[0]
                 raise ConfigError(
-                    f"cannot read '{text}': {reason}. Put values with special characters in quotes: \"key='value'\"."
+                    f"cannot read '{text}': {reason}. Put values with special characters in quotes, here with those of"
+                    f" a shell around them: {in_shell(text)}."
                 ) from error
         return parsed
 
@@ -186,6 +188,12 @@ def _missing_launcher(name: str) -> str | None:
     # Plugins lie in a namespace package, which must be there to look into it.
     there = find_spec("hydra_plugins") and extra and find_spec(f"hydra_plugins.hydra_{extra}_launcher")
     return None if there else extra
+
+
+def in_shell(override: str) -> str:
+    """The word for a shell that sets a key to a text with blanks or other signs in it."""
+    key, _, value = override.partition("=")
+    return shlex.quote(f'{key}="{value.strip(chr(34) + chr(39))}"')
 
 
 def quoted(text: str) -> str:

@@ -179,6 +179,9 @@ def export(cfg: DictConfig) -> None:
     tasks = tuple(cfg.tasks or module.goals)
     own = OmegaConf.masked_copy(cfg, list(signature("vjo_train.config.schema.TrainConfig")))
     own.heads = OmegaConf.masked_copy(cfg.heads, list(tasks))
+    for task in tasks:
+        if (chosen := module.head(task).thresholds) is not None:
+            own.heads[task].thresholds = list(chosen)  # from the config in the file, which holds the heads' settings
     if cfg.get("merge"):
         own.merge = OmegaConf.masked_copy(cfg.merge, list(possible(module.merged, tasks)))
     network = Traced(module, tasks, canvas_of(cfg.dataset.size), cfg.decoded, cfg.resize)

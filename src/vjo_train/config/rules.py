@@ -8,6 +8,22 @@ from collections.abc import Mapping, Sequence
 from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
 
+SPLITTING = ("fsdp", "deepspeed", "model_parallel")
+"""How the names of Lightning's strategies begin that give each process a part of the network."""
+
+
+def check_strategy(strategy: object) -> None:
+    """Refuses what splits the network over processes; other mistakes in `trainer.strategy` are left to the schema.
+
+    Raises:
+        ConfigError: such a strategy.
+    """
+    if isinstance(strategy, str) and strategy.startswith(SPLITTING):
+        raise ConfigError(
+            f"trainer.strategy: found {strategy}; must be ddp. Weightings combine the whole gradients of each task, "
+            "which no process has under it, and these networks fit on one device (docs/scale.md)."
+        )
+
 
 def check_dataset(*, classes: Sequence[str], split: str, val_split: str | None, root: str | None, made: bool) -> None:
     """Looks at what `dataset` says of its splits, classes and place.
@@ -87,6 +103,23 @@ def check_validation(*, early_stopping: int | None, monitor: str | None, validat
             raise ConfigError(
                 f"trainer.{key} needs a validation split: set dataset.val_split, or dataset.val_fraction above 0."
             )
+
+
+def check_memory(*, compile: bool, activation_checkpointing: bool) -> None:
+    """Looks whether the keys of `trainer` that say how activations are computed go together.
+
+    Args:
+        compile: `trainer.compile`.
+        activation_checkpointing: `trainer.activation_checkpointing`.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    if compile and activation_checkpointing:
+        raise ConfigError(
+            "trainer.activation_checkpointing: does not go with trainer.compile, which plans by itself what is computed"
+            " again in backward; set one of the two to false."
+        )
 
 
 def check_kinds(needs: Mapping[str, frozenset[str]], given: Sequence[str]) -> None:

@@ -28,12 +28,13 @@ class TrainerConfig:
         accelerator: `auto` takes a GPU where there is one.
         devices: processes per machine, one per device.
         num_nodes: machines.
+        strategy: how several processes share a step: `ddp`, each with the whole network and its share of the images.
         precision: `auto` is bf16-mixed on a GPU or CPU with fast bfloat16, else 32-true.
         accumulate_grad_batches: batches per optimizer step.
         gradient_clip_val: greatest norm of the gradient of each head and of the shared part, each clipped by itself, so
             that a large gradient of one task shortens no other head's step; None: no clipping.
         early_stopping: epochs without a better monitor after which training ends; None: never.
-        monitor: metric that picks the best checkpoint, higher is better; None: mean of the heads' own.
+        monitor: metric that picks the best checkpoint, or a loss; None: mean of the heads' own.
         ema: decay of the averaged weights that are validated and tested; None: no averaging.
         resume: `auto`, a run's folder, a checkpoint, or None.
         resume_lr: the learning rate where a resumed run has more steps than it was planned for: `stay` at what the
@@ -42,6 +43,8 @@ class TrainerConfig:
         drawn_images: validation images whose predictions are drawn at each validation; 0: none.
         channels_last: memory layout of images and convolutions.
         compile: backbone, neck and heads by torch.compile; needs a C++ compiler, and pays in long runs only.
+        activation_checkpointing: keep the inputs of blocks and towers only, and compute what lies between again in
+            backward: less than half of the memory for about a third more time; not with `compile`.
         profile: write where the time of training goes into the run's folder.
         deterministic: refuse operations whose result differs from run to run.
         progress: show the progress bar.
@@ -53,6 +56,7 @@ class TrainerConfig:
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: Annotated[int, Ge(1)] = 1
     num_nodes: Annotated[int, Ge(1)] = 1
+    strategy: Literal["ddp"] = "ddp"
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     accumulate_grad_batches: Annotated[int, Ge(1)] = 1
     gradient_clip_val: Annotated[float, Gt(0)] | None = None
@@ -65,6 +69,7 @@ class TrainerConfig:
     drawn_images: Annotated[int, Ge(0)] = 4
     channels_last: bool = True
     compile: bool = False
+    activation_checkpointing: bool = False
     profile: bool = False
     deterministic: bool = False
     progress: bool = True
@@ -122,6 +127,7 @@ class TrainConfig:
     insight: Mapping[str, Node] = field(default_factory=dict)
     merge: Mapping[str, Node] = field(default_factory=dict)
     semi: Node | None = None
+    distill: Node | None = None
     helpers: bool = True
 
 
@@ -234,7 +240,7 @@ class TuneConfig:
         space: config key or group -> a list of choices, or a mapping with `low`, `high` and, if wanted, `log` and
             `step`.
         trials: of the study, those of earlier starts included.
-        metric: what is maximised on val: a metric, several, `tasks` for each head's own, or None: the monitor.
+        metric: what is made best on val: a metric, several, `tasks` for each head's own, or None: the monitor.
         sampler: `tpe` learns from the trials so far.
         pruner: `median` stops a trial behind the median of the others; `auto` is that where there is one metric.
         startup: trials before sampler and pruner do more than guess.

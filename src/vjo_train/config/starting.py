@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from omegaconf import DictConfig
 
 from vjo_train.config import build
+from vjo_train.config.instantiation import make
+from vjo_train.distill.features import Teacher
 from vjo_train.errors import CheckpointError
 from vjo_train.runs import run_folder
-from vjo_train.training import start_from, start_source
+from vjo_train.training import checkpoints, start_from, start_source
 from vjo_train.training.job import Job
 from vjo_train.training.provenance import Provenance
 from vjo_train.training.resumed_rate import ResumedRate
@@ -15,6 +21,8 @@ from vjo_train.training.resumed_rate import ResumedRate
 
 def begin(job: Job, cfg: DictConfig) -> None:
     """Fills the network from `start_from` and `sharing.columns_from`, unless it goes on from a checkpoint of its own.
+
+    Gives it the teachers of `distill`, which only training needs.
 
     Raises:
         ConfigError: there is no such file or run.
@@ -30,8 +38,29 @@ def begin(job: Job, cfg: DictConfig) -> None:
         job.started.update(started.record())
         lines = started.lines()
     build.start_columns(job.module, cfg)
+    if cfg.get("distill") is not None:
+        _follow_teachers(job, cfg)
     classes = {task: job.classes(task) for task in job.module.tasks}
     job.callbacks += [Provenance(classes, job.started, lines), ResumedRate(job.settings.resume_lr)]
+
+
+def _follow_teachers(job: Job, cfg: DictConfig) -> None:
+    module = job.module
+    named: Mapping[str, Any] = cfg.distill.teachers or {
+        task: run_folder.alone(job.output, task) for task in module.goals
+    }
+    teachers = {task: _teacher(Path(named[task]), task, cfg) for task in module.tasks if task in named}
+    distill = make(cfg.distill)
+    distill.bind(teachers, module.channels, {task: module.head(task).levels for task in module.tasks})
+    module.distill = distill
+
+
+def _teacher(run: Path, task: str, cfg: DictConfig) -> Teacher:
+    path = run_folder.teacher(run, task, cfg)
+    network = build.model(run_folder.load_config(run), restored=True)
+    checkpoints.restore(network, path)
+    network.requires_grad_(False).eval()
+    return Teacher(network, {level: network.channels[level] for level in network.head(task).levels})
 
 
 def _goes_on(job: Job) -> bool:

@@ -196,7 +196,9 @@ class DataModule(PlannedSplits):
             return
         kinds = frozenset[str]().union(*self.needs.values())
         maps = {kind: values for kind, values in self.source.maps.items() if kind in kinds}
-        rows = np.unique(np.concatenate([self.train_rows, self.meta_rows, self.val_rows]))
+        rank, world = self._place
+        # Every epoch deals the images of training anew, to any rank; those of the validation stay where they are.
+        rows = np.unique(np.concatenate([self.train_rows, self.meta_rows, self.val_rows[rank::world]]))
         ram = Ram(self.index, rows, maps, self.canvas)
         ram.reserve(self.trainer.num_devices if self.trainer is not None else 1)
         self._ram = ram

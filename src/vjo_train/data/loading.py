@@ -36,6 +36,8 @@ from vjo_train.types import Batch, Canvas, Target
 
 log = logging.getLogger("vjo_train")
 
+STOPPING = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+"""The signals that ask a run to stop."""
 LARGEST_LETTER = 4 << 20
 """Bytes of a tensor that is sent as a part of the message; above, in shared memory of its own."""
 
@@ -250,7 +252,7 @@ class _Raising:
 
 def _outlive_signals(worker: int) -> None:
     """What asks a run to stop often reaches the whole group; the main process needs its workers to finish the step."""
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+    for name in STOPPING:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 

@@ -61,7 +61,8 @@ class Slots:
     def hand_out(self, place: int, count: int) -> Tensor:
         """In the main process: what a loading process has put there; when it is dropped, the slot is free."""
         array = self._memory[place, :count].numpy().view(_Held)
-        weakref.finalize(array, self._taken.__setitem__, place, False).atexit = False
+        # Through numpy: a tensor that was made within inference mode, as for a test, can be changed nowhere else.
+        weakref.finalize(array, self._taken.numpy().__setitem__, place, False).atexit = False
         return torch.from_numpy(array).permute(0, 3, 1, 2)
 
 

@@ -24,6 +24,10 @@ from vjo_train.errors import ConfigError, DataError
 log = logging.getLogger("vjo_train")
 
 
+MAPS_COUNTED = 1000
+"""How many class maps are read to learn how frequent the classes are."""
+
+
 class Splits(pl.LightningDataModule):
     """A data set and its splits, as rows of the index; nothing is loaded here.
 
@@ -248,6 +252,18 @@ class Splits(pl.LightningDataModule):
         columns = [column[~np.isnan(column)] for column in np.concatenate(found).T]
         pairs = [(float(some.mean()), float(some.std())) if len(some) else (np.nan, np.nan) for some in columns]
         return dict(zip(self.classes, pairs, strict=True))
+
+    def pixels_per_index(
+        self, rows: npt.NDArray[np.int64], kind: str, most: int = MAPS_COUNTED
+    ) -> npt.NDArray[np.int64]:
+        """[256] how many pixels of the maps of `rows` have each index; of more than `most`, of these, evenly chosen."""
+        labelled = rows[self.index.labelled[kind][rows]]
+        chosen = labelled[np.unique(np.linspace(0, len(labelled) - 1, min(most, len(labelled))).astype(np.int64))]
+        counts = np.zeros(256, np.int64)
+        for row in chosen.tolist():
+            found = np.asarray(self.source.read(self.root, self.index, row, kind))
+            counts += np.bincount(found.reshape(-1), minlength=256)
+        return counts
 
     def _said(self, rows: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
         """Pairs of a row and a class that labels name without objects."""

@@ -24,6 +24,9 @@ class TaskMetrics(nn.Module):
     per_class: ClassVar[dict[str, str]] = {}
     """Metrics with one value per class -> the scalar they are averaged into, such as `{"ap_voc07": "map_voc07"}`."""
 
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Scalars that `compute` gives from the end of the first validation on."""
+
     @abstractmethod
     def update(self, predictions: list[Any], targets: list[Target]) -> None:
         """Takes the decoded predictions of a batch and its targets, both in the image files' pixels."""
@@ -56,6 +59,7 @@ class Head(nn.Module):
             a hierarchy of tasks supervises easier ones at lower stages.
         sure: the score from which on a prediction of a teacher is taken for a label (`semi`); None: never.
         space: its class names among those of the data set; None where it has all of them.
+        thresholds: of each of its classes, the score from which on it is said to be there; None: 0.5, or no such thing.
     """
 
     needs: ClassVar[frozenset[str]]
@@ -65,6 +69,7 @@ class Head(nn.Module):
     sure: ClassVar[float | None] = None
     levels: tuple[str, ...]
     space: LabelSpace | None = None
+    thresholds: tuple[float, ...] | None = None
 
     @abstractmethod
     def forward(self, features: Features) -> Any:
@@ -107,6 +112,24 @@ class Head(nn.Module):
         Args:
             figures: class of the data set -> mean and standard deviation of what labels say by its name; NaN of none.
         """
+
+    @property
+    def wants_pixels(self) -> bool:
+        """Whether `learn_pixels` is to be told before training, for which the class maps of many images are read."""
+        return False
+
+    def learn_pixels(self, counts: Tensor) -> None:
+        """Told before training how many pixels of some training images are of each class.
+
+        Args:
+            counts: [256] by the index in the data set's maps.
+        """
+
+    def choose(self, measured: TaskMetrics) -> None:
+        """Told after each validation what was collected: a head that chooses its thresholds on val does it here."""
+
+    def keep_chosen(self, thresholds: Sequence[float]) -> None:
+        """Told what was chosen before the weights were saved that it now has."""
 
     @abstractmethod
     def metrics(self) -> TaskMetrics:

@@ -79,6 +79,26 @@ def given_weights(key: str, weights: ClassWeights | None, classes: int) -> Tenso
     return torch.tensor(weights, dtype=torch.float32)
 
 
+RAREST = 1e-3
+"""Classes that fewer pixels show are weighted as if this share of them did."""
+
+
+def balanced_pixel_weights(counts: Tensor) -> Tensor:
+    """[C] float32 in inverse proportion to the share of the pixels that each class has, with a mean of 1 over pixels.
+
+    Shares below `RAREST` are raised to it, so that no class counts a million times as much as another.
+
+    Args:
+        counts: [C] pixels of each class in some training images; all 1 where there are none.
+    """
+    total = counts.double().sum()
+    if total == 0:
+        return torch.ones(len(counts))
+    shares = counts.double() / total
+    weights = 1 / shares.clamp(min=RAREST)
+    return (weights / (shares * weights).sum()).float()
+
+
 def balanced_weights(counts: Tensor) -> Tensor:
     """[C] float32 in inverse proportion to how often each class is there, so that their mean over what is there is 1.
 

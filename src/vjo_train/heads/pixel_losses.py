@@ -9,12 +9,17 @@ from torch import Tensor
 from vjo_train.types import IGNORE
 
 
-def pixel_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """The mean cross-entropy over an image's counted pixels.
+def pixel_loss(logits: Tensor, truth: Tensor, weights: Tensor | None = None, gamma: float = 0.0) -> Tensor:
+    """The mean over an image's counted pixels of the cross-entropy, weighted by class, or of the focal loss.
+
+    With p the probability of the true class, w (1 - p)^gamma -log p (Lin et al. 2017), times a constant such that it is
+    w log(C + 1) where all C + 1 classes are equally probable. gamma 0 is the cross-entropy.
 
     Args:
         logits: [B, C + 1, H, W] float32.
         truth: [B, H, W] integer: 0..C, or 255 where a pixel does not count.
+        weights: [C + 1], w of each class; None: 1.
+        gamma: how little pixels count that are right already; 0 or more.
 
     Returns:
         [B]; 0 where no pixel counts.
@@ -22,6 +27,12 @@ def pixel_loss(logits: Tensor, truth: Tensor) -> Tensor:
     # A row of logits per pixel is how channels_last has them: twice as fast as over the channels of maps.
     rows = logits.movedim(1, -1).flatten(0, -2)
     losses = F.cross_entropy(rows, truth.flatten().long(), ignore_index=IGNORE, reduction="none").view_as(truth)
+    if gamma > 0:
+        # 1 - p; its power has no slope at 0 where gamma is below 1.
+        wrong = -torch.expm1(-losses).clamp(max=-1e-6)
+        losses = losses * (wrong / (1 - 1 / logits.shape[1])) ** gamma
+    if weights is not None:
+        losses = losses * weights[torch.where(truth == IGNORE, 0, truth).long()]
     return losses.sum((1, 2)) / (truth != IGNORE).sum((1, 2)).clamp(min=1)
 
 

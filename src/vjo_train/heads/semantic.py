@@ -17,6 +17,7 @@ from vjo_train.drawing.sheet import Sheet
 from vjo_train.heads.base import TaskMetrics, check_levels
 from vjo_train.heads.class_rows import ClassRows, of_layer
 from vjo_train.heads.detection.dense import common_channels, stride
+from vjo_train.heads.imbalance import BALANCED, ClassWeights, balanced_pixel_weights, given_weights
 from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.pixel_losses import dice_loss, pixel_loss, shifted
 from vjo_train.heads.pixels.base import PixelHead
@@ -28,6 +29,8 @@ from vjo_train.metrics import SegmentationIoU
 from vjo_train.runs.records import Pixels
 from vjo_train.types import IGNORE, Batch, Features, Target
 
+BACKGROUND = "background"
+
 
 class SemanticHead(PixelHead):
     """Base of the segmentation heads: logits on a coarse grid, brought to the pixels by bilinear interpolation.
@@ -36,6 +39,7 @@ class SemanticHead(PixelHead):
     loss (`dice_loss`). Pixels of 255 (void, padding) do not count. A pixel of the background is background or of a
     class that is unknown in the image; see `with_unknown`.
     Scale: about log(C + 1) at the start, plus at most `dice`. Its gradient does not grow with the number of classes.
+    Weights of classes multiply the cross-entropy of their pixels; balanced ones have a mean of 1 over the pixels.
 
     Args:
         num_classes: C.
@@ -43,6 +47,12 @@ class SemanticHead(PixelHead):
         dice: weight of the Dice loss.
         background: whether channel 0 is the background, and k + 1 is class k. Without one, channel k is class k, every
             pixel gets a class, and pixels of 0 in the ground truth do not count.
+        class_weights: of each class in the cross-entropy: `balanced` by how many pixels of the training images show it,
+            class -> weight (`background` is one too; 1 for others), or a list in the order of the channels; None: 1.
+        focal: gamma of the focal loss in the place of the cross-entropy (`pixel_loss`); 0: the cross-entropy.
+
+    Raises:
+        ConfigError: weights of another number.
     """
 
     label: ClassVar[str] = "semantic"
@@ -51,11 +61,24 @@ class SemanticHead(PixelHead):
     reported: ClassVar[Mapping[str, bool]] = {"miou": True, "pixel_accuracy": True}
     sure: ClassVar[float | None] = 0.9
 
-    def __init__(self, num_classes: int, stride: int, dice: float, background: bool) -> None:
+    class_weights: Tensor
+
+    def __init__(
+        self,
+        num_classes: int,
+        stride: int,
+        dice: float,
+        background: bool,
+        class_weights: ClassWeights | None = None,
+        focal: float = 0.0,
+    ) -> None:
         super().__init__(stride)
         self.num_classes = num_classes
         self.background = background
-        self.dice = dice
+        self.dice, self.focal = dice, focal
+        self.wanted_weights = class_weights
+        given = given_weights(f"heads.{self.label}.class_weights", class_weights, num_classes + background)
+        self.register_buffer("class_weights", given, persistent=False)
 
     @abstractmethod
     def forward(self, features: Features) -> Tensor:
@@ -72,8 +95,26 @@ class SemanticHead(PixelHead):
     def image_losses(self, maps: Tensor, truth: Tensor) -> Tensor:
         if not self.background:
             truth = shifted(truth)
-        own = pixel_loss(maps, truth)
+        weights = None if self.wanted_weights is None else self.class_weights
+        own = pixel_loss(maps, truth, weights, self.focal)
         return own + self.dice * dice_loss(maps, truth) if self.dice > 0 else own
+
+    @property
+    def wants_pixels(self) -> bool:
+        return self.wanted_weights == BALANCED
+
+    def learn_from(self, shown: Mapping[str, int]) -> None:
+        """Sets the weights that are given by name."""
+        if isinstance(self.wanted_weights, Mapping):
+            names = [*([BACKGROUND] if self.background else []), *(shown if self.space is None else self.space.names)]
+            self.class_weights.copy_(torch.tensor([float(self.wanted_weights.get(name, 1.0)) for name in names]))
+
+    def learn_pixels(self, counts: Tensor) -> None:
+        """Sets balanced weights."""
+        own = torch.arange(256, dtype=torch.uint8)
+        own = own if self.space is None else self.space.map(own)
+        found = torch.bincount(own.long(), counts.double(), minlength=256)
+        self.class_weights.copy_(balanced_pixel_weights(found[int(not self.background) : self.num_classes + 1]))
 
     def finished(self, maps: Tensor) -> Tensor:
         """The class of each pixel, [B, H, W] uint8: 0 background, k + 1 for class k."""
@@ -121,6 +162,8 @@ class SemanticFPN(SemanticHead):
         width: channels of the branch.
         dice: weight of the Dice loss beside the cross-entropy.
         background: whether pixels may be of no class; see `SemanticHead`.
+        class_weights: see `SemanticHead`.
+        focal: gamma of the focal loss; 0: cross-entropy.
 
     Raises:
         ConfigError: levels that are not there or differ in channels.
@@ -136,10 +179,12 @@ class SemanticFPN(SemanticHead):
         width: Annotated[int, Ge(8)] = 128,
         dice: Annotated[float, Ge(0)] = 0.0,
         background: bool = True,
+        class_weights: ClassWeights | None = None,
+        focal: Annotated[float, Interval(ge=0, le=10)] = 0.0,
     ) -> None:
         inputs = common_channels(f"heads.{self.label}.levels", levels, channels)
         steps = [stride(level, strides) for level in levels]
-        super().__init__(num_classes, min(steps), dice, background)
+        super().__init__(num_classes, min(steps), dice, background, class_weights, focal)
         self.levels = tuple(levels)
         self.branches = pyramid_branches(inputs, width, steps)
         self.logits = nn.Conv2d(width, num_classes + background, 1)
@@ -169,6 +214,8 @@ class DeepLabV3(SemanticHead):
         norm: behind the convolutions.
         dice: weight of the Dice loss beside the cross-entropy.
         background: whether pixels may be of no class; see `SemanticHead`.
+        class_weights: see `SemanticHead`.
+        focal: gamma of the focal loss; 0: cross-entropy.
 
     Raises:
         ConfigError: the pyramid has no such level.
@@ -187,9 +234,11 @@ class DeepLabV3(SemanticHead):
         norm: Literal["group", "batch", "frozen"] = "group",
         dice: Annotated[float, Ge(0)] = 0.0,
         background: bool = True,
+        class_weights: ClassWeights | None = None,
+        focal: Annotated[float, Interval(ge=0, le=10)] = 0.0,
     ) -> None:
         check_levels(f"heads.{self.label}.level", [level], channels)
-        super().__init__(num_classes, stride(level, strides), dice, background)
+        super().__init__(num_classes, stride(level, strides), dice, background, class_weights, focal)
         self.levels = (level,)
         self.norm = norm
         self.branches, self.pooled, self.join, self.last = atrous_layers(channels[level], width, rates, dropout, norm)

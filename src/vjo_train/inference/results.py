@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from vjo_train.errors import DataError
+from vjo_train.heads.classification import Classification
 from vjo_train.heads.detection.coco import coco_rows, run_lengths
+from vjo_train.heads.merged import Shows
 from vjo_train.heads.panoptic.coco import id_colours, segment_rows
 from vjo_train.heads.panoptic.segments import Segments
 from vjo_train.heads.regression import Numbers
@@ -35,6 +37,15 @@ class Scores:
     scores: Floats
     """[C] in 0..1; NaN for classes that the head does not have."""
     classes: tuple[str, ...]
+    thresholds: Floats | None = None
+    """[C]: of `classification`, the scores from which on a class is said to be there; None: 0.5."""
+
+    @property
+    def present(self) -> list[str]:
+        """The classes whose score reaches their threshold, the likeliest first."""
+        enough = np.full(len(self.scores), 0.5) if self.thresholds is None else self.thresholds
+        said = [k for k in np.argsort(-self.scores, kind="stable").tolist() if self.scores[k] >= enough[k]]
+        return [self.classes[k] for k in said]
 
     @property
     def best(self) -> str:
@@ -220,7 +231,7 @@ class Other:
 Result: TypeAlias = Scores | Objects | ClassMap | PixelMap | PanopticMap | Values | Other
 
 
-def result_of(prediction: Any, classes: Sequence[str]) -> Result:
+def result_of(prediction: Any, classes: Sequence[str], head: Shows | None = None) -> Result:
     """What a head or a merged task has published of one picture, on the CPU, as a result; memory is shared."""
     names = tuple(classes)
     if isinstance(prediction, Detections):
@@ -245,7 +256,8 @@ def result_of(prediction: Any, classes: Sequence[str]) -> Result:
     if not isinstance(prediction, Tensor):
         return Other(prediction)
     if prediction.ndim == 1 and len(prediction) == len(names):
-        return Scores(prediction.numpy(), names)
+        known = head.known_thresholds() if isinstance(head, Classification) else None
+        return Scores(prediction.numpy(), names, None if known is None else known.numpy())
     if prediction.ndim == 2 and not prediction.is_floating_point():
         return ClassMap(prediction.numpy(), names)
     if prediction.ndim in (2, 3) and prediction.is_floating_point():

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vjo_train.files import write_atomically
-from vjo_train.pages import answers, audit, confusion, diagnosis, failures, gallery, insight, training
+from vjo_train.pages import answers, audit, calibration, confusion, diagnosis, failures, gallery, insight, training
 from vjo_train.pages.blocks import Note, Section, Tile
 from vjo_train.pages.folder import RunFolder
 from vjo_train.pages.page import render
@@ -28,6 +28,7 @@ SECTIONS: tuple[Callable[[RunFolder], Section | None], ...] = (
     answers.classes,
     answers.precision_recall_curves,
     confusion.confusion,
+    calibration.calibration,
     gallery.pictures,
     insight.regions,
     audit.config,

@@ -49,7 +49,7 @@ class Condition:
 
     def _texts(self, run: ListedRun, figure: Callable[[ListedRun, str], float]) -> list[str]:
         """Every way in which the value of the key may be written."""
-        own = {
+        own: dict[str, list[str]] = {
             "state": [run.state],
             "tasks": [*run.tasks, ",".join(run.tasks)],
             "task": list(run.tasks),

@@ -5,11 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-ERRORS = {
-    *("loss", "abs_rel", "abs_err", "rmse", "log10", "mean_angle", "median_angle", "ece"),
-    *("seconds", "wall_seconds", "test_seconds", "data_wait", "parameters"),
-}
-"""Last parts of the names of figures that are better the lower they are."""
+from vjo_train.diagnosis.gains import direction
 
 
 def higher_is_better(name: str, reported: Mapping[str, bool] | None = None) -> bool:
@@ -18,11 +14,16 @@ def higher_is_better(name: str, reported: Mapping[str, bool] | None = None) -> b
     Args:
         name: such as `val/depth/abs_rel`.
         reported: what heads say of their own, `<task>/<metric>` -> whether higher is better, with a stage or without;
-            it comes first.
+            it comes before what the name says.
     """
     bare = name.partition("/")[2] if name.partition("/")[0] in ("train", "val", "test") else name
     said = {**{key.removeprefix("test/"): up for key, up in (reported or {}).items()}}
-    return said.get(bare, bare.rpartition("/")[2] not in ERRORS)
+    return said.get(bare, direction(bare) > 0)
+
+
+def gains(values: Iterable[float], names: Iterable[str]) -> list[float]:
+    """Values of figures, signed such that more is better."""
+    return [value if higher_is_better(name) else -value for value, name in zip(values, names, strict=True)]
 
 
 def best(values: Iterable[float], higher: bool) -> float:

@@ -91,7 +91,7 @@ def read_listed(folder: Path) -> ListedRun:
         config = found["config"] if found else _yaml(folder / run_folder.CONFIG)
         words = found["overrides"] if found else _yaml(folder / ".hydra" / "overrides.yaml") or []
         config = plain_with_current_names(config)
-        state, reason = ("finished", "") if found else _state(folder)
+        state, reason = _finished() if found else _state(folder)
         return ListedRun(
             folder=folder,
             date=_date(folder),
@@ -114,7 +114,8 @@ def _yaml(file: Path) -> Any:
 
 
 def _figures(found: Mapping[str, Any]) -> dict[str, float]:
-    plain = ("epochs", "steps", "wall_seconds", "images_per_second", "inference_images_per_second", "parameters")
+    speeds = ("images_per_second", "inference_images_per_second", "inference_flops")
+    plain = ("epochs", "steps", "wall_seconds", "parameters", *speeds)
     values = {**found.get("metrics", {}), **found.get("training", {}), **{key: found.get(key) for key in plain}}
     return {name: math.nan if value is None else float(value) for name, value in values.items()} if found else {}
 
@@ -125,6 +126,10 @@ def _date(folder: Path) -> datetime:
         if match := _STAMP.search(part):
             return datetime.strptime(match[0], "%Y-%m-%d_%H-%M-%S")
     return datetime.fromtimestamp((folder / run_folder.CONFIG).stat().st_mtime).replace(microsecond=0)
+
+
+def _finished() -> tuple[State, str]:
+    return "finished", ""
 
 
 def _state(folder: Path) -> tuple[State, str]:

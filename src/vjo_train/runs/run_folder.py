@@ -108,6 +108,19 @@ def difference(run: Path, cfg: DictConfig) -> str | None:
     return first_difference(_comparable(load_config(run)), _comparable(cfg))
 
 
+def differences(run: Path, cfg: DictConfig) -> list[str]:
+    """Every key in which a run's config differs from `cfg`, as `difference` says it; absent ones are left out."""
+    there, here = (_flat(_comparable(one)) for one in (load_config(run), cfg))
+    return [f"{key}: {there[key]} there, {here[key]} here" for key in there if key in here and there[key] != here[key]]
+
+
+def _flat(node: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in node.items():
+        out |= _flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
+    return out
+
+
 def first_difference(there: Mapping[str, Any], here: Mapping[str, Any], path: str = "") -> str | None:
     """The first key in which two configs differ, such as `trainer.max_epochs: 10 there, 20 here`.
 
@@ -137,6 +150,27 @@ def case_with_labels(case: str, share: float) -> str:
 def case_without_labels(case: str) -> str:
     """The inverse of `case_with_labels`; another name as it is."""
     return re.sub(r"^labels[\d.e-]+?-(?=[^\d])", "", case)
+
+
+def alone(run: Path, task: str) -> Path:
+    """Where a comparison has the run of one task alone, with the seed and the labels of its run `run`."""
+    case = run.parent.name
+    labels = case.removesuffix(case_without_labels(case))
+    return run.parents[1] / f"{labels}single-{task}" / run.name
+
+
+def teacher(run: Path, task: str, cfg: DictConfig) -> Path:
+    """The checkpoint of a run whose features those of `task` follow: its best one, else its last.
+
+    Raises:
+        ConfigError: `cfg` has no such task, or `run` is no run or has not trained it.
+        CheckpointError: it has left no checkpoint.
+    """
+    key = f"distill.teachers.{task}"
+    _check_head(key, task, cfg)
+    if task not in (trained := goals(load_config(run, key))):
+        raise ConfigError(f"{key}: '{run}' has trained {', '.join(trained)}; it must have trained {task}.")
+    return checkpoint(run, None, key)
 
 
 def split_overrides(overrides: Sequence[str]) -> dict[str, str]:
@@ -172,14 +206,18 @@ def column(run: Path, task: str, cfg: DictConfig) -> Path:
         CheckpointError: it has left no checkpoint.
     """
     key = f"sharing.columns_from.{task}"
-    if task not in cfg.heads:
-        hint = nearest(task, cfg.heads) or f"; the heads are {', '.join(cfg.heads)}."
-        raise ConfigError(f"{key}: there is no such head{hint}")
+    _check_head(key, task, cfg)
     found = _column_facts(load_config(run, key))
     for name, wanted in {**_column_facts(cfg), "heads": [task], "sharing": HARD}.items():
         if found.get(name) != wanted:
             raise ConfigError(f"{key}: '{run}' was trained with {name}={found.get(name)}; must be {wanted}.")
     return checkpoint(run, None, key)
+
+
+def _check_head(key: str, task: str, cfg: DictConfig) -> None:
+    if task not in cfg.heads:
+        hint = nearest(task, cfg.heads) or f"; the heads are {', '.join(cfg.heads)}."
+        raise ConfigError(f"{key}: there is no such head{hint}")
 
 
 def _column_facts(cfg: DictConfig) -> dict[str, Any]:
@@ -202,6 +240,7 @@ def _comparable(cfg: DictConfig) -> dict[str, Any]:
     trainer = plain.get("trainer")
     if isinstance(trainer, dict):
         trainer.pop("resume", None)
+        trainer.pop("strategy", None)  # it has one choice, and older runs have no such key
     for name in ("hydra", "compare", "insight", "merge", "reference"):
         plain.pop(name, None)
     return {str(key): value for key, value in plain.items()}

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
@@ -22,8 +21,8 @@ from vjo_train.runs.unpickling import read_plain, reason
 log = logging.getLogger("vjo_train")
 
 FOLDER = "checkpoints"
-WEIGHTING = "weighting."
-"""How the names of the weighting's state begin, which only training needs."""
+TRAINING = ("weighting.", "distill.")
+"""How the names of what only training needs begin: the state of the weighting, layers between teachers and network."""
 WEIGHTS = "weights.ckpt"
 """Of a finished run: the weights that were tested, to use and to start from, but not to go on from."""
 
@@ -53,20 +52,6 @@ class DurableIO(TorchCheckpointIO):
             raise CheckpointError(
                 f"{place} could not be written ({cause.strerror}). {newest(place.parent.parent)}"
             ) from error
-
-
-def callbacks(output: Path, monitor: str | None) -> list[ModelCheckpoint]:
-    """`last.ckpt` after every epoch; with a monitored metric also `best.ckpt`, the epoch where it was highest."""
-    folder = output / FOLDER
-    last = ModelCheckpoint(
-        dirpath=folder, filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True
-    )
-    if monitor is None:
-        return [last]
-    best = ModelCheckpoint(
-        dirpath=folder, filename="best", monitor=monitor, mode="max", save_top_k=1, enable_version_counter=False
-    )
-    return [best, last]
 
 
 def newest(output: Path) -> str:
@@ -129,7 +114,9 @@ def write_weights(whole: Mapping[str, Any], path: Path, config: Mapping[str, Any
         CheckpointError: the file cannot be written.
     """
     kept: dict[str, Any] = {
-        name: whole[name] for name in ("state_dict", "batches", "classes", "started_from") if name in whole
+        name: whole[name]
+        for name in ("state_dict", "batches", "classes", "started_from", "thresholds")
+        if name in whole
     }
     place = path.with_name(WEIGHTS)
     DurableIO().save_checkpoint({**kept, "config": dict(config)}, place)
@@ -189,7 +176,9 @@ def checked(content: Any, path: Path) -> dict[str, Any]:
 
 
 def restore(module: nn.Module, path: Path) -> None:
-    """Fills the network of `module` with the weights of a checkpoint; its weighting is left as it is.
+    """Fills the network of `module` with the weights of a checkpoint, and its heads with the thresholds chosen on val.
+
+    The module's weighting is left as it is.
 
     Raises:
         CheckpointError: damaged, or of another network.
@@ -203,10 +192,14 @@ def fill(module: nn.Module, whole: Mapping[str, Any], path: Path) -> None:
     Raises:
         CheckpointError: of another network.
     """
-    kept = {name: value for name, value in module.state_dict().items() if name.startswith(WEIGHTING)}
-    saved = {name: value for name, value in whole["state_dict"].items() if not name.startswith(WEIGHTING)}
+    kept = {name: value for name, value in module.state_dict().items() if name.startswith(TRAINING)}
+    saved = {name: value for name, value in whole["state_dict"].items() if not name.startswith(TRAINING)}
     compare(module, saved | kept, path)
     module.load_state_dict(saved | kept)
+    heads = getattr(module, "heads", {})
+    for task, own in whole.get("thresholds", {}).items():
+        if task in heads:
+            heads[task].keep_chosen(own)
 
 
 def restore_column(column: Mapping[str, nn.Module], head: nn.Module, task: str, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytorch_lightning as pl
+import torch
 
 from vjo_train.data.datamodule import DataModule
 from vjo_train.heads.base import Head
@@ -10,9 +11,10 @@ from vjo_train.training.module import MultiTaskModule
 
 
 class ClassCounts(pl.Callback):
-    """Tells every head how many of its labelled training images show each class, and how their numbers spread.
+    """Tells every head how many of its labelled training images show each class, how many of their pixels do, and how
+    their numbers spread.
 
-    See `Head.learn_from` and `Head.learn_scale`.
+    See `Head.learn_from`, `Head.learn_pixels` and `Head.learn_scale`.
 
     Args:
         data: what is trained on.
@@ -30,3 +32,6 @@ class ClassCounts(pl.Callback):
                 head.learn_from(self.data.images_per_class(kept[task]))
             if type(head).learn_scale is not Head.learn_scale:
                 head.learn_scale(self.data.scales(kept[task]))
+            if head.wants_pixels:
+                (label,) = head.needs
+                head.learn_pixels(torch.from_numpy(self.data.pixels_per_index(kept[task], label)))

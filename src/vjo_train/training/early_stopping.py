@@ -1,4 +1,4 @@
-"""Ends training where the monitored metric no longer rises."""
+"""Ends training where the monitored metric no longer gets better."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ class Patience(EarlyStopping):
     """Lightning's early stopping, such that a run resumed after it had decided to stop does not train on.
 
     Args:
-        monitor: the metric, higher is better.
+        monitor: the metric.
         patience: validations without a better one after which training ends.
+        higher: whether the metric is better the higher it is.
     """
 
-    def __init__(self, monitor: str, patience: int) -> None:
+    def __init__(self, monitor: str, patience: int, higher: bool = True) -> None:
         # After the validation: the end of an epoch, where a checkpoint is saved, comes once more when it is resumed.
-        super().__init__(monitor, patience=patience, mode="max", check_on_train_epoch_end=False)
+        mode = "max" if higher else "min"
+        super().__init__(monitor, patience=patience, mode=mode, check_on_train_epoch_end=False)
         self._decided = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vjo_train.config.signatures import nearest
+from vjo_train.errors import ConfigError
 from vjo_train.heads.base import Head, TaskMetrics
 from vjo_train.heads.merged import Merged
 from vjo_train.heads.self_supervised.base import SelfSupervised
+from vjo_train.runs.directions import higher_is_better
 from vjo_train.runs.records import TaskRecords
 from vjo_train.sharing.base import Sharing
 from vjo_train.training.step_log import StepLog
@@ -71,6 +75,28 @@ class Evaluation(StepLog):
     def measured(self) -> tuple[str, ...]:
         """The names of the heads that say something of a picture, and of merged tasks."""
         return (*self.goals, *self.merged)
+
+    def higher_is_better(self, name: str) -> bool:
+        """Whether a figure such as `val/depth/abs_rel` is better the higher it is."""
+        own = {f"{task}/{m}": up for task in self.measured for m, up in self.measures(task).reported.items()}
+        return higher_is_better(name, own)
+
+    def check_monitor(self, name: str) -> None:
+        """Looks whether a validation gives a figure of this name.
+
+        Raises:
+            ConfigError: it does not; the message names the nearest one.
+        """
+        known = ["val/monitor", *(f"val/{task}/loss" for task in self.tasks)]
+        for task in (*self.measured, *self.helpers):
+            metrics = self.measures(task).metrics()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torchmetrics': nothing has been collected
+                scalars = {key for key, value in metrics.compute().items() if not torch.as_tensor(value).ndim}
+            known += [f"val/{task}/{metric}" for metric in sorted(scalars | metrics.later)]
+        if name not in known:
+            hint = nearest(name, known) or f"; val gives {', '.join(known)}."
+            raise ConfigError(f"trainer.monitor: found '{name}', which val does not give{hint}")
 
     def head(self, task: str) -> Head:
         """The head of `task`."""
@@ -146,6 +172,8 @@ class Evaluation(StepLog):
         for task, (total, count) in zip(self.tasks, self._sums, strict=True):
             if count > 0:
                 self.log(f"val/{task}/loss", total / count)
+        for task in self.goals:
+            self.head(task).choose(self._metrics[task])
         scalars = self._log_metrics("val")
         monitors = [scalars[f"val/{task}/{self.head(task).monitor}"] for task in self.goals]
         self.log("val/monitor", torch.stack(monitors).nanmean())
@@ -186,7 +214,7 @@ class Evaluation(StepLog):
         self.per_class = {}
         for task, metrics in self._metrics.items():
             for name, value in metrics.compute().items():
-                if name in metrics.per_class:
+                if name in metrics.per_class or torch.as_tensor(value).ndim:
                     self.per_class.setdefault(task, {})[name] = value.detach().cpu()
                 else:
                     scalars[f"{stage}/{task}/{name}"] = torch.as_tensor(value, dtype=torch.float32, device=self.device)

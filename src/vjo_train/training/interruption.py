@@ -1,52 +1,47 @@
-"""Ctrl-C, SIGTERM and SIGUSR1: finish the step, save, say how to go on."""
+"""What asks a run to stop: finish the step, save, say how to go on."""
 
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from vjo_train.runs import run_folder
+from vjo_train.training.signals import Listener
 
 log = logging.getLogger("vjo_train")
 
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-"""SIGUSR1 is what `sbatch --signal=USR1@120` sends before a job's time is over; Windows has none."""
-
-
-class Stopped(SystemExit):
-    """The run stopped as asked, with a checkpoint to go on from where there is one; exit status 130."""
+STEP = "this step"
 
 
 class Interruption(pl.Callback):
     """On the first signal, stops training after the running step, or at the end of its epoch, with `path` saved; on
-    the second, at once. A test is stopped at once: the training before it is saved.
+    the second, at once.
 
     Several ranks stop after the same step, the first that any of them was asked in or before.
 
     Args:
         path: the checkpoint to write, in the folder `checkpoints` of the run's folder.
+        listener: hears the signals.
 
     Raises:
-        Stopped: in training, once the checkpoint is written; in a test, at once.
+        Stopped: once the checkpoint is written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, listener: Listener) -> None:
         self.path = path
-        self._asked = False
-        self._training = False
-        self._previous: dict[int, Any] = {}
+        self.listener = listener
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.listener.listen()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._training = True
-        self._listen()
+        self.listener.listen()
+        self.listener.wait = STEP
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -59,56 +54,48 @@ class Interruption(pl.Callback):
             trainer.save_checkpoint(self.path)
             self._stop()
 
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.listener.wait is not None:
+            self.listener.wait = f"the validation that ends epoch {trainer.current_epoch + 1}"
+            if self.listener.asked:
+                log.warning("Stopping after %s; once more to stop at once.", self.listener.wait)
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.listener.wait = STEP
         if self._agreed(trainer):
             self._stop()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        asked = self._agreed(trainer)
-        self._restore()
-        if asked:
+        self.listener.wait = None
+        if self._agreed(trainer):
             self._stop()
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._training = False
-        self._listen()
-
-    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._restore()
+        self.listener.listen()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        self._restore()
+        self.listener.wait = None
 
     def _agreed(self, trainer: pl.Trainer) -> bool:
         """Whether any rank was asked to stop; all ranks must call this at the same places."""
-        return trainer.strategy.reduce_boolean_decision(self._asked, all=False)
+        return trainer.strategy.reduce_boolean_decision(self.listener.asked, all=False)
 
-    def _stop(self) -> NoReturn:
-        log.warning("Stopped; %s goes on from here.", self._same_command())
-        raise Stopped(130)
+    def _stop(self) -> None:
+        self.listener.stop(f"Stopped; {same_command(self.path.parent.parent)} goes on from here.")
 
-    def _same_command(self) -> str:
-        key, folder = "hydra.run.dir", str(self.path.parent.parent)
-        if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
-            key, folder = "hydra.sweep.dir", str(Path(HydraConfig.get().sweep.dir).absolute())
-        return f"the same command with {key}='{folder}' trainer.resume=auto"
 
-    def _listen(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._ask) for number in SIGNALS}
+def what_is_left(output: Path) -> str:
+    """The end of a sentence: what a run that was stopped at once goes on from."""
+    if (output / run_folder.RESULTS).is_file():
+        return f"; the test is done, and vjo-report run='{output}' writes its page."
+    if any(path.is_file() for path in run_folder.last_checkpoints(output)):
+        return f"; {same_command(output)} goes on from the last checkpoint."
+    return ", before the first checkpoint."
 
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        name = signal.Signals(number).name
-        if self._asked or not self._training:
-            if any(path.is_file() for path in run_folder.last_checkpoints(self.path.parent.parent)):
-                log.warning("Stopped at once (%s); %s goes on from the last checkpoint.", name, self._same_command())
-            else:
-                log.warning("Stopped at once (%s), before the first checkpoint.", name)
-            raise Stopped(130)
-        self._asked = True
-        log.warning("Stopping after this step (%s); once more to stop at once.", name)
+def same_command(output: Path) -> str:
+    """How to go on with the run in `output`."""
+    key, folder = "hydra.run.dir", str(output)
+    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
+        key, folder = "hydra.sweep.dir", str(Path(HydraConfig.get().sweep.dir).absolute())
+    return f"the same command with {key}='{folder}' trainer.resume=auto"

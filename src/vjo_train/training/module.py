@@ -17,14 +17,15 @@ from vjo_train.heads.parts import head_name, joint_parameters, loss_name, own_pa
 from vjo_train.optim.lr_schedules import LRSchedule
 from vjo_train.optim.optimizers import Optimizer
 from vjo_train.sharing.base import Sharing
+from vjo_train.training.distilled import Distilled
 from vjo_train.training.gradient_checks import all_finite
 from vjo_train.training.losses import StepLosses, check_finite, step_losses
-from vjo_train.training.self_supervised import WithHelpers, stacked
+from vjo_train.training.self_supervised import stacked
 from vjo_train.types import Batch, SharedFeatures
 from vjo_train.weighting.base import ImageLosses, TaskLosses, Weighting
 
 
-class MultiTaskModule(WithHelpers):
+class MultiTaskModule(Distilled):
     """One network for several tasks, under Lightning's automatic optimization.
 
     `training_step` returns the sum of the task losses; `backward` hands over to the weighting. Clipping, accumulation,
@@ -101,7 +102,7 @@ class MultiTaskModule(WithHelpers):
         pieces = self.with_helpers(batch)
         batch = stacked(pieces)
         self.trained_ids = batch.ids
-        shared = self.share(batch.images, batch.tasks)
+        shared = self.followed(batch.images, self.share(batch.images, batch.tasks))
         losses = self._losses(batch, shared)
         size = len(batch)
         for task, value in losses.values.items():
@@ -255,6 +256,8 @@ class MultiTaskModule(WithHelpers):
             raise NumericsError(f"A weight is not finite after batch {self.batches - 1}, so it was not saved.")
         super().on_save_checkpoint(checkpoint)
         checkpoint["batches"] = self.batches
+        chosen = {task: self.head(task).thresholds for task in self.tasks}
+        checkpoint["thresholds"] = {task: list(own) for task, own in chosen.items() if own is not None}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes that number over, and refuses the state of another optimizer.
@@ -264,6 +267,8 @@ class MultiTaskModule(WithHelpers):
         """
         super().on_load_checkpoint(checkpoint)
         self.batches = checkpoint["batches"]
+        for task, own in checkpoint.get("thresholds", {}).items():
+            self.head(task).keep_chosen(own)
         groups = [checkpoint["optimizer_states"][0]["param_groups"], self._optimizer.build(self).param_groups]
         # The learning-rate schedule adds the rate that it starts from.
         saved, own = ([sorted({*group} - {"params", "initial_lr"}) for group in some] for some in groups)

@@ -30,20 +30,25 @@ from vjo_train.report.profile import Profile
 from vjo_train.report.progress import Progress
 from vjo_train.report.seen import ImagesSeen, images_seen
 from vjo_train.report.tables import metrics_table, model_summary, per_class_table
-from vjo_train.report.throughput import Throughput, inference_speed
+from vjo_train.report.throughput import Throughput, inference_flops, inference_speed
 from vjo_train.runs import records, run_folder
 from vjo_train.runs.results import Results, name_per_class, write_results
 from vjo_train.training import checkpoints
+from vjo_train.training.activation_checkpointing import checkpoint_activations
+from vjo_train.training.agreement import Agreement
+from vjo_train.training.best_checkpoint import carry_best, checkpoint_callbacks
 from vjo_train.training.class_counts import ClassCounts
 from vjo_train.training.compiling import compile_network
 from vjo_train.training.data_figures import facts_of_classes, image_counts
 from vjo_train.training.early_stopping import Patience
 from vjo_train.training.failures import explained
 from vjo_train.training.fit_loop import resumable
-from vjo_train.training.interruption import Interruption
+from vjo_train.training.interruption import Interruption, what_is_left
 from vjo_train.training.job import Job, Test
 from vjo_train.training.precision import cast_once, choose_precision
-from vjo_train.training.strategy import SummedGradients
+from vjo_train.training.processes import environment
+from vjo_train.training.signals import Listener
+from vjo_train.training.strategy import SummedGradients, check_devices
 from vjo_train.types import Batch
 
 log = logging.getLogger("vjo_train")
@@ -58,10 +63,15 @@ def train(job: Job) -> Results:
         ResourceError: see `faults.explained`.
         VjoError: see the data set and the weighting.
     """
+    with Listener(lambda: what_is_left(job.output)) as listener:
+        return _train(job, listener)
+
+
+def _train(job: Job, listener: Listener) -> Results:
     throughput = Throughput()
-    trainer = fit(job, throughput)
+    trainer = _fit(job, throughput, listener)
     with explained(job.data, job.output):
-        seen, tested = images_seen(job.data, job.module.batches), run_folder.checkpoint(job.output, None)
+        seen, tested = images_seen(job.data, job.module.batches), _tested(trainer, job.output)
         checkpoint = checkpoints.read(tested)
         checkpoints.fill(job.module, checkpoint, tested)
         if trainer.is_global_zero:
@@ -74,11 +84,19 @@ def train(job: Job) -> Results:
 
 def fit(job: Job, throughput: Throughput) -> pl.Trainer:
     """Trains, and leaves the test alone. Raises what `train` does."""
+    with Listener(lambda: what_is_left(job.output)) as listener:
+        return _fit(job, throughput, listener)
+
+
+def _fit(job: Job, throughput: Throughput, listener: Listener) -> pl.Trainer:
     going_on = checkpoints.resumed(job.settings.resume, job.output)
+    rules.check_memory(compile=job.settings.compile, activation_checkpointing=job.settings.activation_checkpointing)
     if job.settings.compile:
         compile_network(job.module)
+    if job.settings.activation_checkpointing:
+        checkpoint_activations(job.module)
     job.module.weighting.prepare(job.module.trained_together())
-    trainer = _trainer(job, throughput, _training_callbacks(job, throughput))
+    trainer = _trainer(job, throughput, _training_callbacks(job, throughput, listener))
     if trainer.is_global_zero:
         Console().print(model_summary(job.module.sharing, dict(job.module.heads.items()), job.module.weighting))
         log.info("Training in %s on %s.", trainer.precision, describe_device(trainer.strategy.root_device)["name"])
@@ -88,6 +106,7 @@ def fit(job: Job, throughput: Throughput) -> pl.Trainer:
         checkpoints.compare(job.module, state["state_dict"], resume, way=" start_from takes what fits.")
         job.data.start_step = job.module.batches = state["batches"]
         log.info("Going on from %s.", resume)
+        carry_best(trainer.checkpoint_callbacks, resume, job.output, trainer.is_global_zero)
     del going_on  # it is as large as the network
     if trainer.is_global_zero:
         remove_drafts(job.output)
@@ -96,6 +115,12 @@ def fit(job: Job, throughput: Throughput) -> pl.Trainer:
     with explained(job.data, job.output):
         trainer.fit(job.module, datamodule=job.data, ckpt_path=resume, weights_only=True)
     return trainer
+
+
+def _tested(trainer: pl.Trainer, output: Path) -> Path:
+    """The checkpoint to test, as rank 0 sees it; another machine may see new files of a shared disk later."""
+    found = str(run_folder.checkpoint(output, None)) if trainer.is_global_zero else ""
+    return Path(trainer.strategy.broadcast(found))
 
 
 def evaluate(job: Job, checkpoint: Path) -> Results:
@@ -117,7 +142,8 @@ def evaluate_file(test: Test, path: Path) -> Results:
         DataError: see the data set.
     """
     throughput = Throughput()
-    with explained(test.data, test.output):
+    # Lightning would take note of SIGTERM, and go on.
+    with Listener(lambda: "."), explained(test.data, test.output):
         return _test(test, _trainer(test, throughput, [*test.insights]), path, throughput, {}, 0)
 
 
@@ -160,6 +186,7 @@ def _test(
         parameters=module.size,
         test_seconds=seconds,
         inference_images_per_second=inference_speed(module, batch) if len(batch) else math.nan,
+        inference_flops=inference_flops(module, batch) if len(batch) else math.nan,
         skipped=job.data.skipped,
         counts=image_counts(job.data, bool(training)),
         classes=facts_of_classes(job.data, bool(training)),
@@ -191,14 +218,18 @@ def _write(job: Test, results: Results, batch: Batch) -> None:
 def _trainer(job: Test, throughput: Throughput, callbacks: list[Callback]) -> pl.Trainer:
     settings = job.settings
     # Lightning's remarks on hardware, loops and services are not for the users of this program.
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
     warnings.filterwarnings("ignore", message=r".*does not have many workers")
     warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
+    # Where there is no best checkpoint to take along.
+    warnings.filterwarnings("ignore", message=r"The dirpath has changed from")
     # An epoch without validation, which `trainer.check_val_every_n_epoch` asks for.
     warnings.filterwarnings("ignore", message=r"`ModelCheckpoint\(monitor=.*could not find the monitored key")
     # The plan goes on at the batch where the checkpoint stopped.
     warnings.filterwarnings("ignore", message=r"You're resuming from a checkpoint that ended before the epoch ended")
+    check_devices(settings.accelerator, settings.devices)
     several = settings.devices * settings.num_nodes > 1
     shown = [Progress(job.trained, throughput)] if settings.progress else []
     try:
@@ -215,7 +246,7 @@ def _trainer(job: Test, throughput: Throughput, callbacks: list[Callback]) -> pl
             check_val_every_n_epoch=settings.check_val_every_n_epoch,
             log_every_n_steps=settings.log_every_n_steps,
             deterministic=settings.deterministic,
-            plugins=[checkpoints.DurableIO()],
+            plugins=[checkpoints.DurableIO(), environment(settings.devices, settings.num_nodes)],
             profiler=next((callback.actions for callback in callbacks if isinstance(callback, Profile)), None),
             logger=job.loggers or False,
             callbacks=[throughput, *callbacks, *shown],
@@ -234,11 +265,15 @@ def _trainer(job: Test, throughput: Throughput, callbacks: list[Callback]) -> pl
     return resumable(cast_once(trainer))
 
 
-def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
+def _training_callbacks(job: Job, throughput: Throughput, listener: Listener) -> list[Callback]:
     settings, validated = job.settings, _validated(job)
     rules.check_validation(early_stopping=settings.early_stopping, monitor=settings.monitor, validated=validated)
     monitor = settings.monitor or "val/monitor"
+    if settings.monitor is not None:
+        job.module.check_monitor(settings.monitor)
+    higher = job.module.higher_is_better(monitor)
     callbacks: list[Callback] = [
+        Agreement(job.data),
         ClassCounts(job.data),
         # What they log stands in the history's row.
         ImagesSeen(job.data),
@@ -250,16 +285,16 @@ def _training_callbacks(job: Job, throughput: Throughput) -> list[Callback]:
     if settings.ema is not None:
         callbacks.append(EMAWeightAveraging(decay=settings.ema))
     if settings.early_stopping is not None:
-        callbacks.append(Patience(monitor, settings.early_stopping))
+        callbacks.append(Patience(monitor, settings.early_stopping, higher))
     if settings.profile:
         callbacks.append(Profile(job.output / "profile"))
     # After the average, so that what it saves holds the average of all steps so far.
-    callbacks.append(Interruption(job.output / checkpoints.FOLDER / "last.ckpt"))
+    callbacks.append(Interruption(job.output / checkpoints.FOLDER / "last.ckpt", listener))
     return [
         *callbacks,
         *job.insights,
         *job.callbacks,
-        *checkpoints.callbacks(job.output, monitor if validated else None),
+        *checkpoint_callbacks(job.output, monitor if validated else None, higher),
     ]
 
 

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import atexit
+import os
 
 import torch
 from pytorch_lightning.strategies import DDPStrategy
+
+from vjo_train.errors import ConfigError
+
+
+def check_devices(accelerator: str, devices: int) -> None:
+    """Refuses more processes on the CPU than the machine has CPUs, which would share memory and time for nothing.
+
+    Raises:
+        ConfigError: there are too many.
+    """
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available())
+    if on_cpu and devices > max(2, os.cpu_count() or 1):
+        raise ConfigError(
+            f"trainer.devices: found {devices}; this machine has {os.cpu_count()} CPUs and no GPU in use."
+        )
 
 
 class SummedGradients(DDPStrategy):

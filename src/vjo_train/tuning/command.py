@@ -30,7 +30,7 @@ def tune(made: Plan) -> None:
     """
     metrics = plans.metrics(made.settings, made.base, trials.own_metrics(made.base))
     made.folder.mkdir(parents=True, exist_ok=True)
-    study = Study(made.folder, made.settings, len(metrics), made.base.seed)
+    study = Study(made.folder, made.settings, metrics, made.base.seed)
     content = {COMMAND: made.overrides, **plans.description(made)}
     write_atomically(made.folder / run_folder.STUDY, OmegaConf.to_yaml(OmegaConf.create(content)))
     finished = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
@@ -90,7 +90,7 @@ def _said(known: Sequence[FrozenTrial], number: int, outcome: trials.Outcome, me
     if outcome.values is None:
         return f"Trial {number}: pruned."
     values = ", ".join(f"{name} {figure(value, 4)}" for name, value in zip(metrics, outcome.values, strict=True))
-    front = best(known)
+    front = best(known, metrics)
     if len(metrics) > 1:
         return f"Trial {number}: {values}. On the front: {', '.join(str(trial.number) for trial in front)}."
     return f"Trial {number}: {values}. Best: {figure(front[0].values[0], 4)}, trial {front[0].number}."

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Sequence
 from html import escape
 
+from vjo_train.runs.directions import gains
+
 SIDE, MARGIN = 320, 64
 """Of a panel's frame, and around it, in pixels."""
 
@@ -24,9 +26,9 @@ def scatter(trials: Sequence[tuple[int, Sequence[float]]], metrics: Sequence[str
 
     Args:
         trials: number and values of each finished trial.
-        metrics: the names of the values; higher is better.
+        metrics: the names of the values.
     """
-    on_front = [not lost for lost in dominated([values for _, values in trials])]
+    on_front = [not lost for lost in dominated([gains(values, metrics) for _, values in trials])]
     pairs = list(itertools.combinations(range(len(metrics)), 2))
     panel = SIDE + 2 * MARGIN
     parts = [

@@ -162,7 +162,7 @@ def metrics(settings: TuneConfig, cfg: DictConfig, own: dict[str, str]) -> list[
         own: task -> the metric that stands for it, for `tasks`; where it is not known yet, nothing.
 
     Raises:
-        ConfigError: a name that is no metric of a head on val, or a loss.
+        ConfigError: a name that is no figure of a head on val.
     """
     if settings.metric == "tasks":
         return [f"val/{task}/{own[task]}" for task in cfg.heads if task in own]
@@ -170,10 +170,10 @@ def metrics(settings: TuneConfig, cfg: DictConfig, own: dict[str, str]) -> list[
     names = [given] if isinstance(given, str) else list(given)
     for name in names:
         parts = name.split("/")
-        if name != MONITOR and (len(parts) != 3 or parts[0] != "val" or parts[2] == "loss"):
+        if name != MONITOR and (len(parts) != 3 or parts[0] != "val"):
             raise ConfigError(
-                f"tune.metric: found '{name}'; must be {MONITOR}, val/<task>/<metric> (higher is better), a list of"
-                " such, or tasks. Trials never look at test."
+                f"tune.metric: found '{name}'; must be {MONITOR}, val/<task>/<metric>, a list of such, or tasks."
+                " Trials never look at test."
             )
         if name != MONITOR and parts[1] not in cfg.heads:
             hint = nearest(parts[1], list(cfg.heads)) or f"; the heads are {', '.join(cfg.heads)}."

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.runs import run_folder
+from vjo_train.runs.directions import gains
 from vjo_train.tuning.plan import COMMAND
 from vjo_train.tuning.space import Range, Space
 
@@ -75,7 +76,8 @@ class StudyFolder:
     @property
     def front(self) -> list[TrialRow]:
         """The best trial, or those on the Pareto front, in the order of `study.md`."""
-        return sorted((trial for trial in self.complete if trial.best), key=lambda t: [-value for value in t.values])
+        found = (trial for trial in self.complete if trial.best)
+        return sorted(found, key=lambda t: gains(t.values, self.metrics), reverse=True)
 
 
 def read_study(folder: Path) -> StudyFolder:

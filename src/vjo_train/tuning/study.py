@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vjo_train.config.schema import TuneConfig
 from vjo_train.files import locked
+from vjo_train.runs.directions import higher_is_better
 from vjo_train.runs.reservation import Place, reserved
 from vjo_train.tuning.space import Range, Space
 
@@ -30,14 +31,14 @@ class Study:
     Args:
         folder: of the study.
         settings: how to search.
-        metrics: how many are maximised.
+        metrics: names of what is made best.
         seed: with the number of a trial and the results before it, decides what is tried next.
     """
 
-    def __init__(self, folder: Path, settings: TuneConfig, metrics: int, seed: int) -> None:
+    def __init__(self, folder: Path, settings: TuneConfig, metrics: Sequence[str], seed: int) -> None:
         self.folder, self.settings, self.seed = folder, settings, seed
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.prunes = settings.pruner == "median" or (settings.pruner == "auto" and metrics == 1)
+        self.prunes = settings.pruner == "median" or (settings.pruner == "auto" and len(metrics) == 1)
         pruner = optuna.pruners.MedianPruner(n_startup_trials=settings.startup)
         # Waits while another process writes.
         storage = optuna.storages.RDBStorage(
@@ -46,7 +47,7 @@ class Study:
         self.study = optuna.create_study(
             storage=storage,
             study_name="tune",
-            directions=["maximize"] * metrics,
+            directions=["maximize" if higher_is_better(name) else "minimize" for name in metrics],
             pruner=pruner if self.prunes else optuna.pruners.NopPruner(),
             load_if_exists=True,
         )

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vjo_train.files import write_atomically
 from vjo_train.report.text import figure, markdown
+from vjo_train.runs.directions import gains
 from vjo_train.tuning import space as spaces
 from vjo_train.tuning.front import dominated, scatter
 from vjo_train.tuning.reading import FIRST, LAST, TRIALS
@@ -20,12 +21,12 @@ SHOWN = 10
 """Trials in the table of a study with one metric."""
 
 
-def best(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+def best(trials: Sequence[FrozenTrial], metrics: Sequence[str]) -> list[FrozenTrial]:
     """The finished trials that no other beats in every metric, best first metric first; of one metric, the best one."""
     done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    values = [trial.values for trial in done]
+    values = [gains(trial.values, metrics) for trial in done]
     front = [trial for trial, lost in zip(done, dominated(values), strict=True) if not lost]
-    front.sort(key=lambda trial: [-value for value in trial.values])
+    front.sort(key=lambda trial: gains(trial.values, metrics), reverse=True)
     return front if front and len(front[0].values) > 1 else front[:1]
 
 
@@ -47,7 +48,7 @@ def write_summary(folder: Path, trials: Sequence[FrozenTrial], metrics: Sequence
 
 def to_csv(trials: Sequence[FrozenTrial], metrics: Sequence[str]) -> str:
     """A row per trial: number, state, whether it is (one of) the best, folder, seconds, metrics, parameters, fault."""
-    chosen = {trial.number for trial in best(trials)}
+    chosen = {trial.number for trial in best(trials, metrics)}
     keys = list(dict.fromkeys(key for trial in trials for key in trial.params))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -74,9 +75,9 @@ def to_markdown(trials: Sequence[FrozenTrial], metrics: Sequence[str], command: 
     if not done:
         return text
     keys = list(dict.fromkeys(key for trial in done for key in trial.params))
-    front = best(trials)
+    front = best(trials, metrics)
     several = len(metrics) > 1
-    shown = front if several else sorted(done, key=lambda trial: -trial.values[0])[:SHOWN]
+    shown = front if several else sorted(done, key=lambda trial: gains(trial.values, metrics), reverse=True)[:SHOWN]
     rows = [
         [str(t.number), *(figure(v, 4) for v in t.values), *(_cell(t.params.get(key, "")) for key in keys)]
         for t in shown

@@ -77,15 +77,18 @@ def run_trial(cfg: DictConfig, metrics: Sequence[str], hopeless: Callable[[int, 
         return Outcome(None, str(error))
     if watch.pruned:
         return Outcome(None)
-    return best_epoch(read_history(output / "metrics.csv"), cfg.trainer.monitor or MONITOR, metrics)
+    monitor = cfg.trainer.monitor or MONITOR
+    higher = job.module.higher_is_better(monitor)
+    return best_epoch(read_history(output / "metrics.csv"), monitor, metrics, higher)
 
 
-def best_epoch(rows: Sequence[dict[str, str]], monitor: str, metrics: Sequence[str]) -> Outcome:
-    """The metrics at the epoch of the best checkpoint: the first where the monitor is highest."""
+def best_epoch(rows: Sequence[dict[str, str]], monitor: str, metrics: Sequence[str], higher: bool = True) -> Outcome:
+    """The metrics at the epoch of the best checkpoint: the first where the monitor is best."""
     measured = [row for row in rows if math.isfinite(float(row.get(monitor, "nan")))]
     if not measured:
         return Outcome(None, f"{monitor} was never a number.")
-    best = max(measured, key=lambda row: float(row[monitor]))
+    sign = 1 if higher else -1
+    best = max(measured, key=lambda row: sign * float(row[monitor]))
     values = [float(best.get(name, "nan")) for name in metrics]
     lost = [name for name, value in zip(metrics, values, strict=True) if not math.isfinite(value)]
     return Outcome(None, f"{lost[0]} is no number at the best epoch.") if lost else Outcome(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -30,6 +31,10 @@ def check_paths(cfg: DictConfig) -> None:
     """
     check_data(cfg)
     weights, resume = cfg.backbone.get("weights"), cfg.trainer.get("resume")
+    if weights is not None and (Path(weights) / run_folder.CONFIG).is_file():
+        raise ConfigError(
+            f"backbone.weights: found '{weights}', the folder of a run; start_from='{weights}' takes what fits of it."
+        )
     if weights is not None and ("/" in weights or "." in weights) and not Path(weights).is_file():
         raise ConfigError(f"backbone.weights: found '{weights}', which is no file{near(weights)}")
     if resume not in (None, "auto") and not Path(resume).exists():
@@ -54,6 +59,7 @@ def check_data(cfg: DictConfig) -> None:
 
 def check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:
     """The schema, the head that is trained alone, and every path that is read."""
+    rules.check_strategy(cfg.trainer.get("strategy"))
     check_schema(cfg, root)
     single = cfg.get("single")
     if single is not None and single not in cfg.heads:
@@ -69,14 +75,35 @@ def check_run(cfg: DictConfig, root: type[TrainConfig]) -> None:
         rules.check_classes(f"heads.{task}.classes", list(head.get("classes") or []), list(cfg.dataset.classes))
         if isinstance(weights := head.get("class_weights"), DictConfig):
             names = list(head.get("classes") or cfg.dataset.classes)
+            names += ["background"] if head.get("background") else []
             rules.check_classes(f"heads.{task}.class_weights", [str(name) for name in weights], names)
     check_paths(cfg)
+    check_loggers(cfg)
     _check_schedule(cfg)
     _check_pairs(cfg)
     if root is TrainConfig:  # an evaluated checkpoint holds all weights already
         check_start(cfg)
         for task, run in (cfg.sharing.get("columns_from") or {}).items():
             run_folder.column(Path(run), task, cfg)
+        check_teachers(cfg)
+
+
+LOGGERS = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow", "TensorBoardLogger": "tensorboard"}
+"""Class of Lightning -> the package that it takes, which is the name of our extra too."""
+
+
+def check_loggers(cfg: DictConfig) -> None:
+    """Looks for the packages of the loggers.
+
+    Raises:
+        ConfigError: one is not installed.
+    """
+    node = cfg.get("logger") or {}
+    nodes = [node] if "_target_" in node else [one for one in node.values() if isinstance(one, DictConfig)]
+    for one in nodes:
+        package = LOGGERS.get(str(one.get("_target_")).rpartition(".")[2])
+        if package is not None and find_spec(package) is None:
+            raise ConfigError(f"logger={package}: {package} is not installed; pip install 'vjo-train[{package}]'.")
 
 
 def check_start(cfg: DictConfig) -> None:
@@ -101,6 +128,25 @@ def check_start(cfg: DictConfig) -> None:
         run_folder.checkpoint(Path(start), None, "start_from")
     elif not Path(start).is_file():
         raise ConfigError(f"start_from: found '{start}', which is neither a run's folder nor a file{near(start)}")
+
+
+def check_teachers(cfg: DictConfig) -> None:
+    """Looks for the runs that `distill.teachers` names; those of a comparison will be there in time.
+
+    Raises:
+        ConfigError: none are named, or one is no run that has trained its task.
+        CheckpointError: it has left no checkpoint.
+    """
+    if cfg.get("distill") is None:
+        return
+    teachers = cfg.distill.get("teachers")
+    if not teachers and cfg.get("compare") is None:
+        raise ConfigError(
+            "distill.teachers: missing; must name a run for each task that follows one, such as"
+            " {detection: outputs/alone}."
+        )
+    for task, run in (teachers or {}).items():
+        run_folder.teacher(Path(run), str(task), cfg)
 
 
 def unchosen_heads(cfg: DictConfig, composer: Composer, overrides: list[str]) -> list[str]:
@@ -144,6 +190,9 @@ def _check_pairs(cfg: DictConfig) -> None:
             monitor=trainer.get("monitor"),
             validated=data.val_split is not None or data.val_fraction > 0,
         )
+    rules.check_memory(
+        compile=bool(trainer.get("compile")), activation_checkpointing=bool(trainer.get("activation_checkpointing"))
+    )
     rules.check_norm(backbone.get("norm"), backbone.get("weights"), started=cfg.get("start_from") is not None)
     rules.check_output_stride(str(backbone.get("name")), backbone.get("output_stride"))
 
@@ -161,6 +210,8 @@ def near(path: str) -> str:
     """The nearest name in the folder where `path` should be, or what is there instead."""
     if Path(path).exists():
         return f": it is a {'folder' if Path(path).is_dir() else 'file'}."
+    if path.startswith("~") and Path(path).expanduser().exists():
+        return f"; did you mean '{Path(path).expanduser()}'?"
     parent = Path(path).parent
     names = [child.name for child in parent.iterdir()] if parent.is_dir() else []
     hint = nearest(Path(path).name, names)

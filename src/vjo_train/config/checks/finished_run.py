@@ -12,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vjo_train.config import plugins
 from vjo_train.config.checks.config import check_data, check_schema
+from vjo_train.config.checks.effects import EVALUATION, PREDICTION, say_without_effect
+from vjo_train.config.checks.effects import EXPORT as EXPORT_RULES
 from vjo_train.config.checks.places import check_writable, folder_at, is_given
 from vjo_train.config.compose import Composer, quoted
 from vjo_train.config.schema import EvalConfig, ExportConfig, LoadConfig, PredictConfig, TrainConfig
@@ -23,7 +25,7 @@ from vjo_train.inference.runtimes.base import MISSING_EXTRA
 from vjo_train.inference.sources import find_sources
 from vjo_train.inference.video.layout import VideoLayout
 from vjo_train.inference.video.sources import check_library, find_videos
-from vjo_train.runs import run_folder
+from vjo_train.runs import launch, run_folder
 from vjo_train.runs.reservation import Place
 
 
@@ -73,13 +75,24 @@ def check_evaluation(
     rest, cfg, classes = _over_run(EVAL, composer, overrides, config_dir)
     if check_run:
         _check_of_run(cfg, EVAL, classes)
+        _check_one_process(cfg)
         if cfg.sequences is None:
             check_data(cfg)
         elif cfg.split is not None:
             raise ConfigError("split: sequences have no splits; leave one of split and sequences out.")
         elif not Path(cfg.sequences).is_dir():
             raise ConfigError(f"sequences: found '{cfg.sequences}', which is no folder.")
+        say_without_effect(cfg, composer, overrides, EVALUATION)
     return rest, Place("hydra.run.dir", folder_at(cfg, "hydra.run.dir"), new) if check_run else None
+
+
+def _check_one_process(cfg: DictConfig) -> None:
+    """A test keeps what it needs of every image, for intervals and examples, where one process sees all of them."""
+    for key in ("devices", "num_nodes"):
+        if cfg.trainer[key] != 1:
+            raise ConfigError(f"trainer.{key}: found {cfg.trainer[key]}; vjo-eval tests on one device.")
+    if (started := launch.outside()) is not None:
+        raise ConfigError(f"{started.by}: found {started.commands} processes; vjo-eval tests in one, started alone.")
 
 
 def check_prediction(
@@ -100,6 +113,7 @@ def check_prediction(
             if cfg.track:
                 raise ConfigError(f"track: '{cfg.source}' names pictures; objects are followed in videos alone.")
         check_writable(output, "output")
+        say_without_effect(cfg, composer, overrides, PREDICTION)
     return rest, None
 
 
@@ -119,6 +133,7 @@ def check_export(composer: Composer, overrides: list[str], config_dir: str | Non
         _check_tasks(cfg)
         _check_format(cfg)
         check_writable(Path(cfg.output or onnx_file.usual_path(cfg.run, cfg.format)).parent, "output")
+        say_without_effect(cfg, composer, overrides, EXPORT_RULES)
     return rest, None
 
 
@@ -185,6 +200,7 @@ def _over_run(
             new = own.renamed.get(key)
             rest.append(f"{new}={override.get_value_element_as_str()}" if new else text)
     cfg = _origin(own, origin)
+    cfg.trainer.devices = cfg.trainer.num_nodes = 1  # whatever trained it
     classes = list(cfg.dataset.classes)
     if groups:
         _choose(cfg, composer.compose(groups), {text.split("=")[0].lstrip("+~") for text in groups})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, open_dict
 
+from vjo_train.config.checks.effects import REPORT, say_without_effect
 from vjo_train.config.compose import Composer, quoted
 from vjo_train.config.conformity import check
 from vjo_train.config.schema import ReportConfig
@@ -58,9 +59,8 @@ def check_report(composer: Composer, overrides: list[str]) -> DictConfig:
             "runs=GLOB."
         )
     (key,) = given
-    if key == "study":
-        return cfg
-    if asked:
+    say_without_effect(cfg, composer, overrides, REPORT)
+    if asked or key == "study":
         return cfg
     for folder in [cfg[key]] if isinstance(cfg[key], str) else cfg[key]:
         if (Path(folder) / run_folder.STUDY).is_file():

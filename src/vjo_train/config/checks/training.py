@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from vjo_train import __version__
 from vjo_train.comparison import choosing, plan
 from vjo_train.config.checks.class_names import check_without_names, class_names
 from vjo_train.config.checks.config import check_run, unchosen_heads
+from vjo_train.config.checks.effects import TRAINING, say_without_effect
 from vjo_train.config.checks.places import folder_at, is_given
 from vjo_train.config.compose import Composer
 from vjo_train.config.schema import TrainConfig
 from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
-from vjo_train.runs import run_folder
+from vjo_train.runs import launch, run_folder
+from vjo_train.runs.launch import Launch
 from vjo_train.runs.reservation import Place
+
+SHOWN = 5
+"""How many differences between a run and the one that it goes on from are named."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +38,16 @@ class Checked:
             names itself, and the word that sweeps over a comparison's cases.
         comparison: the runs of a comparison; none for any other command, and none before its trials have ended.
         trials: those that must be run before the runs of a comparison are known.
+        started: what started this process beside others of its run; None where nothing did, or this program itself.
+        config: what all of those must have been given, as plain data.
     """
 
     place: Place | None
     added: list[str] = field(default_factory=list)
     comparison: list[plan.Planned] = field(default_factory=list)
     trials: list[choosing.Trial] = field(default_factory=list)
+    started: Launch | None = None
+    config: dict[str, Any] = field(default_factory=dict)
 
 
 def check_training(composer: Composer, overrides: list[str], multirun: bool) -> Checked:
@@ -68,15 +79,50 @@ def _one(composer: Composer, overrides: list[str]) -> Checked:
     if cfg.get("compare") is not None:
         raise ConfigError("compare: is a sweep of many runs; add -m.")
     given = is_given(composer, overrides, "hydra.run.dir")
-    if _torchrun() and not given:
-        raise ConfigError("hydra.run.dir: under torchrun it must be given, so that all processes use the same folder.")
-    if _torchrun() and os.environ.get("MASTER_PORT") == "0":
-        raise ConfigError("MASTER_PORT: found 0, where processes wait for ever; use torchrun --standalone.")
-    if _later_process(several=cfg.trainer.devices * cfg.trainer.num_nodes > 1):
-        return Checked(None)
+    started = launch.launched(cfg.trainer.devices, cfg.trainer.num_nodes)
+    launch.check(started, cfg.trainer.devices, cfg.trainer.num_nodes)
+    checked = Checked(None, started=started, config={} if started is None else _common(cfg))
+    if launch.own_rank(cfg.trainer.devices, cfg.trainer.num_nodes):
+        return checked
+    say_without_effect(cfg, composer, overrides, TRAINING)
+    check_resumed(cfg, composer, overrides)
     if cfg.trainer.get("resume") == "auto" and not given and (found := _unfinished(cfg)) is not None:
-        return Checked(Place("hydra.run.dir", found, new=False))
-    return Checked(Place("hydra.run.dir", folder_at(cfg, "hydra.run.dir"), new=not given))
+        return replace(checked, place=Place("hydra.run.dir", found, new=False))
+    return replace(checked, place=Place("hydra.run.dir", folder_at(cfg, "hydra.run.dir"), new=not given))
+
+
+def _common(cfg: DictConfig) -> dict[str, Any]:
+    """What all processes of a run must have been given: the config, but for what depends on the machine."""
+    plain = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(plain, dict)
+    own = {key: value for key, value in plain["dataset"].items() if key not in ("root", "cache_dir", "workers")}
+    return {"version": __version__, **{str(k): v for k, v in plain.items() if k != "hydra"}, "dataset": own}
+
+
+def check_resumed(cfg: DictConfig, composer: Composer, overrides: list[str]) -> None:
+    """Compares the config with that of the run that `trainer.resume` names, and says where they differ.
+
+    Raises:
+        ConfigError: the command line changes a setting of the optimizer, which goes on as it was saved.
+    """
+    resume = cfg.trainer.get("resume")
+    if resume in (None, "auto"):
+        return
+    run = Path(resume) if Path(resume).is_dir() else Path(resume).parent.parent
+    if not (run / run_folder.CONFIG).is_file():
+        return
+    differences = run_folder.differences(run, cfg)
+    given = {str(override.key_or_group) for override in composer.parse(overrides)}
+    for line in differences:
+        key = line.partition(":")[0]
+        if key.startswith("optimizer.") and {key, "optimizer"} & given:
+            raise ConfigError(
+                f"{line}; a resumed optimizer goes on as it was saved. Leave {key} out, or start anew from the weights"
+                f" by start_from='{resume}'."
+            )
+    if differences:
+        more = f", and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
+        print(f"trainer.resume: the config differs in {'; '.join(differences[:SHOWN])}{more}.", file=sys.stderr)
 
 
 def check_given_twice(cfg: DictConfig, composer: Composer, overrides: list[str]) -> None:
@@ -109,17 +155,11 @@ def check_reference(cfg: DictConfig) -> None:
             raise ConfigError(f"reference: found '{name}'; must be <head>/<metric>, such as detection/map_area{hint}")
 
 
-def _later_process(several: bool) -> bool:
-    """Whether this is not the first process of a run, by what torchrun, Lightning or SLURM say of it."""
-    names = ["RANK", "LOCAL_RANK", *(["SLURM_PROCID"] if several else [])]
-    return any(os.environ.get(name, "0") != "0" for name in names)
-
-
 def _sweep(composer: Composer, overrides: list[str]) -> Checked:
     key = "hydra.sweep.dir"
     master = composer.compose(overrides, RunMode.MULTIRUN)
-    if _torchrun():
-        raise ConfigError("-m: a sweep cannot run inside torchrun; start torchrun once for each run.")
+    if (started := launch.outside()) is not None:
+        raise ConfigError(f"-m: a sweep cannot run inside {started.by}; start that once for each run.")
     # A comparison's folder holds the runs that it has finished and goes on with.
     new = master.get("compare") is None and not is_given(composer, overrides, key)
     place = Place(key, folder_at(master, key), new)
@@ -143,14 +183,28 @@ def _sweep(composer: Composer, overrides: list[str]) -> Checked:
         check_run(cfg, TrainConfig)
         if added:
             compared.append(plan.planned(cfg))
-        many = "devices" if cfg.trainer.devices > 1 else "num_nodes"
-        if cfg.trainer[many] > 1:
-            raise ConfigError(
-                f"trainer.{many}={cfg.trainer[many]} with -m: each process would start the whole sweep again. "
-                "Start each run by torchrun, such as: torchrun --nproc-per-node=2 $(which vjo-train) ..."
-            )
+        _check_launcher(master.hydra.launcher, cfg.trainer)
     plan.check_folders(compared)
     return Checked(place, added, compared)
+
+
+def _check_launcher(launcher: DictConfig, trainer: DictConfig) -> None:
+    """Refuses runs of several processes, unless the launcher starts as many for each of them."""
+    if "SlurmLauncher" in launcher._target_:
+        starts = {"num_nodes": launcher.get("nodes") or 1, "devices": launcher.get("tasks_per_node") or 1}
+        for key, name in (("num_nodes", "nodes"), ("devices", "tasks_per_node")):
+            if starts[key] != trainer[key]:
+                raise ConfigError(
+                    f"trainer.{key}={trainer[key]} with -m: found hydra.launcher.{name}={starts[key]}, which must be "
+                    "the same: SLURM starts the processes of each run."
+                )
+        return
+    many = "devices" if trainer.devices > 1 else "num_nodes"
+    if trainer[many] > 1:
+        raise ConfigError(
+            f"trainer.{many}={trainer[many]} with -m: each process would start the whole sweep again. Start each run "
+            "by torchrun, such as: torchrun --nproc-per-node=2 $(which vjo-train) ..., or use hydra/launcher=slurm."
+        )
 
 
 def _trials(composer: Composer, master: DictConfig, overrides: list[str], folder: Path) -> list[choosing.Trial]:
@@ -178,7 +232,3 @@ def _unfinished(cfg: DictConfig) -> Path | None:
     else:
         print(f"trainer.resume=auto: going on with {found}.")
     return found
-
-
-def _torchrun() -> bool:
-    return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from vjo_train.data import index as indices
 from vjo_train.data.index import Index
 from vjo_train.data.sources.base import Source
+from vjo_train.files import locked
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +19,8 @@ log = logging.getLogger(__name__)
 def load_index(source: Source, root: Path, classes: Sequence[str], cache: Path) -> Index:
     """The index of the data set at `root`, from the cache where the source's stamp is as it was.
 
-    The log says what was read otherwise than it is written.
+    The log says what was read otherwise than it is written. Of several processes that ask at once, one reads and the
+    others wait: one on each machine, or one alone where the cache lies on a disk that the machines share.
 
     Args:
         source: reads it.
@@ -35,9 +37,12 @@ def load_index(source: Source, root: Path, classes: Sequence[str], cache: Path) 
     path = cache / f"index-{hashlib.sha256(repr(asked).encode()).hexdigest()[:16]}.npz"
     index = indices.cached(path, stamp)
     if index is None:
-        log.info("Reading the annotations of %s.", root)
-        index = source.read_index(root, classes)
-        indices.keep(path, index, stamp)
+        with locked(path.with_suffix(".lock"), wait=True):
+            index = indices.cached(path, stamp)
+            if index is None:
+                log.info("Reading the annotations of %s.", root)
+                index = source.read_index(root, classes)
+                indices.keep(path, index, stamp)
     _say_changes(index, root)
     return index
 

@@ -10,8 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vjo_train.heads.base import Head
+from vjo_train.heads.pixels.image_by_image import image_losses
 from vjo_train.heads.pseudo_labels import labelled_with, right_pixels
 from vjo_train.types import Batch, Features, Frames, Target
+
+AT_ONCE = 2**22
+"""The numbers at full size that are looked at together for a loss; one image at the least."""
+AT_ONCE_ON_GPU = 2**26
 
 
 def upsample(maps: Tensor, factor: int) -> Tensor:
@@ -64,12 +69,19 @@ class PixelHead(Head):
         losses = outputs.new_zeros(len(targets), dtype=torch.float32)
         if not places:
             return losses
-        truth = torch.stack([targets[i][self.label] for i in places])
+        known = [targets[i] for i in places]
         index = torch.tensor(places, device=outputs.device)
+
+        def at_full_size(maps: Tensor, some: slice) -> Tensor:
+            truth = torch.stack([target[self.label] for target in known[some]])
+            full = upsample(maps, self.stride)[..., : truth.shape[-2], : truth.shape[-1]]
+            return self.image_losses(self.judged(full, known[some]), truth)
+
+        pixels = outputs.shape[1:].numel() * self.stride**2
+        together = max(1, (AT_ONCE if outputs.is_cpu else AT_ONCE_ON_GPU) // pixels)
         with torch.autocast(outputs.device.type, enabled=False):
             # Only the labelled images are brought to full size: with partial labels they are few.
-            full = upsample(outputs[index].float(), self.stride)[..., : truth.shape[-2], : truth.shape[-1]]
-            own = self.image_losses(self.judged(full, [targets[i] for i in places]), truth)
+            own = image_losses(outputs[index].float(), at_full_size, together)
         return losses.index_copy(0, index, own)
 
     def sure_label(self, maps: Tensor, size: tuple[int, int], sure: float) -> Tensor | None:

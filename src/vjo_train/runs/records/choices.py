@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -19,6 +19,7 @@ class Choices(Records):
         found: [I, T]: the T likeliest classes, best first.
         probability: [I] of the true class.
         classes: [1]: C.
+        confidence: [I] of the likeliest class; [0] in files of older versions.
     """
 
     kind: ClassVar[str] = "choices"
@@ -27,6 +28,7 @@ class Choices(Records):
     found: Integers
     probability: Floats
     classes: Integers
+    confidence: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def resampled(self, draws: Integers) -> Figures:
         """`top1`, `top5` where there are so many classes, and `balanced_accuracy`."""
