@@ -36,7 +36,7 @@ format: $(DEV_STAMP)  ## put the code into the house style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(DEV_STAMP)  ## measure speed and show the aims (ARGS=--quick: in 15 minutes)
+bench: $(DEV_STAMP)  ## measure speed and show the aims (ARGS=--quick: fewer turns, smaller sizes)
 	$(BIN)/python scripts/benchmark.py $(ARGS)
 
 clean:  ## remove the environment, caches and build products (runs are kept)

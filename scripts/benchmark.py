@@ -1,8 +1,8 @@
 """Measures speed side by side: `python scripts/benchmark.py [SECTION ...]`, all by default.
 
 The sides of a section take turns within one run; every figure is a median over the turns. Prints tables, at the end
-that of the aims, and with `--json` writes all figures with the machine and the versions. `--quick` measures all
-sections in less than 15 minutes on two cores.
+that of the aims, and with `--json` writes all figures with the machine and the versions. `--quick` is meant
+to measure all sections within 15 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     """What the command line says (or `words`)."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="fewer turns and smaller sizes: all in 15 minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer turns and smaller sizes")
     for name, size in SIZES.items():
         shown = f"{size.help} (default: {size.whole}, with --quick {size.quick})"
         parser.add_argument(f"--{name}", type=int, metavar="N", help=shown)
