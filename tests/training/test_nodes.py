@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.processes import free_port, started, task, torchrun
+from tests import tiny
+from tests.processes import free_port, run_ranks, started, task, torchrun
 from tests.slurm import install
 from tests.training.test_run import SMALL, config, rows, train, weights
 from vjo_train.config import build
@@ -127,6 +128,24 @@ def test_each_opens_its_own_pictures_alone(pair: Pair, cache: Path, tmp_path: Pa
 def test_each_keeps_its_share_of_the_validation_in_memory(pair: Pair) -> None:
     for log in ("train.log", "train.rank1.log"):
         assert "dataset.cache=ram keeps 10 images" in (pair.two / log).read_text(), "8 to train, 2 of 4 to validate"
+
+
+def validate(rank: int, port: int, folder: Path) -> None:
+    """One of two processes whose running statistics are its rank."""
+    place = {"init_method": f"tcp://127.0.0.1:{port}", "rank": rank, "world_size": 2}
+    torch.distributed.init_process_group("gloo", **place)
+    module = tiny.module()
+    for part in (module.sharing, *module.heads.values()):
+        part.register_buffer("running", torch.full((3,), float(rank)))
+    module.on_validation_epoch_start()
+    torch.save([part.running for part in (module.sharing, *module.heads.values())], folder / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_all_validate_by_the_statistics_that_are_saved(tmp_path: Path) -> None:
+    run_ranks(validate, free_port(), tmp_path)
+    for rank in range(2):
+        assert all(not statistic.any() for statistic in torch.load(tmp_path / f"{rank}.pt"))
 
 
 def test_a_signal_to_one_of_them_stops_both_and_both_go_on(cache: Path, tmp_path: Path) -> None:

@@ -129,7 +129,11 @@ class Evaluation(StepLog):
         return found | {name: [own.merge(one) for one in each] for name, own in self.merged.items()}
 
     def on_validation_epoch_start(self) -> None:
-        """Starts fresh metrics."""
+        """Starts fresh metrics; running statistics become those of rank 0 everywhere, which its checkpoint holds."""
+        if distributed():
+            for part in (self.sharing, self.heads):
+                for statistic in part.buffers():
+                    torch.distributed.broadcast(statistic, src=0)
         self._metrics = {name: self.measures(name).metrics() for name in (*self.measured, *self.helpers)}
         self._sums = torch.zeros(len(self.tasks), 2, device=self.device)
 
