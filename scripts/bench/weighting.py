@@ -98,7 +98,8 @@ def section(overrides: Sequence[str], folder: Path, steps: int, tasks: int, *, e
             Aim("pcgrad", "pcgrad, TorchJD without vmap", 0.87),
             *(Aim(name, f"{name}, LibMTL", 1.0) for name in known),
             Aim("pcgrad at=features", "equal", 1.1),
-            Aim("pcgrad every=4 sample=0.5", "equal", 1.2),
+            Aim("pcgrad every=4 sample=0.5", "equal", 1.15),
+            *([Aim("pcgrad", "equal", 1.25)] if tasks >= 4 else []),
         ],
         settings={"steps": steps, "overrides": [*size, *overrides], "tasks": list(module.tasks)},
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,6 +22,8 @@ from tests.processes import free_port, started, task, torchrun
 from tests.slurm import install
 from tests.training.test_run import SMALL, config, rows, train, weights
 from vjo_train.config import build
+from vjo_train.report.examples import read_examples
+from vjo_train.runs.records import FILE, read_records
 from vjo_train.runs.results import read_results
 
 NODES = ["trainer.num_nodes=2", "trainer.devices=1"]
@@ -92,6 +95,17 @@ def test_two_machines_take_the_steps_of_one_process(pair: Pair) -> None:
     assert rows(pair.one)[0].keys() == rows(pair.two)[0].keys()
 
 
+def test_what_is_kept_of_every_test_image_is_gathered(pair: Pair) -> None:
+    one, two = (read_records(folder / FILE) for folder in (pair.one, pair.two))
+    assert one.keys() == two.keys() == {"classification", "detection"}
+    for name, known in one.items():
+        assert two[name].ids == known.ids
+        np.testing.assert_allclose(two[name].records.quality(), known.records.quality(), atol=1e-5)
+    shown = [[(e.image, e.why, e.task) for e in read_examples(folder)] for folder in (pair.one, pair.two)]
+    assert shown[0] == shown[1]
+    assert len(shown[0]) > 4
+
+
 def test_one_of_them_speaks(pair: Pair) -> None:
     assert "Results:" in pair.said[0]
     assert pair.said[1] == ""
@@ -102,11 +116,12 @@ def test_each_opens_its_own_pictures_alone(pair: Pair, cache: Path, tmp_path: Pa
     data.setup("fit")
     ids = data.index.ids
     firsts = {str(ids[data.rows(split)[0]]) for split in ("train", "val", "test")}  # whose header tells the depth
+    drawn = {example.image for example in read_examples(pair.two)}
     for rank in range(2):
         trained = {sample.image for step in range(2) for sample in data.batch_plan(step, rank, 2).samples}
         evaluated = {*data.val_rows[rank::2].tolist(), *data.rows("test")[rank::2].tolist()}
         own = {str(ids[row]) for row in trained | evaluated}
-        assert own <= pair.opened[rank] <= own | firsts
+        assert own <= pair.opened[rank] <= own | firsts | (set() if rank else drawn)
 
 
 def test_each_keeps_its_share_of_the_validation_in_memory(pair: Pair) -> None:

@@ -87,7 +87,7 @@ def check_evaluation(
 
 
 def _check_one_process(cfg: DictConfig) -> None:
-    """A test keeps what it needs of every image, for intervals and examples, where one process sees all of them."""
+    """Refuses several processes: what they would share is a test alone, which one device does."""
     for key in ("devices", "num_nodes"):
         if cfg.trainer[key] != 1:
             raise ConfigError(f"trainer.{key}: found {cfg.trainer[key]}; vjo-eval tests on one device.")
