@@ -170,6 +170,7 @@ def test_both_end_with_one_message(cache: Path, tmp_path: Path, own: tuple[list[
     assert re.search(message, lines[0]), lines
 
 
+@pytest.mark.slow
 def test_a_launcher_starts_every_process_of_a_run(cache: Path, tmp_path: Path) -> None:
     """A sweep whose runs are jobs of SLURM, of two machines each."""
     (tmp_path / "bin").mkdir()

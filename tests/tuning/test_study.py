@@ -10,11 +10,14 @@ import pytest
 
 optuna = pytest.importorskip("optuna")
 
+from optuna.trial import create_trial  # noqa: E402
+
 from tests.training.test_run import SMALL  # noqa: E402
 from vjo_train.config.schema import TuneConfig  # noqa: E402
 from vjo_train.runs.reservation import Place, reserved  # noqa: E402
 from vjo_train.tuning.space import Space  # noqa: E402
 from vjo_train.tuning.study import Study  # noqa: E402
+from vjo_train.tuning.summary import best, to_markdown  # noqa: E402
 from vjo_train.tuning.trial import best_epoch  # noqa: E402
 
 Answer = tuple[int, str, str]
@@ -56,7 +59,7 @@ def test_without_optuna_the_answer_says_how_to_install_it(
     assert "optuna is not installed; pip install 'vjo-train[tune]'" in err
 
 
-def study(folder: Path, trials: int = 10, metrics: int = 1, **options: str) -> Study:
+def study(folder: Path, trials: int = 10, metrics: tuple[str, ...] = ("val/monitor",), **options: str) -> Study:
     return Study(folder, TuneConfig(space={"x": ["a"]}, trials=trials, **options), metrics, seed=0)  # type: ignore[arg-type]
 
 
@@ -113,6 +116,18 @@ def test_the_best_epoch_is_that_of_the_best_checkpoint() -> None:
     assert best_epoch(rows, "m", ["a", "m"]).values == [0.25, 0.7]
     assert best_epoch(rows[1:2], "m", ["a"]).fault == "m was never a number."
     assert best_epoch([{"m": "nan"}, {"m": "0.1", "a": "nan"}], "m", ["a"]).fault
+
+
+def test_of_an_error_the_least_is_the_best(tmp_path: Path) -> None:
+    rows = [{"m": "0.5", "a": "1"}, {"m": "0.7", "a": "0.25"}]
+    assert best_epoch(rows, "m", ["a"], higher=False).values == [1.0]
+    names = ("val/depth/abs_rel", "val/depth/delta1")
+    assert [d.name for d in study(tmp_path, metrics=names).study.directions] == ["MINIMIZE", "MAXIMIZE"]
+    trials = [create_trial(values=[error]) for error in (0.3, 0.1, 0.2)]
+    assert [trial.values for trial in best(trials, names[:1])] == [[0.1]]
+    both = [create_trial(values=values) for values in ([0.3, 0.9], [0.1, 0.5], [0.4, 0.8])]
+    assert [trial.values for trial in best(both, names)] == [[0.1, 0.5], [0.3, 0.9]]
+    assert "0.1000" in to_markdown(trials, names[:1], []).partition("| trial")[2].splitlines()[2]
 
 
 def test_a_folder_is_kept_for_a_trial(tmp_path: Path) -> None:

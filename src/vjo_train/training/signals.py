@@ -63,8 +63,11 @@ class Listener:
 
     def listen(self) -> None:
         """Hears the signals alone, also where Lightning has put a handler of its own since the block began."""
-        for number in self._previous:
-            signal.signal(number, self._hear)
+        scheduled = any(signal.Signals(n).name == REQUEUED and callable(h) for n, h in self._previous.items())
+        for number, before in self._previous.items():
+            # A scheduler that warns by a signal of its own has SIGTERM sent first, which would end the run too soon.
+            theirs = scheduled and number == signal.SIGTERM and callable(before)
+            signal.signal(number, before if theirs else self._hear)
 
     def stop(self, message: str) -> None:
         """Ends the run.

@@ -86,6 +86,10 @@ class Table(Source):
 
     def class_names_of(self, root: Path, kind: str) -> list[str]:
         sheet = self._sheet(root)
+        if kind == "numbers" and not sheet.columns:
+            raise DataError(
+                f"dataset.source.numbers: names no columns of {root / self.file}; give some, such as [age]."
+            )
         return list(sheet.columns if kind == "numbers" else sheet.classes)
 
     def splits(self, root: Path) -> list[str]:
