@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import math
 
-LOWER_IS_BETTER = ("loss", "error", "err", "rel", "rmse", "log10", "angle", "ece", "seconds", "wait", "parameters")
+LOWER_IS_BETTER = (
+    "loss",
+    "error",
+    "err",
+    "rel",
+    "rmse",
+    "mae",
+    "mse",
+    "log10",
+    "angle",
+    "ece",
+    "seconds",
+    "wait",
+    "parameters",
+)
 """Endings of the names of metrics of which less is better."""
 
 
