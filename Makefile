@@ -36,8 +36,8 @@ format: $(DEV_STAMP)  ## put the code into the house style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(DEV_STAMP)  ## measure speed
-	$(BIN)/python scripts/benchmark.py
+bench: $(DEV_STAMP)  ## measure speed and show the aims (ARGS=--quick: in 15 minutes)
+	$(BIN)/python scripts/benchmark.py $(ARGS)
 
 clean:  ## remove the environment, caches and build products (runs are kept)
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,7 +1,8 @@
 """Measures speed side by side: `python scripts/benchmark.py [SECTION ...]`, all by default.
 
-The sides of a section take turns within one run; every figure is a median over the turns. Prints tables and, with
-`--json`, writes all figures with the machine and the versions.
+The sides of a section take turns within one run; every figure is a median over the turns. Prints tables, at the end
+that of the aims, and with `--json` writes all figures with the machine and the versions. `--quick` measures all
+sections in less than 15 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import argparse
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,102 +23,134 @@ from rich.console import Console
 from rich.table import Table
 
 import bench.canvas as bench_canvas
+import bench.convergence as bench_convergence
 import bench.detect as bench_detect
 import bench.evaluate as bench_evaluate
 import bench.inference as bench_inference
 import bench.loader as bench_loader
 import bench.loop as bench_loop
 import bench.markdown as bench_markdown
+import bench.memory as bench_memory
+import bench.predict as bench_predict
 import bench.regions as bench_regions
+import bench.report as bench_report
 import bench.scale as bench_scale
 import bench.sharing as bench_sharing
 import bench.startup as bench_startup
+import bench.tasks as bench_tasks
 import bench.variants as bench_variants
 import bench.weighting as bench_weighting
 from bench.peers import libmtl_version
 from bench.sides import Section
 from vjo_train.report.environment import describe_device, git_revision, package_versions
 
-SECTIONS = (
-    *("loop", "weighting_2", "weighting_3", "weighting_4", "sharing", "canvas"),
-    *("evaluate", "coco", "detect_8", "detect_16", "regions", "inference_fcos", "inference_faster_rcnn"),
-    *("precision", "compile"),
-    *("loader", "startup", "scale"),
-)
+Make = Callable[[argparse.Namespace, Path], Section]
+
+
+def weighting(tasks: int) -> Make:
+    """The weightings with so many tasks; all of them with two, but not in a hurry."""
+    return lambda args, folder: bench_weighting.section(
+        args.small, folder, args.steps, tasks, every=tasks == 2 and not args.quick
+    )
+
+
+def detect(batch: int) -> Make:
+    """Detection at a batch size."""
+    return lambda args, folder: bench_detect.section(batch)
+
+
+def inference(detector: str) -> Make:
+    """One network against four with a detector."""
+    return lambda args, folder: bench_inference.section(args.set, folder, detector)
+
+
+SECTIONS: dict[str, Make] = {
+    "loop": lambda args, folder: bench_loop.section(args.set, folder, 2 * args.steps),
+    **{f"weighting_{tasks}": weighting(tasks) for tasks in (2, 3, 4)},
+    "tasks": lambda args, folder: bench_tasks.section(args.set, folder, args.steps),
+    "sharing": lambda args, folder: bench_sharing.section(args.small, folder, args.steps),
+    "canvas": lambda args, folder: bench_canvas.section(args.set, folder, args.steps),
+    "memory_peak": lambda args, folder: bench_memory.peak_section(args.set, folder),
+    "memory_time": lambda args, folder: bench_memory.time_section(args.set, folder, args.steps),
+    "evaluate": lambda args, folder: bench_evaluate.section(args.images),
+    "coco": lambda args, folder: bench_evaluate.coco_section(max(1, args.images // 10)),
+    **{f"detect_{batch}": detect(batch) for batch in (8, 16)},
+    "regions": lambda args, folder: bench_regions.section(),
+    **{f"inference_{detector}": inference(detector) for detector in bench_inference.DETECTION},
+    "precision": lambda args, folder: bench_variants.precision_section(args.small, folder, args.steps),
+    "compile": lambda args, folder: bench_variants.compile_section(args.small, folder, args.steps),
+    "loader": lambda args, folder: bench_loader.section(args.set, folder),
+    "startup": lambda args, folder: bench_startup.section(args.set, folder),
+    "startup_predict": lambda args, folder: bench_startup.predict_section(args.set, folder),
+    "predict": lambda args, folder: bench_predict.section(args.set, folder, args.pictures),
+    "video": lambda args, folder: bench_predict.video_section(args.set, folder, args.pictures),
+    "scale": lambda args, folder: bench_scale.section(args.set, folder, args.steps, args.index),
+    "report": lambda args, folder: bench_report.section(folder, args.tested),
+    "convergence": lambda args, folder: bench_convergence.section(args.set, folder, args.seconds, args.against),
+}
 TOGETHER = {
     name: tuple(section for section in SECTIONS if section.startswith(f"{name}_"))
-    for name in ("weighting", "detect", "inference")
+    for name in ("weighting", "memory", "detect", "inference")
 }
-"""`weighting` with two, three and four tasks, `detect` at batch 8 and 16, `inference` with two detectors."""
+"""`weighting` with two, three and four tasks, `memory` at its peak and the time, and so on."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much work an option stands for, by default and with `--quick`."""
+
+    whole: int
+    quick: int
+    help: str
+
+
+SIZES = {
+    "repeats": Size(5, 2, "turns"),
+    "steps": Size(4, 4, "training: steps a turn, loop takes twice as many"),
+    "images": Size(4952, 1000, "evaluate: images; coco takes a tenth"),
+    "index": Size(100_000, 10_000, "scale: images"),
+    "pictures": Size(96, 24, "predict, video: pictures or frames"),
+    "tested": Size(5000, 5000, "report: images of a test"),
+    "seconds": Size(240, 60, "convergence: the longest training; the others take a half and a quarter"),
+}
+SMALL = "dataset.size=128"
+"""Of the networks whose sides share all but the weighting, the sharing or the arithmetic, with `--quick`."""
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     """What the command line says (or `words`)."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="turns (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="fewer turns and smaller sizes: all in 15 minutes")
+    for name, size in SIZES.items():
+        shown = f"{size.help} (default: {size.whole}, with --quick {size.quick})"
+        parser.add_argument(f"--{name}", type=int, metavar="N", help=shown)
+    parser.add_argument("--against", type=Path, metavar="DIR", help="convergence: another revision of the project")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument(
         "--markdown", type=Path, metavar="FILE", help="write the tables there, as in docs/benchmarks.md"
     )
     parser.add_argument(
-        "--steps",
-        type=int,
-        default=4,
-        metavar="N",
-        help="training: steps a turn, loop takes twice as many (default: 4)",
-    )
-    parser.add_argument(
-        "--images", type=int, default=4952, metavar="N", help="evaluate: images; coco takes a tenth (default: 4952)"
-    )
-    parser.add_argument("--index", type=int, default=100_000, metavar="N", help="scale: images (default: 100000)")
-    parser.add_argument(
         "--set",
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help="all but evaluate, coco, detect and regions: as for vjo-train; put it last",
+        help="all but evaluate, coco, detect, regions and report: as for vjo-train; put it last",
     )
     args = parser.parse_args(words)
     args.sections = [part for name in args.sections for part in TOGETHER.get(name, (name,))]
     for name in args.sections:
         if name not in SECTIONS:
             parser.error(f"SECTION: found '{name}'; allowed are {', '.join(SECTIONS)}.")
-    for name in ("repeats", "steps", "images", "index"):
+    for name, size in SIZES.items():
+        if getattr(args, name) is None:
+            setattr(args, name, size.quick if args.quick else size.whole)
         if getattr(args, name) < 1:
             parser.error(f"--{name}: found {getattr(args, name)}; at least 1 is allowed.")
+    if args.against is not None and not (args.against / "src/vjo_train").is_dir():
+        parser.error(f"--against: found '{args.against}', which holds no src/vjo_train.")
+    args.small = [SMALL, *args.set] if args.quick else args.set
     return args
-
-
-def section(name: str, args: argparse.Namespace, folder: Path) -> Section:
-    """A section, ready to be measured."""
-    if name == "evaluate":
-        return bench_evaluate.section(args.images)
-    if name == "coco":
-        return bench_evaluate.coco_section(max(1, args.images // 10))
-    if name in TOGETHER["detect"]:
-        return bench_detect.section(int(name.removeprefix("detect_")))
-    if name == "regions":
-        return bench_regions.section()
-    if name in TOGETHER["inference"]:
-        return bench_inference.section(args.set, folder, name.removeprefix("inference_"))
-    if name == "precision":
-        return bench_variants.precision_section(args.set, folder, args.steps)
-    if name == "compile":
-        return bench_variants.compile_section(args.set, folder, args.steps)
-    if name == "loader":
-        return bench_loader.section(args.set, folder)
-    if name == "startup":
-        return bench_startup.section(args.set, folder)
-    if name == "scale":
-        return bench_scale.section(args.set, folder, args.steps, args.index)
-    if name == "loop":
-        return bench_loop.section(args.set, folder, 2 * args.steps)
-    if name == "canvas":
-        return bench_canvas.section(args.set, folder, args.steps)
-    if name == "sharing":
-        return bench_sharing.section(args.set, folder, args.steps)
-    return bench_weighting.section(args.set, folder, args.steps, tasks=int(name.removeprefix("weighting_")))
 
 
 def machine() -> dict[str, Any]:
@@ -129,19 +163,19 @@ def machine() -> dict[str, Any]:
 
 def sides_table(name: str, figures: dict[str, Any]) -> Table:
     """A row per side."""
-    table = Table(title=f"{name}: milliseconds per {figures['unit']}", title_justify="left", title_style="bold")
+    table = Table(title=f"{name}: {figures['measure']} per {figures['unit']}", title_justify="left", title_style="bold")
     table.add_column("side", style="cyan", no_wrap=True)
     for header in ("median", "fastest", f"ratio to {figures['reference']}", figures["result"]):
         table.add_column(header, justify="right")
     for side, row in figures["sides"].items():
-        times = (f"{1000 * value:.1f}" for value in (row["median"], min(row["seconds"])))
+        times = (f"{figures['scale'] * value:.1f}" for value in (row["median"], min(row["seconds"])))
         table.add_row(side, *times, f"{row['ratio']:.3f}", f"{row['result']:.6g}")
     return table
 
 
 def aims_table(sections: dict[str, Any]) -> Table:
-    """A row per aim: a ratio of times, or seconds, and its limit."""
-    table = Table(title="Aims: ratios of times, or seconds", title_justify="left", title_style="bold")
+    """A row per aim: a ratio, or seconds, and its limit."""
+    table = Table(title="Aims: ratios, or seconds", title_justify="left", title_style="bold")
     table.add_column("section", style="cyan")
     table.add_column("aim")
     for header in ("at most", "measured", "met"):
@@ -162,11 +196,12 @@ def main(words: Sequence[str] | None = None) -> None:
         "versions": {**package_versions(), "torchjd": metadata.version("torchjd"), "libmtl": libmtl_version()},
         "git": git_revision(),
         "repeats": args.repeats,
+        "quick": args.quick,
         "sections": {},
     }
     for name in args.sections or SECTIONS:
         with TemporaryDirectory() as folder:
-            figures = section(name, args, Path(folder)).measure(args.repeats)
+            figures = SECTIONS[name](args, Path(folder)).figures(args.repeats)
         record["sections"][name] = figures
         console.print(sides_table(name, figures))
         if args.markdown:

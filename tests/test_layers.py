@@ -64,10 +64,8 @@ TORCH_FREE = {
         "config.repository",
         "config.compose",
         "runs.average_precision",
-        *(
-            f"runs.records.{name}"
-            for name in ("base", "scores", "matches", "pixels", "averages", "choices", "numbers", "file")
-        ),
+        *(f"runs.records.{name}" for name in ("base", "scores", "matches", "pixels", "averages", "choices", "file")),
+        *(f"runs.records.{name}" for name in ("numbers", "thresholds", "segments")),
         "runs.run_folder",
         *(f"runs.{name}" for name in ("conditions", "directions", "finding", "listed")),
         "report.listing",

@@ -50,7 +50,7 @@ def plain(cfg: DictConfig, batches: list[Batch]) -> tuple[float, float]:
     where = device(cfg)
     module = build.model(cfg).to(where).train()
     heads = {task: module.head(task) for task in module.tasks}
-    before = _weights(module)
+    before = weights(module)
     optimizer = module._optimizer.build(module)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: module._lr_schedule.factor(step, len(batches)))
     marks = []
@@ -67,7 +67,7 @@ def plain(cfg: DictConfig, batches: list[Batch]) -> tuple[float, float]:
         torch.stack(losses).sum().backward()
         optimizer.step()
         schedule.step()
-    return _pace(marks), float((_weights(module) - before).norm())
+    return _pace(marks), float((weights(module) - before).norm())
 
 
 def ours(cfg: DictConfig, batches: list[Batch], folder: Path) -> tuple[float, float]:
@@ -77,9 +77,9 @@ def ours(cfg: DictConfig, batches: list[Batch], folder: Path) -> tuple[float, fl
         job = build.job(cfg, folder)
         job.callbacks.append(clock)
         job.data.train_dataloader = lambda: _Loaded(batches)
-        before = _weights(job.module)
+        before = weights(job.module)
         run.train(job)
-    return _pace(clock.marks), float((_weights(job.module) - before).norm())
+    return _pace(clock.marks), float((weights(job.module) - before).norm())
 
 
 class _Loaded:
@@ -108,5 +108,6 @@ def _pace(marks: list[float]) -> float:
     return (marks[-1] - marks[WARMUP]) / (len(marks) - 1 - WARMUP)
 
 
-def _weights(module: nn.Module) -> Tensor:
+def weights(module: nn.Module) -> Tensor:
+    """All of them in one row, in double precision."""
     return torch.cat([p.detach().cpu().double().reshape(-1) for p in module.parameters()])

@@ -20,21 +20,23 @@ def page(record: dict[str, Any]) -> str:
 
 
 def aims(sections: dict[str, Any]) -> list[str]:
-    """A table of what was aimed at: ratios of times, or seconds."""
+    """A table of what was aimed at: ratios, or seconds."""
     rows = [
         (f"`{name}`", aim["aim"], f"{aim['at_most']:.3f}", f"{aim['measured']:.3f}", "yes" if aim["met"] else "no")
         for name, figures in sections.items()
         for aim in figures["aims"]
     ]
-    return ["", "## Aims", "", *table(("section", "ratio of times, or seconds", "at most", "measured", "met"), rows)]
+    return ["", "## Aims", "", *table(("section", "ratio, or seconds", "at most", "measured", "met"), rows)]
 
 
 def section(name: str, figures: dict[str, Any]) -> list[str]:
     """A table of the sides."""
     settings = ", ".join(f"{key} {_words(value)}" for key, value in figures["settings"].items())
-    lines = ["", f"## `{name}`", "", f"Milliseconds per {figures['unit']}; {settings}.", ""]
+    measure = figures["measure"]
+    lines = ["", f"## `{name}`", "", f"{measure[:1].upper()}{measure[1:]} per {figures['unit']}; {settings}.", ""]
     header = ("side", "median", f"ratio to {figures['reference']}")
-    rows = [(side, f"{1000 * row['median']:.1f}", f"{row['ratio']:.3f}") for side, row in figures["sides"].items()]
+    scale = figures["scale"]
+    rows = [(side, f"{scale * row['median']:.1f}", f"{row['ratio']:.3f}") for side, row in figures["sides"].items()]
     return [*lines, *table(header, rows)]
 
 

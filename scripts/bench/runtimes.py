@@ -5,6 +5,7 @@
 RUN is a finished run; its network, with decoding, is traced once and written to the folder OUTPUT in every way that
 `vjo-export` knows. Speeds are of single pictures on the run's canvas, network and decoding without reading files; the
 passes of all take turns, so that what else the machine does falls on each alike, and the quickest third of each counts.
+Where others use the machine, take --threads 1: threads that wait for each other suffer most, PyTorch's above all.
 The metrics are of the validation images. Prints a table in Markdown.
 """
 

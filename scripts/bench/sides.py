@@ -16,15 +16,20 @@ Side = Callable[[], tuple[float, float]]
 
 @dataclass(frozen=True)
 class Aim:
-    """`side` shall take at most `limit` times the seconds of `against`, or so many seconds more, or alone."""
+    """`side` shall take at most `limit` times the seconds of `against`, or so many seconds more, or alone.
+
+    With `result`, the figure beside its seconds shall be at most `limit`, and `against` is what that figure is.
+    """
 
     side: str
     against: str | None
     limit: float
-    kind: Literal["times", "seconds more", "seconds"] = "times"
+    kind: Literal["times", "seconds more", "seconds", "result"] = "times"
 
-    def measured(self, seconds: dict[str, list[float]]) -> float:
-        """What to compare with the limit: a median over the turns."""
+    def measured(self, seconds: dict[str, list[float]], results: dict[str, float]) -> float:
+        """What to compare with the limit: a median over the turns, or the last result."""
+        if self.kind == "result":
+            return results[self.side]
         if self.kind == "seconds":
             return median(seconds[self.side])
         assert self.against is not None
@@ -36,6 +41,7 @@ class Aim:
             "times": f"{self.side} / {self.against}",
             "seconds more": f"{self.side} - {self.against}, seconds",
             "seconds": f"{self.side}, seconds",
+            "result": f"{self.side}, {self.against}",
         }[self.kind]
 
 
@@ -49,6 +55,8 @@ class Section:
         sides: by name; the first is the reference of the ratios.
         aims: what should be reached.
         settings: the size of the work, for the record.
+        measure: what the tables show, where it is not time: sides then return that in the place of seconds.
+        scale: what the sides return times `scale` is in the unit of `measure`.
     """
 
     unit: str
@@ -56,8 +64,10 @@ class Section:
     sides: dict[str, Side]
     aims: list[Aim] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
+    measure: str = "milliseconds"
+    scale: float = 1000.0
 
-    def measure(self, repeats: int) -> dict[str, Any]:
+    def figures(self, repeats: int) -> dict[str, Any]:
         """Visits all sides once to warm up, then `repeats` times in turns, every other time in reverse order.
 
         Neighbours in time share the machine's load, so a ratio is the median of the ratios within each turn.
@@ -71,6 +81,8 @@ class Section:
         reference = next(iter(self.sides))
         return {
             "unit": self.unit,
+            "measure": self.measure,
+            "scale": self.scale,
             "result": self.result,
             "reference": reference,
             "settings": self.settings,
@@ -90,7 +102,7 @@ class Section:
                     "against": aim.against,
                     "kind": aim.kind,
                     "at_most": aim.limit,
-                    "measured": (measured := aim.measured(seconds)),
+                    "measured": (measured := aim.measured(seconds, results)),
                     "met": measured <= aim.limit,
                 }
                 for aim in self.aims

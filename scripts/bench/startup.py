@@ -1,7 +1,8 @@
 """How long a command takes to answer, and a run to finish its first step, beside the imports that it cannot avoid.
 
 Each visit is a process of its own. The run draws nothing and reads its index from the cache, as any but the first does;
-its step has two images, so that what it computes is little beside the start.
+its step has two images, so that what it computes is little beside the start. `startup_predict` is the same of one
+picture, from the command line to the drawn file.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from bench.finished import made_run
+from bench.photographs import photographs
 from bench.sides import Aim, Section, now
 
 IMPORTS = "import torch, torchvision, pytorch_lightning, hydra"
@@ -23,6 +26,8 @@ import vjo_train.training.module
 vjo_train.training.module.MultiTaskModule.on_train_batch_end = lambda *_: os._exit(0)
 commands.train()
 """
+TORCH, ONE_PICTURE = "import torch", "vjo-predict on one picture"
+ONE = "from vjo_train.cli import commands; commands.predict()"
 HYDRA, HELP, BARE, STEP = "import hydra", "vjo-train --help", "bare imports", "first step of a run"
 
 
@@ -45,6 +50,24 @@ def section(overrides: Sequence[str], folder: Path) -> Section:
         sides={name: partial(started, line) for name, line in words.items()},
         aims=[Aim(HELP, HYDRA, 0.3, "seconds more"), Aim(STEP, BARE, 2.0, "seconds more")],
         settings={"imports": IMPORTS.removeprefix("import "), "overrides": list(overrides)},
+    )
+
+
+def predict_section(overrides: Sequence[str], folder: Path) -> Section:
+    """Compares seconds from the start of a process to its end."""
+    source, what = photographs(folder, 1)
+    run = made_run(["dataset.size=320", *overrides], folder / "run")
+    words = [f"run={run}", f"source={source / '00000.jpg'}", f"output={folder / 'found'}"]
+    return Section(
+        unit="start",
+        result="exit status",
+        sides={
+            TORCH: partial(started, ["-c", "import torch"]),
+            BARE: partial(started, ["-c", IMPORTS]),
+            ONE_PICTURE: partial(started, ["-c", ONE, *words]),
+        },
+        aims=[Aim(ONE_PICTURE, TORCH, 1.5, "seconds more")],
+        settings={"imports": IMPORTS.removeprefix("import "), "pictures": what, "overrides": list(overrides)},
     )
 
 

@@ -18,6 +18,8 @@ from vjo_train.config.signatures import Node, signature
 BASES = (
     "",
     "experiment=shapes_all_tasks",
+    "experiment=shapes_all_tasks merge=[]",
+    "experiment=shapes_all_tasks merge=[panoptic]",
     "weighting=gradnorm optimizer=adamw",
     "weighting=mgda schedule=alternating lr_schedule=multistep",
     "sharing=adversarial backbone=timm",

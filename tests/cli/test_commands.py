@@ -225,6 +225,18 @@ def test_eval_takes_the_runs_own_config(here: Path) -> None:
     assert cfg.hydra.run.dir.startswith(f"{run}/eval/")
 
 
+def test_eval_tests_a_run_of_several_machines_in_one_process(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(Path("outputs/run/1"), "trainer.devices=2", "trainer.num_nodes=2")
+    cfg = evaluated(f"run={run}")
+    assert (cfg.trainer.devices, cfg.trainer.num_nodes) == (1, 1)
+    with pytest.raises(ConfigError, match=r"trainer\.devices: found 2; vjo-eval tests on one device"):
+        evaluated(f"run={run}", "trainer.devices=2")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="torchrun: found 2 processes; vjo-eval tests in one, started alone"):
+        evaluated(f"run={run}")
+
+
 @pytest.mark.parametrize("trained", [(), ("insight=[]",)])
 def test_eval_can_do_without_insight(here: Path, trained: tuple[str, ...]) -> None:
     run = make_run(Path("outputs/run/1"), *trained)

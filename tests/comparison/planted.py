@@ -34,6 +34,7 @@ BASE = Results(
     parameters=1_000_000,
     test_seconds=5.0,
     inference_images_per_second=200.0,
+    inference_flops=2e9,
 )
 
 

@@ -44,8 +44,8 @@ def test_delta_m_is_paired_by_seed_with_its_t_interval(tmp_path: Path) -> None:
     assert rows["delta_m"] == [["equal", "+5.83 [-8.51, +20.18]", "3 seeds", "no clear difference"]]
     assert rows["Test figures"][0] == ["classification", "map *", "0.5667 ± 0.2082", "0.5767 ± 0.1716"]
     assert rows["Cost of one seed (single-task"] == [
-        ["single-task", "2.00 M", "3 min", "100.0"],
-        ["equal", "1.00 M", "2 min", "200.0"],
+        ["single-task", "2.00 M", "4.00", "3 min", "100.0"],
+        ["equal", "1.00 M", "2.00", "2 min", "200.0"],
     ]
 
 

@@ -37,6 +37,28 @@ def test_smoothing_and_weights_are_those_of_torch() -> None:
     torch.testing.assert_close(own.loss(logits, [target(int(label)) for label in labels]), wanted)
 
 
+def test_mixup_is_the_loss_of_mixed_features_of_labelled_pictures_alone() -> None:
+    logits = torch.randn(6, 4, requires_grad=True)
+    targets = [target(label) for label in (1, None, 3, 0, OTHER, 2)]
+    own, labelled = head(mixup=0.4), torch.tensor([0, 2, 3, 5])
+    plain = head().loss(logits, targets)
+    assert torch.equal(own.eval().loss(logits, targets), plain), "only in training"
+    torch.manual_seed(3)
+    losses = own.train().loss(logits, targets)
+    assert losses[[1, 4]].tolist() == [0, 0]
+    losses.sum().backward()
+    assert logits.grad is not None
+    assert not logits.grad[[1, 4]].any(), "what is unknown is mixed into nothing"
+    torch.manual_seed(3)
+    partner = labelled[torch.randperm(4)]
+    share = float(torch.distributions.Beta(0.4, 0.4).sample())
+    mixed = share * logits[labelled] + (1 - share) * logits[partner]
+    known = torch.tensor([1, -1, 3, 0, -1, 2])
+    truth = share * F.one_hot(known[labelled], 4) + (1 - share) * F.one_hot(known[partner], 4)
+    wanted = -(truth * mixed.log_softmax(1)).sum(1) / math.log(4)
+    torch.testing.assert_close(losses[labelled], wanted)
+
+
 def test_what_is_not_labelled_or_of_another_class_counts_neither_way() -> None:
     own = head(2)
     own.space = LabelSpace(["d", "b"], ["a", "b", "c", "d"])

@@ -18,7 +18,7 @@ from PIL import Image
 import vjo_train
 from vjo_train.config import build, jobs
 from vjo_train.config.compose import Composer
-from vjo_train.errors import ConfigError
+from vjo_train.errors import ConfigError, DataError
 from vjo_train.inference.prediction_files import PredictionFiles
 from vjo_train.inference.sources import find_sources
 from vjo_train.runs import run_folder
@@ -439,6 +439,19 @@ def test_what_was_found_before_ctrl_c_is_kept(
     assert "Interrupted: the first 2 images are in found." in out
     assert [image["file_name"] for image in read(Path("found/images.json"))["images"]] == ["a.png", "b.jpg"]
     assert {row["image_id"] for row in read(Path("found/detection.json"))} <= {1, 2}
+
+
+def test_what_cannot_be_written_ends_the_prediction(
+    command: Command, run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: PredictionFiles, place: int, *rest: Any) -> None:
+        raise DataError(f"picture {place}: no space left.")
+
+    monkeypatch.setattr(PredictionFiles, "add", full)
+    words = [f"source={photos}", "output=found", "tasks=[classification]", "batch_size=1"]
+    status, _, err = command("vjo-predict", f"run={run}", *words)
+    assert status == 2
+    assert "picture 0: no space left." in err
 
 
 def test_results_of_an_earlier_prediction_are_named(command: Command, run: Path, photos: Path) -> None:

@@ -5,8 +5,10 @@ import torch
 from vjo_train.metrics import COCODetectionAP, SegmentationIoU, VOCClassificationAP, VOCDetectionAP, VOCMaskAPs
 from vjo_train.metrics.binary import BinaryPixels
 from vjo_train.metrics.choices import CategoryAccuracy
+from vjo_train.metrics.edges import NearEdges
 from vjo_train.metrics.image_means import ImageMeans
 from vjo_train.metrics.numbers import NumberErrors
+from vjo_train.metrics.panoptic import PanopticFigures
 from vjo_train.metrics.voc import APSetting
 
 RANKS, BATCH, CLASSES = 2, 4, 3
@@ -53,7 +55,8 @@ def evaluate(images, rank=None):
     semantic = SegmentationIoU(CLASSES)
     classification = VOCClassificationAP(CLASSES)
     means, category, binary = ImageMeans(["a"]), CategoryAccuracy(CLASSES), BinaryPixels()
-    errors = NumberErrors(CLASSES)
+    errors, panoptic = NumberErrors(CLASSES), PanopticFigures(torch.tensor([True, False, True]))
+    near = NearEdges(0.5)
     for start in range(0, images, BATCH):
         mine = [image(number) for number in range(start, min(start + BATCH, images))][share]
         if not mine:
@@ -66,10 +69,13 @@ def evaluate(images, rank=None):
             means.update({"a": score.mean()})
             category.update(score.double().softmax(0), int(score.sum() * 4) % CLASSES)
             errors.update(score, score.roll(1).where(score > 0.3, torch.nan))
+            near.update(score[None], (score[None].roll(1) > 0.3).to(torch.uint8))
             binary.update(score[None], (score[None] > 0.3).to(torch.uint8))
         for pred, target in zip(preds, targets, strict=True):
             semantic.update(semantic_map(pred), semantic_map(target))
-    return [metric.compute() for metric in [*detection, classification, semantic, means, category, binary, errors]]
+            panoptic.update(segments(target), segments(pred))
+    others = [near, classification, semantic, means, category, binary, errors, panoptic]
+    return [metric.compute() for metric in [*detection, *others]]
 
 
 def semantic_map(item):
@@ -78,6 +84,14 @@ def semantic_map(item):
     for mask, label in zip(item["masks"].flip(0), item["labels"].flip(0), strict=True):
         out[mask] = label + 1
     return out
+
+
+def segments(item):
+    """Class and object of each pixel, [1, 16, 16, 2]."""
+    out = torch.full((16, 16, 2), CLASSES)
+    for number, (mask, label) in enumerate(zip(item["masks"], item["labels"].tolist(), strict=True)):
+        out[mask] = torch.tensor([label, number])
+    return out[None]
 
 
 def worker(rank, folder):

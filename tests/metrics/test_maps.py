@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.classification import MulticlassAccuracy
 
-from vjo_train.metrics.binary import BinaryPixels
+from vjo_train.metrics.binary import STEPS, BinaryPixels
 from vjo_train.metrics.choices import CategoryAccuracy
 from vjo_train.metrics.depth import depth_figures
+from vjo_train.metrics.edges import NearEdges, near_counts
 from vjo_train.metrics.image_means import ImageMeans
 from vjo_train.metrics.normals import normals_figures
 from vjo_train.types import IGNORE
@@ -139,3 +140,39 @@ def test_what_is_no_figure_is_refused() -> None:
     with pytest.raises(ValueError, match="probabilities"):
         CategoryAccuracy(3).update(torch.rand(3), 3)
     assert ImageMeans(["a"]).compute()["a"].isnan()
+
+
+@pytest.mark.parametrize("distance", [0.0, 1.0, 1.5, 2.3])
+def test_near_edges_by_distances_to_every_pixel(distance: float) -> None:
+    """Counts at every threshold against distances between all pairs of pixels."""
+    torch.manual_seed(0)
+    prediction, truth = torch.rand(9, 11), (torch.rand(9, 11) < 0.1).to(torch.uint8)
+    truth[4:6, 3:8] = 255
+    counts = near_counts(prediction, truth, distance).flip(1).cumsum(1).flip(1)
+    places = torch.cartesian_prod(torch.arange(9), torch.arange(11)).float()
+    away = torch.cdist(places, places).reshape(9, 11, 9, 11)
+    edges, counted = truth == 1, truth != 255
+    for step in (0, 10, 50, 90):
+        found = counted & (prediction.double() >= step / STEPS)
+        right = found & (away[:, :, edges].amin(2) <= distance + 1e-5)
+        reached = edges & (away[:, :, found].amin(2) <= distance + 1e-5)
+        assert counts[:, step].tolist() == [int((found & ~right).sum()), int(right.sum()), int(reached.sum())]
+
+
+def test_an_edge_a_pixel_off_is_right_with_a_tolerance() -> None:
+    truth, prediction = torch.zeros(30, 40, dtype=torch.uint8), torch.zeros(30, 40)
+    truth[:, 20], prediction[:, 21] = 1, 0.8
+    for tolerance, wanted in ((0.03, 1.0), (0.0, 2 * 0.025 / 1.025)):  # no better than calling every pixel an edge
+        metric = NearEdges(tolerance)  # a diagonal of 50
+        metric.update(prediction, truth)
+        assert metric.compute() == {"ods_f": pytest.approx(wanted), "ois_f": pytest.approx(wanted)}
+
+
+def test_every_image_may_have_its_own_threshold() -> None:
+    metric = NearEdges(0.0)
+    truth = torch.eye(4).to(torch.uint8)
+    for high, low in ((0.9, 0.5), (0.4, 0.1)):
+        metric.update(torch.where(truth > 0, high, low), truth)
+    found = metric.compute()
+    assert found["ois_f"].item() == pytest.approx(1)
+    assert found["ods_f"].item() < 1

@@ -12,7 +12,7 @@ def test_two_ranks_equal_one(tmp_path):
     means = [
         result[name]
         for result in one[0]
-        for name in ("map", "map_masks", "miou", "a", "top1", "f_max", "mae")
+        for name in ("map", "map_masks", "miou", "a", "top1", "f_max", "mae", "pq", "ods_f")
         if name in result
     ]
     assert len(means) == len(one[0])

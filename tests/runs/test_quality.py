@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from vjo_train.report.examples import extremes
@@ -34,6 +35,24 @@ def test_detections_are_ranked_within_their_image() -> None:
     assert found[:2].tolist() == pytest.approx([(1 + 2 / 3) / 2, 0])
     assert np.isnan(found[2])
     assert records.contents().tolist() == [2, 1, 0]
+
+
+def test_every_image_is_ranked_as_if_it_were_alone() -> None:
+    rng = np.random.default_rng(0)
+    images, found = 7, 60
+    label = np.sort(rng.integers(0, 3, found))
+    image, score = rng.integers(0, images - 1, found), rng.integers(0, 9, found) / 9  # of the last one nothing; ties
+    hits, counted = rng.random((2, 1, found)) < 0.5
+    objects = rng.integers(0, 3, (images, 3))
+
+    def made(own: npt.NDArray[np.bool_], first: int, last: int) -> Matches:
+        parts = (image[own] - first, label[own], score[own], hits[:, own], counted[:, own], objects[first:last])
+        return Matches(*parts, metrics=["map_area"], interpolations=["area"])
+
+    together = made(np.ones(found, bool), 0, images).quality()
+    alone = [made(image == k, k, k + 1).quality()[0] for k in range(images)]
+    np.testing.assert_array_equal(together, alone)
+    assert len(made(np.zeros(found, bool), 0, 0).quality()) == 0
 
 
 def test_pixels_give_the_mean_iou_of_what_is_shown() -> None:

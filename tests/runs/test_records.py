@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,14 @@ from hypothesis import strategies as st
 from vjo_train.errors import CheckpointError
 from vjo_train.heads.classification import ClassificationMetrics
 from vjo_train.heads.detection.metrics import DetectionMetrics
+from vjo_train.heads.keypoints.metrics import KeypointMetrics
+from vjo_train.heads.panoptic.metrics import PanopticMetrics
+from vjo_train.heads.panoptic.segments import Segments
+from vjo_train.heads.pixels.binary import EdgeMetrics
 from vjo_train.heads.semantic import SemanticMetrics
 from vjo_train.runs.average_precision import average_precision, resampled_average_precision
 from vjo_train.runs.records import FILE, TaskRecords, read_records, to_bytes
-from vjo_train.types import Boxes, Detections, Target
+from vjo_train.types import Boxes, Detections, Keypoints, Target
 
 CLASSES, IMAGES, SIDE = 3, 7, 12
 
@@ -52,13 +57,36 @@ def example(number: int) -> tuple[torch.Tensor, Detections, torch.Tensor, Target
     semantic = torch.randint(0, CLASSES + 1, (SIDE, SIDE), generator=generator).to(torch.uint8)
     found = torch.where(torch.rand(SIDE, SIDE, generator=generator) < 0.5, semantic, 0).to(torch.uint8)
     semantic[0] = 255
+    masks = torch.rand(m, SIDE, SIDE, generator=generator) < 0.4
+    points = torch.cat([boxes(m).view(m, 2, 2), torch.randint(0, 3, (m, 2, 1), generator=generator)], 2)
     classes = torch.randint(-1, 2, (CLASSES,), generator=generator).to(torch.int8)
     labels, difficult = torch.randint(0, CLASSES, (m,), generator=generator), torch.rand(m, generator=generator) < 0.2
-    known = {"classes": classes, "boxes": Boxes(boxes(m), labels, difficult)}
+    known = {"classes": classes, "boxes": Boxes(boxes(m), labels, difficult), "masks": masks}
+    known["keypoints"] = Keypoints(points.float(), torch.full((m,), 20.0), torch.zeros(0, 2, dtype=torch.int64))
+    known["edges"] = torch.randint(0, 2, (SIDE, SIDE), generator=generator).to(torch.uint8)
     target = Target((SIDE, SIDE), {**known, "semantic": semantic} if number % 2 else known)
     scores = torch.arange(n, 0, -1) / n  # equal ones in different images only
     detections = Detections(boxes(n), scores, torch.randint(0, CLASSES, (n,), generator=generator))
     return torch.rand(CLASSES, generator=generator), detections, found, target
+
+
+def _with_points(found: Detections) -> Detections:
+    """Points at the corners of the boxes."""
+    points = torch.cat([found.boxes.view(-1, 2, 2), torch.ones(len(found.boxes), 2, 1)], 2)
+    return replace(found, keypoints=points)
+
+
+def probabilities(number: int) -> torch.Tensor:
+    return torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(number))
+
+
+def parts(number: int) -> Segments:
+    """Segments that lie about as those of the truth of some images do."""
+    *_, target = example(number)
+    ids = target["masks"].int().argmax(0).int() + 1 if len(target["masks"]) else torch.zeros(SIDE, SIDE).int()
+    labels = target["boxes"].labels if len(target["masks"]) else torch.zeros(1, dtype=torch.int64)
+    labels = labels.roll(1) if number % 3 == 0 else labels
+    return Segments(ids, labels, torch.ones(len(labels)), labels != 1)
 
 
 def metrics_of(numbers):
@@ -67,6 +95,9 @@ def metrics_of(numbers):
         "classification": (ClassificationMetrics(CLASSES), scores),
         "detection": (DetectionMetrics(CLASSES), detections),
         "semantic": (SemanticMetrics(CLASSES), maps),
+        "keypoints": (KeypointMetrics(CLASSES, (0.3, 0.5)), [_with_points(one) for one in detections]),
+        "edges": (EdgeMetrics("edges", 0.1), [probabilities(n) for n in numbers]),
+        "panoptic": (PanopticMetrics(torch.tensor([True, False, True]), background=True), [parts(n) for n in numbers]),
     }
     for collector, predictions in collectors.values():
         collector.update(list(predictions), list(targets))
@@ -77,7 +108,8 @@ def metrics_of(numbers):
 def records():
     kept = {task: metrics.records() for task, metrics in metrics_of(range(IMAGES)).items()}
     assert all(known is not None for known in kept.values())
-    ids = {"semantic": [str(n) for n in range(IMAGES) if n % 2]}
+    masked = [str(n) for n in range(IMAGES) if n % 2]
+    ids = {"semantic": masked, "panoptic": masked}
     return {task: TaskRecords(tuple(ids.get(task, map(str, range(IMAGES)))), known) for task, known in kept.items()}
 
 

@@ -31,6 +31,7 @@ RESULTS = Results(
     parameters=12,
     test_seconds=0.5,
     inference_images_per_second=80.0,
+    inference_flops=3e9,
 )
 
 
@@ -49,7 +50,7 @@ def test_round_trip_keeps_everything_and_nan(tmp_path):
 
 def test_a_file_of_before_the_budgets_is_read():
     content = json.loads(RESULTS.to_json())
-    for name in ("parameters", "test_seconds", "inference_images_per_second"):
+    for name in ("parameters", "test_seconds", "inference_images_per_second", "inference_flops"):
         del content[name]
     old = Results.from_json(json.dumps(content))
     assert (old.parameters, old.metrics["test/detection/map_voc07"]) == (0, 0.5)

@@ -27,7 +27,15 @@ SHARINGS = ["hard", "cross_stitch", "hierarchical", "mtan", "mmoe", "routed", "b
 SECTIONS = (
     *("loop", "weighting_3", "sharing", "evaluate", "coco"),
     *("detect_8", "regions", "inference_fcos", "precision"),
+    *("tasks", "memory_peak", "predict", "video", "report"),
 )
+SMALLER = {
+    "tasks": {"COUNTS": (4,)},
+    "predict": {"FRAME": (64, 48)},
+    "report": {"METHODS": 1, "SEEDS": 1},
+    "made_runs": {"EPOCHS": 2, "CLASSES": 3},
+}
+"""Module in `scripts/bench` -> what is not measured at its whole size here."""
 NETWORKS = ["four networks", "one network"]
 Sides = dict[str, dict[str, float]]
 
@@ -39,14 +47,13 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Sides]
     file, page = folder / "out.json", folder / "page.md"
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(shown):
         patch.syspath_prepend(SCRIPTS)
+        patch.delenv("VJO_SHARED", raising=False)
+        for name, values in SMALLER.items():
+            for key, value in values.items():
+                patch.setattr(importlib.import_module(f"bench.{name}"), key, value)
         words = [
             *SECTIONS,
-            "--repeats",
-            "1",
-            "--steps",
-            "1",
-            "--images",
-            "60",
+            *("--repeats", "1", "--steps", "1", "--images", "60", "--pictures", "5", "--tested", "4"),
             "--json",
             str(file),
             "--markdown",
@@ -74,6 +81,11 @@ def test_every_section_has_all_its_sides_in_the_table_and_in_the_file(measured):
         "regions": ["torchvision", "vjo-train", "torchvision, with gradient", "vjo-train, with gradient"],
         "precision": ["float32, contiguous", "float32, channels_last", "bfloat16, channels_last"],
         "inference_fcos": [*NETWORKS, *(f"{side}, decoded" for side in NETWORKS)],
+        "tasks": ["4 tasks", "4 tasks, parts"],
+        "memory_peak": ["plain", "vjo-train"],
+        "predict": ["network alone", "vjo-predict"],
+        "video": ["network alone", "vjo-predict"],
+        "report": ["page of a run", "comparison of 4 runs"],
     }
     assert all(side in shown for sides in sections.values() for side in sides)
 
@@ -82,6 +94,24 @@ def test_lightning_and_the_plain_loop_move_the_weights_alike(measured):
     sides = measured[0]["loop"]
     assert sides["plain"]["result"] > 0
     assert sides["vjo-train"]["result"] == pytest.approx(sides["plain"]["result"], rel=1e-4)
+
+
+def test_the_parts_of_a_step_make_the_whole_step(measured):
+    sides = measured[0]["tasks"]
+    assert sides["4 tasks, parts"]["result"] > 0
+    assert sides["4 tasks"]["result"] == pytest.approx(sides["4 tasks, parts"]["result"], rel=1e-3)
+
+
+def test_lightning_holds_no_more_than_the_plain_loop(measured):
+    """Counted, not timed: so many MiB each time."""
+    sides = measured[0]["memory_peak"]
+    assert sides["plain"]["result"] == pytest.approx(sides["vjo-train"]["result"], rel=1e-4)
+    assert 1 < sides["vjo-train"]["median"] <= 1.05 * sides["plain"]["median"]
+
+
+@pytest.mark.parametrize("section", ["predict", "video"])
+def test_all_pictures_are_predicted_on(measured, section):
+    assert [side["result"] for side in measured[0][section].values()] == [5, 5]
 
 
 @pytest.mark.parametrize("other", PCGRADS)
@@ -115,3 +145,28 @@ def test_one_network_gives_what_four_give(measured, decoded):
     four, one = (measured[0]["inference_fcos"][side + decoded]["result"] for side in NETWORKS)
     assert one == pytest.approx(four, rel=1e-6)
     assert one > 0
+
+
+def test_an_option_has_a_size_of_its_own_in_a_hurry(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    benchmark = importlib.import_module("benchmark")
+    whole, quick = (benchmark.arguments(words) for words in (["loop"], ["memory", "--quick", "--images", "7"]))
+    assert (whole.repeats, whole.images, whole.small) == (5, 4952, [])
+    assert quick.repeats < whole.repeats
+    assert quick.images == 7
+    assert quick.small == ["dataset.size=128"]
+    assert quick.sections == ["memory_peak", "memory_time"]
+    assert set(benchmark.SIZES) <= vars(quick).keys()
+
+
+def test_another_revision_brings_its_own_code_and_configs(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    convergence = importlib.import_module("bench.convergence")
+    for name in ("src/vjo_train", "conf"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "__init__.py").write_text("")
+    check = "import vjo_train.conf; assert {str(root)} == {m.__file__.rsplit('/', depth)[0] for m, depth in pairs}"
+    pairs = "pairs = ((vjo_train, 3), (vjo_train.conf, 2))"
+    convergence.python(tmp_path, f"import vjo_train.conf\n{pairs}\n{check}", [])
+    with pytest.raises(SystemExit, match="exit status 3"):
+        convergence.python(tmp_path, "sys.exit(3)", [])

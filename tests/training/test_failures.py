@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -159,6 +160,28 @@ def test_a_signal_once_saves_between_two_steps_of_the_optimizer(
     kept = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
     assert (kept["batches"], kept["global_step"]) == (2, 1)
     assert f"hydra.run.dir='{tmp_path}' trainer.resume=auto goes on from here" in caplog.text
+
+
+def test_a_scheduler_has_its_turn_after_its_signal_once_the_run_is_saved(cache: Path, tmp_path: Path) -> None:
+    """As submitit, which overlooks SIGTERM, and on its own signal puts the job into the queue again and exits."""
+    terminated: list[int] = []
+
+    def requeue(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(f"requeued with {(tmp_path / 'checkpoints/last.ckpt').is_file()}")
+
+    def send(_: pl.LightningModule) -> None:
+        os.kill(os.getpid(), signal.SIGUSR2 if terminated else signal.SIGTERM)
+
+    own = {signal.SIGUSR2: requeue, signal.SIGTERM: lambda number, frame: terminated.append(number)}
+    before = {number: signal.signal(number, handler) for number, handler in own.items()}
+    at = At([1, 2], send)
+    try:
+        with pytest.raises(SystemExit, match="requeued with True"):
+            run.train(struck(cache, tmp_path, at=at))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert (terminated, at.seen) == ([signal.SIGTERM], 2)
 
 
 def test_a_signal_twice_stops_at_once(cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

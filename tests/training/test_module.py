@@ -21,6 +21,7 @@ from vjo_train.weighting.base import TaskLosses, Weighting
 from vjo_train.weighting.dwa import DWA
 from vjo_train.weighting.equal import EqualWeighting
 from vjo_train.weighting.fixed import FixedWeighting
+from vjo_train.weighting.uncertainty import Uncertainty
 
 BOTH = ("classification", "detection")
 
@@ -206,6 +207,31 @@ def test_what_is_not_finite_is_found_among_numbers_whose_squares_overflow(odd: f
     large = [torch.full((3,), 1e30), torch.full((2, 2), -1e30)]
     assert all_finite(large)
     assert not all_finite([*large, torch.tensor([1.0, odd])])
+
+
+class Poison(pl.Callback):
+    """Puts infinity into the gradient of one parameter."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def on_after_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        gradient = pl_module.get_parameter(self.name).grad
+        assert gradient is not None
+        gradient.fill_(math.inf)
+
+
+@pytest.mark.parametrize("limit", [None, 0.1])
+@pytest.mark.parametrize(
+    "name", ["sharing.neck.fpn.inner_blocks.0.0.bias", "heads.detection.scales", "weighting.log_variances.1"]
+)
+def test_a_gradient_that_is_not_finite_is_found_with_and_without_clipping(
+    name: str, limit: float | None, tmp_path: Path
+) -> None:
+    """Clipping has read the gradients of sharing and heads; those of a weighting it leaves alone."""
+    module = tiny.module(weighting=Uncertainty(tasks=BOTH))
+    with pytest.raises(NumericsError, match=f"The gradient of {name} is not finite at batch 0"):
+        fit(module, [tiny.batch()], tmp_path, callbacks=[Poison(name)], gradient_clip_val=limit)
 
 
 def test_each_head_and_the_shared_part_are_clipped_by_themselves(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,12 +14,16 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from tests.processes import free_port, started, task, torchrun
+from tests.slurm import install
 from tests.training.test_run import SMALL, config, rows, train, weights
 from vjo_train.config import build
+from vjo_train.report.examples import read_examples
+from vjo_train.runs.records import FILE, read_records
 from vjo_train.runs.results import read_results
 
 NODES = ["trainer.num_nodes=2", "trainer.devices=1"]
@@ -89,6 +95,17 @@ def test_two_machines_take_the_steps_of_one_process(pair: Pair) -> None:
     assert rows(pair.one)[0].keys() == rows(pair.two)[0].keys()
 
 
+def test_what_is_kept_of_every_test_image_is_gathered(pair: Pair) -> None:
+    one, two = (read_records(folder / FILE) for folder in (pair.one, pair.two))
+    assert one.keys() == two.keys() == {"classification", "detection"}
+    for name, known in one.items():
+        assert two[name].ids == known.ids
+        np.testing.assert_allclose(two[name].records.quality(), known.records.quality(), atol=1e-5)
+    shown = [[(e.image, e.why, e.task) for e in read_examples(folder)] for folder in (pair.one, pair.two)]
+    assert shown[0] == shown[1]
+    assert len(shown[0]) > 4
+
+
 def test_one_of_them_speaks(pair: Pair) -> None:
     assert "Results:" in pair.said[0]
     assert pair.said[1] == ""
@@ -99,11 +116,12 @@ def test_each_opens_its_own_pictures_alone(pair: Pair, cache: Path, tmp_path: Pa
     data.setup("fit")
     ids = data.index.ids
     firsts = {str(ids[data.rows(split)[0]]) for split in ("train", "val", "test")}  # whose header tells the depth
+    drawn = {example.image for example in read_examples(pair.two)}
     for rank in range(2):
         trained = {sample.image for step in range(2) for sample in data.batch_plan(step, rank, 2).samples}
         evaluated = {*data.val_rows[rank::2].tolist(), *data.rows("test")[rank::2].tolist()}
         own = {str(ids[row]) for row in trained | evaluated}
-        assert own <= pair.opened[rank] <= own | firsts
+        assert own <= pair.opened[rank] <= own | firsts | (set() if rank else drawn)
 
 
 def test_each_keeps_its_share_of_the_validation_in_memory(pair: Pair) -> None:
@@ -146,6 +164,26 @@ def test_both_end_with_one_message(cache: Path, tmp_path: Path, own: tuple[list[
     common = [*EXACT, *NODES, f"dataset.cache_dir={cache}", f"hydra.run.dir={tmp_path}/run"]
     with tasks(tmp_path, [[*common, *words] for words in own], slurm=True) as processes:
         assert ended(processes) == [2, 2], said(tmp_path)
+    assert not any("Traceback" in text for text in said(tmp_path)), said(tmp_path)
     lines = [line for text in said(tmp_path) for line in text.splitlines() if "error:" in line]
     assert len(lines) == 1, said(tmp_path)
     assert re.search(message, lines[0]), lines
+
+
+@pytest.mark.slow
+def test_a_launcher_starts_every_process_of_a_run(cache: Path, tmp_path: Path) -> None:
+    """A sweep whose runs are jobs of SLURM, of two machines each."""
+    (tmp_path / "bin").mkdir()
+    install(tmp_path / "bin")
+    own = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = [*SMALL, *EXACT, *NODES, f"dataset.cache_dir={cache}", "seed=1", f"hydra.sweep.dir={tmp_path}/sweep"]
+    launcher = ["-m", "hydra/launcher=slurm", "hydra.launcher.nodes=2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "vjo_train.cli", *launcher, *words],
+        **{"env": os.environ | own, "cwd": tmp_path, "timeout": 240, "capture_output": True, "text": True},
+        check=False,
+    )
+    logs = "".join(path.read_text() for path in (tmp_path / "sweep").rglob("*_log.*"))
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:] + logs[-3000:]
+    assert read_results(tmp_path / "sweep/0/results.json").device["devices"] == 2
+    assert logs.count("Results:") == 1

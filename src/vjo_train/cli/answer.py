@@ -18,23 +18,26 @@ INCOMPLETE = 3
 """The exit status of a command that did its work, but not for everything that it was given."""
 
 
-def guard(command: str, run: Callable[[], None], said: Callable[[str], str | None] = str) -> int:
+def say_it(command: str, text: str) -> str:
+    """Tells the user of a mistake; returns what was told."""
+    print(f"{command}: error: {text}", file=sys.stderr, flush=True)
+    return text
+
+
+def guard(command: str, run: Callable[[], None], say: Callable[[str, str], str | None] = say_it) -> int:
     """Runs a command; returns its exit status. `HYDRA_FULL_ERROR=1` keeps the traceback of a user's mistake.
 
     Args:
         command: its name.
         run: the command.
-        said: the text of a mistake -> what the user is told; None: nothing, for another process has told it.
+        say: tells the user of a mistake, by the command and the text; returns what it has told, which may be nothing.
     """
     try:
         run()
     except VjoError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        text = said(str(error))
-        if text is not None:
-            print(f"{command}: error: {text}", file=sys.stderr, flush=True)
-        note(logging.ERROR, str(error) if text is None else text)
+        note(logging.ERROR, say(command, str(error)) or str(error))
         return 2
     except SystemExit:
         if threading.current_thread() is threading.main_thread():

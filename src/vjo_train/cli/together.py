@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -18,10 +18,12 @@ from typing import Any
 
 from torch._C._distributed_c10d import PrefixStore, TCPStore
 
+from vjo_train.cli.answer import say_it
 from vjo_train.errors import ConfigError, ResourceError, VjoError
 from vjo_train.runs.launch import Launch
 from vjo_train.runs.run_folder import first_difference
 from vjo_train.training.processes import SlurmTasks
+from vjo_train.training.strategy import leave
 
 WAIT = 600.0
 """Seconds for the slowest process to come: machines of a cluster do not start at once."""
@@ -83,6 +85,13 @@ class Board:
             time.sleep(0.05)
         return str(self._store.get(key).decode())
 
+    def wait_for(self, keys: Sequence[str]) -> None:
+        """Until all of some notes are there, or a moment is over."""
+        end = time.monotonic() + MOMENT
+        with suppress(TimeoutError):
+            for key in keys:
+                self.read(key, max(0.0, end - time.monotonic()))
+
 
 def agree(launch: Launch, config: Mapping[str, Any], decide: Callable[[], Path]) -> tuple[Path, Board]:
     """The run's folder, which rank 0 decides once all have checked the same config and can see it.
@@ -134,25 +143,37 @@ def refuse(launch: Launch, error: VjoError) -> None:
         _refuse(board, launch)
 
 
-def said(rank: int, text: str) -> str | None:
-    """What this process is to tell the user when it has failed; None where another one of its machine has done so.
+def say(rank: int, processes: int, command: str, text: str) -> str | None:
+    """Tells the user of a failure in training, unless another process on the same machine has done so.
 
-    It is what failed first, wherever that was.
+    What is told is what failed first, wherever that was. Rank 0, which may keep the board, leaves the others and stays
+    until they have heard.
+
+    Args:
+        rank: of this process.
+        processes: of the run.
+        command: its name.
+        text: what this process has to say.
+
+    Returns:
+        What was told; None for nothing.
     """
     if "MASTER_ADDR" not in os.environ or "MASTER_PORT" not in os.environ:
-        return text
+        return say_it(command, text)
     host = socket.gethostname()
     mine = json.dumps([rank, host, text])
     try:
-        board = Board(host=False, seconds=MOMENT)
-        first = board.first("failed", mine)
-        spoken = board.first(f"failed/{host}", mine)
+        board = Board(host=rank == 0, seconds=MOMENT)
+        first, spoken = board.first("failed", mine), board.first(f"failed/{host}", mine)
+        board.write(f"heard/{rank}", "")
     except (ResourceError, RuntimeError):  # the process that keeps the board is gone
-        return text
-    if spoken != mine:
-        return None
+        return say_it(command, text)
     own, where, what = json.loads(first)
-    return text if first == mine else f"rank {own} on {where}: {what}"
+    told = say_it(command, text if first == mine else f"rank {own} on {where}: {what}") if spoken == mine else None
+    if rank == 0:
+        leave()
+        board.wait_for([f"heard/{other}" for other in range(1, processes)])
+    return told
 
 
 def _board(launch: Launch) -> Board:
@@ -206,7 +227,4 @@ def _refuse(board: Board, launch: Launch) -> None:
     """Sends the others away, and stays until those that are there have heard it."""
     board.write("folder", "")
     board.write("verdict", "stop")
-    end = time.monotonic() + MOMENT
-    with suppress(TimeoutError):
-        for rank in range(1, launch.commands):
-            board.read(f"left/{rank}", max(0.0, end - time.monotonic()))
+    board.wait_for([f"left/{rank}" for rank in range(1, launch.commands)])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vjo_train.cli import help_page
-from vjo_train.cli.answer import guard, keep_to_file, leave
+from vjo_train.cli.answer import guard, keep_to_file, leave, say_it
 from vjo_train.cli.start import asks_for_a_run, composer_of, parse_flags, run_hydra
 from vjo_train.errors import ConfigError, VjoError
 from vjo_train.runs import run_folder
@@ -155,9 +155,6 @@ def _train_job(cfg: Any) -> bool:
     rank = own_rank(cfg.trainer.devices, cfg.trainer.num_nodes)
     if rank:
         keep_to_file(output / f"train.rank{rank}.log")
-    leave(guard("vjo-train", job, partial(together.said, rank) if _several(cfg) else str))
+    processes = int(cfg.trainer.devices * cfg.trainer.num_nodes)
+    leave(guard("vjo-train", job, partial(together.say, rank, processes) if processes > 1 else say_it))
     return True
-
-
-def _several(cfg: Any) -> bool:
-    return int(cfg.trainer.devices * cfg.trainer.num_nodes) > 1

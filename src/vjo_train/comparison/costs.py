@@ -19,12 +19,14 @@ class Cost:
         seconds: of training.
         images_per_second: at inference, all tasks; of training where that is not known.
         at_inference: which of the two it is.
+        flops: of one image at inference; NaN where that is not known.
     """
 
     parameters: float
     seconds: float
     images_per_second: float
     at_inference: bool
+    flops: float
 
 
 def cost_of(run: Run) -> Cost:
@@ -33,7 +35,8 @@ def cost_of(run: Run) -> Cost:
     assert results is not None
     inference = results.inference_images_per_second
     known = math.isfinite(inference)
-    return Cost(results.parameters, results.wall_seconds, inference if known else results.images_per_second, known)
+    speed = inference if known else results.images_per_second
+    return Cost(results.parameters, results.wall_seconds, speed, known, results.inference_flops)
 
 
 def together(costs: Sequence[Cost]) -> Cost:
@@ -44,6 +47,7 @@ def together(costs: Sequence[Cost]) -> Cost:
         sum(cost.seconds for cost in costs),
         1 / per_image,
         all(cost.at_inference for cost in costs),
+        sum(cost.flops for cost in costs),
     )
 
 
@@ -54,4 +58,5 @@ def mean_cost(costs: Sequence[Cost]) -> Cost:
         fmean(cost.seconds for cost in costs),
         fmean(cost.images_per_second for cost in costs),
         all(cost.at_inference for cost in costs),
+        fmean(cost.flops for cost in costs),
     )

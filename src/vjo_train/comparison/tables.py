@@ -76,6 +76,7 @@ def costs(comparison: Comparison) -> Sheet:
         [
             label,
             count_text(round(cost.parameters)),
+            figure(cost.flops / 1e9, 2),
             duration(cost.seconds),
             figure(cost.images_per_second, 1),
         ]
@@ -83,7 +84,7 @@ def costs(comparison: Comparison) -> Sheet:
     ]
     speed = "images/s at inference" if inference else "images/s in training"
     title = "Cost of one seed (single-task: all its networks, one after another)"
-    return Sheet(title, ["method", "parameters", "training", speed], rows)
+    return Sheet(title, ["method", "parameters", "GFLOPs an image", "training", speed], rows)
 
 
 def budgets(comparison: Comparison) -> Sheet:
@@ -211,6 +212,7 @@ def as_csv(comparison: Comparison) -> str:
             speed = "inference_images_per_second" if cost.at_inference else "training_images_per_second"
             for metric, value in (
                 ("parameters", cost.parameters),
+                ("inference_flops", cost.flops),
                 ("training_seconds", cost.seconds),
                 (speed, cost.images_per_second),
             ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -66,11 +67,13 @@ def read_array_picture(path: Path) -> npt.NDArray[np.uint8]:
 
 def _opened(path: Path) -> npt.NDArray[Any]:
     """[H, W] or [H, W, C], not yet read."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise DataError(f"{path}: is no regular file; must be a whole .npy file.")
     try:
         found: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise DataError(f"{path}: the file is missing.") from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, TypeError, EOFError, OverflowError, SyntaxError, TokenError) as error:
         raise DataError(f"{path}: damaged or no array ({error}); must be a whole .npy file.") from error
     if found.ndim not in (2, 3) or not found.size or found.dtype.kind not in "buif":
         raise DataError(

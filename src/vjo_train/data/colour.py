@@ -29,11 +29,18 @@ class Jitter(NamedTuple):
     hue: float = 1.0
     """Turns them about the axis of greys, by `hue - 1` of a full turn, in YIQ."""
 
-    def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """[h, w, 3] -> the same, changed; cut to 0..255 once, at the end."""
+    def __call__(
+        self, pixels: npt.NDArray[np.uint8], into: npt.NDArray[np.uint8] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """[h, w, 3] -> the same, changed; cut to 0..255 once, at the end.
+
+        Args:
+            pixels: of the picture.
+            into: where a change is written, which may be `pixels`; None: new memory.
+        """
         if self == UNCHANGED:
             return pixels
-        return apply(pixels, matrix(self, mean_grey(pixels) if self.contrast != 1 else 0.0))
+        return apply(pixels, matrix(self, mean_grey(pixels) if self.contrast != 1 else 0.0), into)
 
 
 UNCHANGED = Jitter()
@@ -59,6 +66,8 @@ def mean_grey(pixels: npt.NDArray[np.uint8]) -> float:
     return float(np.dot(GREY, (red, green, blue)) / (some.shape[0] * some.shape[1]))
 
 
-def apply(pixels: npt.NDArray[np.uint8], change: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    """[h, w, 3] and [3, 4] -> the changed pixels."""
-    return np.asarray(cv2.transform(pixels, np.round(change * _STEP) / _STEP), np.uint8)
+def apply(
+    pixels: npt.NDArray[np.uint8], change: npt.NDArray[np.float64], into: npt.NDArray[np.uint8] | None = None
+) -> npt.NDArray[np.uint8]:
+    """[h, w, 3] and [3, 4] -> the changed pixels, in the memory of `into` where it is given."""
+    return np.asarray(cv2.transform(pixels, np.round(change * _STEP) / _STEP, dst=into), np.uint8)

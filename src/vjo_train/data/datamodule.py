@@ -266,9 +266,14 @@ class DataModule(PlannedSplits):
         """The images of `test_split`."""
         return self.eval_dataloader(self.rows(self.test_split))
 
-    def eval_dataloader(self, rows: npt.NDArray[np.int64]) -> BatchLoader:
-        """`rows` in their order, without augmentation, with their originals; rank r of w gets `rows[r::w]`."""
-        sampler = Rows(rows, tuple(self.needs), self.eval_batch_size, *self._place)
+    def eval_dataloader(self, rows: npt.NDArray[np.int64], *, alone: bool = False) -> BatchLoader:
+        """`rows` in their order, without augmentation, with their originals.
+
+        Args:
+            rows: of the index.
+            alone: whether this rank gets all of them; else rank r of w gets `rows[r::w]`.
+        """
+        sampler = Rows(rows, tuple(self.needs), self.eval_batch_size, *((0, 1) if alone else self._place))
         return self._loader(sampler, None, self.eval_batch_size)
 
     def under_way(self, pid: int) -> Path | None:

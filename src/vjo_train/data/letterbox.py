@@ -77,12 +77,54 @@ def letterbox(
     Returns:
         Where the picture is now; its labels follow it.
     """
-    (height, width), boxes = picture.size, picture.boxes
+    layout = lay_out(picture.size, picture.boxes, canvas, picture.reduction, augment, rng)
+    layout.draw(picture.image, blank(*canvas) if pixels is None else pixels)
+    return layout.placement
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is decided of a picture before its pixels are there."""
+
+    placement: OnCanvas
+    """Where it goes; its labels follow it."""
+    jitter: colour.Jitter
+    reduction: int
+    """Pixels of the file per pixel of the image."""
+
+    def draw(self, image: Tensor, pixels: Tensor) -> None:
+        """Lays the image [3, h, w] uint8, coarser than its file by `reduction`, on `pixels` [3, H, W] of `blank`."""
+        placed = self.placement
+        drawn = pixels.permute(1, 2, 0).numpy()
+        rows, columns = placed.down.place(), placed.across.place(placed.mirrored)
+        _paint(image, drawn[rows, columns], self)
+        _surround(drawn, rows, columns)
+
+
+def lay_out(
+    size: tuple[int, int],
+    boxes: npt.NDArray[np.float32],
+    canvas: Canvas,
+    reduction: int = 1,
+    augment: Augment | None = None,
+    rng: np.random.Generator | None = None,
+) -> Layout:
+    """All of `letterbox` that needs no pixels: draws the augmentation, and finds the picture's place.
+
+    Args:
+        size: (height, width) of the file.
+        boxes: [N, 4] xyxy of its objects, in pixels of the file.
+        canvas: its height and width.
+        reduction: pixels of the file per pixel of the image.
+        augment: None in evaluation.
+        rng: all randomness of `augment`; None: seeded by 0.
+    """
+    height, width = size
     rng = np.random.default_rng(0) if rng is None else rng
     window, cropped = augment.window(boxes, height, width, rng) if augment else ((0, 0, width, height), False)
     mirrored = augment is not None and augment.flips(rng)
     left, top, right, bottom = window
-    left, top = left - left % picture.reduction, top - top % picture.reduction  # begins with a pixel of the image
+    left, top = left - left % reduction, top - top % reduction  # begins with a pixel of the image
     scale = fit((bottom - top, right - left), canvas)
     across, down = Axis.of(left, right, width, scale), Axis.of(top, bottom, height, scale)
 
@@ -95,34 +137,22 @@ def letterbox(
         if cropped:
             chosen &= centres_inside(boxes, np.array([window]))[0]
     placement.objects = np.flatnonzero(chosen)
-
-    pixels = blank(*canvas) if pixels is None else pixels
-    drawn, rows, columns = pixels.permute(1, 2, 0).numpy(), down.place(), across.place(mirrored)
-    jitter = augment.colours(rng) if augment else colour.UNCHANGED
-    _paint(picture, drawn[rows, columns], across, down, jitter, mirrored)
-    _surround(drawn, rows, columns)
-    return placement
+    return Layout(placement, augment.colours(rng) if augment else colour.UNCHANGED, reduction)
 
 
-def _paint(
-    picture: Picture,
-    place: npt.NDArray[np.uint8],
-    across: Axis,
-    down: Axis,
-    jitter: colour.Jitter,
-    flipped: bool,
-) -> None:
+def _paint(image: Tensor, place: npt.NDArray[np.uint8], layout: Layout) -> None:
     """Writes the part of the image that is seen to its place, [h, w, 3]; colours change where pixels are fewer."""
-    step = picture.reduction
+    placed, jitter, step = layout.placement, layout.jitter, layout.reduction
+    across, down = placed.across, placed.down
     rows, columns = (slice(axis.first // step, -(-axis.last // step)) for axis in (down, across))
-    part: npt.NDArray[np.uint8] = picture.image[:, rows, columns].permute(1, 2, 0).numpy()
+    part: npt.NDArray[np.uint8] = image[:, rows, columns].permute(1, 2, 0).numpy()
     grows = part.size < place.size
     if grows:
         part = jitter(part)
     resize(part, place, (down.gain * step, across.gain * step))
-    if not grows and jitter != colour.UNCHANGED:
-        place[:] = jitter(place)
-    if flipped:
+    if not grows:
+        jitter(place, into=place)
+    if placed.mirrored:
         cv2.flip(place, 1, dst=place)
 
 

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from vjo_train.data.decode import read_image, reduction
 from vjo_train.data.deep_pictures import Span
 from vjo_train.data.index import Index
-from vjo_train.data.letterbox import Picture, blank, letterbox
+from vjo_train.data.letterbox import Layout, blank, lay_out
 from vjo_train.data.picture_cache import PICTURE, Ram
 from vjo_train.data.placement import Placement, Unmoved
 from vjo_train.data.plan import BatchPlan
@@ -36,6 +36,8 @@ from vjo_train.types import Batch, Canvas, Target
 
 log = logging.getLogger("vjo_train")
 
+STOPPING = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+"""The signals that ask a run to stop."""
 LARGEST_LETTER = 4 << 20
 """Bytes of a tensor that is sent as a part of the message; above, in shared memory of its own."""
 
@@ -100,41 +102,50 @@ class BatchDataset(Dataset[Any]):
         images = None if self.slots is None else self.slots.take(len(plan.samples))
         if images is None:
             images = blank(len(plan.samples), *self.canvas)
-        loaded = [self._load(sample, kinds, pixels) for sample, pixels in zip(plan.samples, images, strict=True)]
+        # First what is drawn for all, then all pixels, then all labels: a picture leaves no code in the processor's
+        # cache, and what is run right behind one takes several times as long.
+        rows = [sample.image for sample in plan.samples]
+        layouts = [self._lay_out(sample) for sample in plan.samples]
+        for row, layout, pixels in zip(rows, layouts, images, strict=True):
+            layout.draw(self._picture(row), pixels)
+        known = [self._labels(row, kinds, layout.placement) for row, layout in zip(rows, layouts, strict=True)]
         return Batch(
             images=images,
-            targets=[target for target, _, _ in loaded],
-            ids=[str(self.index.ids[sample.image]) for sample in plan.samples],
-            scales=torch.tensor([scale for _, scale, _ in loaded], dtype=torch.float32),
+            targets=[target for target, _ in known],
+            ids=[str(self.index.ids[row]) for row in rows],
+            scales=torch.tensor([layout.placement.scale for layout in layouts], dtype=torch.float32),
             tasks=plan.tasks,
-            originals=[original for _, _, original in loaded if original is not None],
+            originals=[original for _, original in known if original is not None],
             step=plan.step,
             meta=None if plan.meta is None else self._batch(plan.meta),
             unlabelled=None if plan.unlabelled is None else self._batch(plan.unlabelled),
             pictures=None if plan.pictures is None else self._batch(plan.pictures),
-            hidden={
-                task: [not self.kept[task][sample.image] for sample in plan.samples]
-                for task in plan.tasks
-                if task in self.kept
-            },
+            hidden={task: [not self.kept[task][row] for row in rows] for task in plan.tasks if task in self.kept},
         )
 
-    def _load(self, sample: Sample, kinds: frozenset[str], pixels: Tensor) -> tuple[Target, float, Target | None]:
-        """Lays the picture on `pixels`, its part of the batch."""
+    def _lay_out(self, sample: Sample) -> Layout:
         row, index = sample.image, self.index
-        self.watch.note(row)
-        raw = {kind: self._raw(row, kind) for kind in sorted(kinds) if index.labelled[kind][row]}
-        size, objects = index.size(row), index.objects(row)
-        read = partial(read_image, index.image(self.root, row), self.canvas, size, self.span)
-        picture = Picture(self._kept(row, PICTURE, read), size, objects.boxes, reduction(size, self.canvas))
-        rng = None
+        size, rng = index.size(row), None
         if self.augment is not None:
             rng = generator(self.seed, sample.stream, sample.round, str(index.ids[row]))
-        placement = letterbox(picture, self.canvas, self.augment, rng, pixels)
+        return lay_out(size, index.objects(row).boxes, self.canvas, reduction(size, self.canvas), self.augment, rng)
+
+    def _picture(self, row: int) -> Tensor:
+        self.watch.note(row)
+        path, size = self.index.image(self.root, row), self.index.size(row)
+        return self._kept(row, PICTURE, partial(read_image, path, self.canvas, size, self.span))
+
+    def _labels(self, row: int, kinds: frozenset[str], placement: Placement) -> tuple[Target, Target | None]:
+        """What is known on the canvas, and, in evaluation, in the file's pixels."""
+        self.watch.note(row)
+        index = self.index
+        raw = {kind: self._raw(row, kind) for kind in sorted(kinds) if index.labelled[kind][row]}
         known = {kind: self.source.annotated(index, row, kind) for kind in raw}
         annotated = {kind: torch.from_numpy(classes) for kind, classes in known.items() if classes is not None}
-        original = self._target(raw, annotated, Unmoved(size, len(objects))) if self.augment is None else None
-        return self._target(raw, annotated, placement), placement.scale, original
+        original = None
+        if self.augment is None:
+            original = self._target(raw, annotated, Unmoved(index.size(row), len(index.objects(row))))
+        return self._target(raw, annotated, placement), original
 
     def _raw(self, row: int, kind: str) -> Any:
         read = partial(self.source.read, self.root, self.index, row, kind)
@@ -250,7 +261,7 @@ class _Raising:
 
 def _outlive_signals(worker: int) -> None:
     """What asks a run to stop often reaches the whole group; the main process needs its workers to finish the step."""
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+    for name in STOPPING:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 

@@ -32,8 +32,17 @@ def resize(pixels: npt.NDArray[np.uint8], place: npt.NDArray[np.uint8], factors:
         cv2.resize(pixels, (width, height), dst=place, interpolation=cv2.INTER_LINEAR)
     else:
         image = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-        small = torch.ops.aten._upsample_bilinear2d_aa(image, [height, width], False, *factors)
-        place[:] = small[0].permute(1, 2, 0).numpy()
+        place[:] = _smaller(image, (height, width), factors)[0].permute(1, 2, 0).numpy()
+
+
+def _smaller(image: torch.Tensor, size: tuple[int, int], factors: tuple[float, float]) -> torch.Tensor:
+    """[1, 3, h, w] -> [1, 3, *size], antialiased."""
+    if image.stride(1) != 1:
+        return torch.ops.aten._upsample_bilinear2d_aa(image, size, False, *factors)  # type: ignore[no-any-return]
+    # By itself it would write the colours in planes, and putting them side by side takes as long again.
+    small = torch.empty((1, 3, *size), dtype=torch.uint8, memory_format=torch.channels_last)
+    torch.ops.aten._upsample_bilinear2d_aa.out(image, size, False, *factors, out=small)
+    return small
 
 
 def _whole(pixels: npt.NDArray[np.uint8], place: npt.NDArray[np.uint8], factors: tuple[float, float]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 LOWER_IS_BETTER = (
+<<<<<<< HEAD
     "loss",
     "error",
     "err",
@@ -18,6 +19,10 @@ LOWER_IS_BETTER = (
     "seconds",
     "wait",
     "parameters",
+=======
+    *("loss", "error", "err", "rel", "mae", "rmse", "mae_number", "rmse_number", "log10", "angle", "ece"),
+    *("seconds", "wait", "flops", "parameters"),
+>>>>>>> main
 )
 """Endings of the names of metrics of which less is better."""
 

@@ -14,6 +14,9 @@ from torch import Tensor
 from vjo_train.drawing.palette import class_colour
 from vjo_train.types import IGNORE, PlacedMasks
 
+_ROWS = 256
+"""Of a picture that are mixed in floating point together."""
+
 
 def overlay_semantic(picture: Image.Image, semantic: Tensor, opacity: float = 0.55) -> Image.Image:
     """Lays the classes' colours over the picture; [h, w], 0 (background) and 255 (ignored) stay clear."""
@@ -82,7 +85,10 @@ def _blend(picture: Image.Image, colour: npt.NDArray[np.uint8], opacity: npt.NDA
 def _mixed(
     base: npt.NDArray[np.uint8], colour: npt.NDArray[np.uint8], opacity: npt.NDArray[Any]
 ) -> npt.NDArray[np.uint8]:
-    """`base` [H, W, 3] and `colour`, of that shape or one for all, by `opacity` [H, W]."""
-    share = opacity.astype(np.float32)[..., None]
-    mixed: npt.NDArray[np.uint8] = (base.astype(np.float32) * (1 - share) + colour * share).round().astype(np.uint8)
+    """`base` [H, W, 3] and `colour`, of that shape or one for all, by `opacity` [H, W]; some rows at a time."""
+    mixed, colours = np.empty_like(base), np.broadcast_to(colour, base.shape)
+    for start in range(0, len(base), _ROWS):
+        rows = slice(start, start + _ROWS)
+        share = opacity[rows].astype(np.float32)[..., None]
+        mixed[rows] = (base[rows].astype(np.float32) * (1 - share) + colours[rows] * share).round()
     return mixed

@@ -8,8 +8,9 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Interval
+from annotated_types import Ge, Interval
 from torch import Tensor
+from torch.distributions import Beta
 
 from vjo_train.drawing.palette import class_colour
 from vjo_train.drawing.sheet import Sheet
@@ -32,6 +33,9 @@ class Category(PooledHead):
     Args:
         num_classes: C, two or more.
         smoothing: share of the truth that is spread over all classes (Szegedy et al. 2016).
+        mixup: alpha of the Beta distribution of the shares in which pictures are mixed in training; 0: they are not.
+            Mixed are the pooled features (Manifold Mixup at the last layer: Verma et al. 2019), of labelled pictures
+            alone, so that other tasks see pictures as they are.
         options: the others of `PooledHead`.
 
     Raises:
@@ -48,25 +52,34 @@ class Category(PooledHead):
         *,
         num_classes: int,
         smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
+        mixup: Annotated[float, Ge(0)] = 0.0,
         **options: Any,
     ) -> None:
         super().__init__(num_classes=num_classes, **options)
         if num_classes < 2:
             raise ConfigError("heads.category.classes: found one class; to tell classes apart takes two or more.")
-        self.smoothing = smoothing
+        self.smoothing, self.mixup = smoothing, mixup
 
     def loss(self, outputs: Tensor, targets: list[Target]) -> Tensor:
-        other = torch.tensor(OTHER, device=outputs.device)
-        labels = torch.stack([target.labels.get("category", other) for target in targets])
+        none = torch.tensor(OTHER, device=outputs.device)
+        labels = torch.stack([target.labels.get("category", none) for target in targets])
         with torch.autocast(outputs.device.type, enabled=False):
-            losses = F.cross_entropy(
-                outputs.float(),
-                labels,
-                weight=self.class_weights,
-                ignore_index=OTHER,
-                reduction="none",
-                label_smoothing=self.smoothing,
-            )
+            logits = outputs.float()
+            if not self.training or self.mixup == 0:
+                return self._losses(logits, labels)
+            partner, share = partners(labels != OTHER), float(Beta(self.mixup, self.mixup).sample())
+            mixed = share * logits + (1 - share) * logits[partner]  # linear in the pooled features, as they are
+            return share * self._losses(mixed, labels) + (1 - share) * self._losses(mixed, labels[partner])
+
+    def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        losses = F.cross_entropy(
+            logits,
+            labels,
+            weight=self.class_weights,
+            ignore_index=OTHER,
+            reduction="none",
+            label_smoothing=self.smoothing,
+        )
         return losses / math.log(self.num_classes)
 
     def taught(self, outputs: Tensor, batch: Batch, sure: float) -> list[Target]:
@@ -102,6 +115,14 @@ class Category(PooledHead):
 
     def metrics(self) -> CategoryMetrics:
         return CategoryMetrics(self.num_classes)
+
+
+def partners(labelled: Tensor) -> Tensor:
+    """[B] the row that each one is mixed with: labelled ones with one another at random, others with themselves."""
+    rows = labelled.nonzero().flatten()
+    partner = torch.arange(len(labelled), device=labelled.device)
+    partner[rows] = rows[torch.randperm(len(rows), device=rows.device)]
+    return partner
 
 
 class CategoryMetrics(TaskMetrics):

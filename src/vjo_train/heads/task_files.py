@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,29 @@ class TaskFiles:
         file_name: of the image.
         path: file name extension -> the file of this image in the task's folder.
         take_row: takes a row.
+        take_categories: told of the categories of a task whose rows are the `annotations` of a document; None: nobody.
     """
 
     def __init__(
-        self, image_id: int, file_name: str, path: Callable[[str], Path], take_row: Callable[[Mapping[str, Any]], None]
+        self,
+        image_id: int,
+        file_name: str,
+        path: Callable[[str], Path],
+        take_row: Callable[[Mapping[str, Any]], None],
+        take_categories: Callable[[Sequence[Mapping[str, Any]]], None] | None = None,
     ) -> None:
-        self.image_id, self.file_name, self._path, self._take_row = image_id, file_name, path, take_row
+        self.image_id, self.file_name, self._path = image_id, file_name, path
+        self._take_row, self._take_categories = take_row, take_categories
 
     def row(self, content: Mapping[str, Any]) -> None:
         """One entry of the list in `<task>.json`."""
         self._take_row({"image_id": self.image_id, **content})
+
+    def annotation(self, content: Mapping[str, Any], categories: Sequence[Mapping[str, Any]]) -> None:
+        """One entry of `annotations` in `<task>.json`, which then lists the images and `categories` too."""
+        self.row(content)
+        if self._take_categories is not None:
+            self._take_categories(categories)
 
     def name_of(self, extension: str) -> str:
         """The name of the image's own file with this extension, without its folder."""

@@ -55,10 +55,11 @@ class Files(Dataset[Loaded]):
         return load(chosen, canvas=self.canvas, tasks=self.tasks, span=self.span)
 
     def loader(self, batch_size: int, workers: int) -> BatchLoader:
-        """All files in their order, `batch_size` at a time."""
+        """All files in their order, `batch_size` at a time; a single batch is not worth a process of its own."""
         places = range(len(self))
         turns = [list(places[start : start + batch_size]) for start in range(0, len(self), batch_size)]
-        return BatchLoader(self, turns, workers=min(workers_at_hand(workers), len(turns)), pin_memory=False)
+        own = min(workers_at_hand(workers), len(turns)) if len(turns) > 1 else 0
+        return BatchLoader(self, turns, workers=own, pin_memory=False)
 
 
 def load(sources: Mapping[int, Readable], *, canvas: Canvas, tasks: Sequence[str], span: Span | None = None) -> Loaded:

@@ -166,9 +166,7 @@ class Network:
         found = network(loaded.batch, loaded.pictures)
         for name, picture, published in zip(loaded.batch.ids, loaded.pictures, found, strict=True):
             kept = {task: at_least(prediction, threshold) for task, prediction in published.items()}
-            results = {
-                task: result_of(prediction, own.classes, own.heads.get(task)) for task, prediction in kept.items()
-            }
+            results = {task: result_of(said, own.classes, own.heads.get(task)) for task, said in kept.items()}
             pixels = picture.permute(1, 2, 0).numpy()
             yield Prediction(name, pixels, results, own.classes, kept, own.shows)
 

@@ -19,6 +19,7 @@ from vjo_train.errors import ConfigError, DataError
 from vjo_train.heads.base import Head
 from vjo_train.heads.merged import Merged, with_merged
 from vjo_train.inference.inputs import Loaded
+from vjo_train.inference.overlap import Behind
 from vjo_train.inference.prediction_files import PredictionFiles
 from vjo_train.inference.reading import WHOLE, ByImage, Reading
 from vjo_train.inference.runtimes.base import Accelerator
@@ -36,9 +37,14 @@ its file and the data set's classes, on the CPU."""
 Found: TypeAlias = Callable[[Batch, Sequence[Tensor]], Iterator[dict[str, Any]]]
 """The same in the heads' own classes, wherever they were computed."""
 
+_PICTURES_BEHIND = 8
+"""How many may wait to be drawn and written, with their predictions."""
+
 
 def predict(network: Network, loader: BatchLoader, writer: PredictionFiles, *, progress: bool) -> int:
     """Writes the predictions for all files; those that cannot be read are named and left out.
+
+    Drawing and writing follow the network in a thread of their own; the files are those of one after the other.
 
     Args:
         network: what predicts.
@@ -53,23 +59,28 @@ def predict(network: Network, loader: BatchLoader, writer: PredictionFiles, *, p
         DataError: none could be read.
     """
     unreadable: dict[int, str] = {}
-    images = 0
     console = Console()
     hidden = not (progress and console.is_terminal)
+    batches = iter(loader)  # forks, which is better done before there is a second thread
+    behind = Behind[tuple[int, Tensor, dict[str, Any]]](lambda item: writer.add(*item), _PICTURES_BEHIND)
     try:
-        for loaded in track(loader, "predicting", console=console, transient=True, disable=hidden):
-            assert isinstance(loaded, Loaded)
-            unreadable |= loaded.unreadable
-            found = network(loaded.batch, loaded.pictures) if loaded.places else iter(())
-            for place, picture, predictions in zip(loaded.places, loaded.pictures, found, strict=True):
-                writer.add(place, picture, predictions)
-                images += 1
+        try:
+            for loaded in track(
+                batches, "predicting", total=len(loader), console=console, transient=True, disable=hidden
+            ):
+                assert isinstance(loaded, Loaded)
+                unreadable |= loaded.unreadable
+                found = network(loaded.batch, loaded.pictures) if loaded.places else iter(())
+                for item in zip(loaded.places, loaded.pictures, found, strict=True):
+                    behind.put(item)
+        finally:
+            behind.close()
     except KeyboardInterrupt:
-        if images:
+        if writer.images:
             writer.finish(unreadable)
-            log.warning("Interrupted: the first %d images are in %s.", images, writer.layout.output)
+            log.warning("Interrupted: the first %d images are in %s.", writer.images, writer.layout.output)
         raise
-    if not images:
+    if not writer.images:
         raise DataError(f"source: none of the {len(unreadable)} files could be read: {next(iter(unreadable.values()))}")
     writer.finish(unreadable)
     for why in unreadable.values():
@@ -78,7 +89,7 @@ def predict(network: Network, loader: BatchLoader, writer: PredictionFiles, *, p
         log.warning("Of an earlier prediction: %s", path)
     counts = "".join(f", {count} of {task}" for task, count in writer.counts.items())
     counts += f", {len(unreadable)} files skipped" if unreadable else ""
-    log.info("Predictions for %d images%s: %s", images, counts, writer.layout.output)
+    log.info("Predictions for %d images%s: %s", writer.images, counts, writer.layout.output)
     return len(unreadable)
 
 

@@ -25,7 +25,8 @@ class PredictionFiles:
     all sources, from 1; the category of class k is k + 1. For each task with boxes, `<task>.json` is a list of COCO's
     results (`bbox` is x, y, width, height in the file's pixels, `segmentation` a run-length code where there are
     masks). For class scores, `<task>.json` lists the scores of each image. A semantic map is `<task>/<name>.png`, a
-    palette PNG whose values are the categories, 0 for background. `pictures/<name>.jpg` is the drawn image.
+    palette PNG whose values are the categories, 0 for background. `panoptic.json` is a document as COCO's evaluator of
+    panoptic segmentation takes it, beside the PNGs of `panoptic/`. `pictures/<name>.jpg` is the drawn image.
 
     Args:
         layout: the folder; made if missing.
@@ -51,6 +52,12 @@ class PredictionFiles:
         self.counts: dict[str, int] = {}
         self._images: list[dict[str, Any]] = []
         self._lines: dict[str, list[str]] = {}
+        self._categories: dict[str, Sequence[Mapping[str, Any]]] = {}
+
+    @property
+    def images(self) -> int:
+        """How many were taken so far."""
+        return len(self._images)
 
     def add(self, place: int, picture: Tensor, predictions: Mapping[str, Any]) -> None:
         """Takes the predictions of one image; maps and the picture are written at once.
@@ -65,9 +72,9 @@ class PredictionFiles:
         entry = {"id": place + 1, "file_name": source.file_name, "width": int(width), "height": int(height)}
         self._images.append(entry)
         for task, prediction in predictions.items():
-            files = TaskFiles(
-                place + 1, source.file_name, partial(self.layout.file, task, source), partial(self._take_row, task)
-            )
+            path_of, take_row = partial(self.layout.file, task, source), partial(self._take_row, task)
+            take_categories = partial(self._categories.__setitem__, task)
+            files = TaskFiles(place + 1, source.file_name, path_of, take_row, take_categories)
             self.heads[task].write(files, prediction, self.classes)
         if self.threshold is not None:
             path = self.layout.picture(source)
@@ -84,7 +91,11 @@ class PredictionFiles:
         write_atomically(self.layout.images, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
         for task, lines in self._lines.items():
             body = ",\n".join(lines)
-            write_atomically(self.layout.results(task), f"[\n{body}\n]\n" if lines else "[]\n")
+            rows = f"[\n{body}\n]" if lines else "[]"
+            if task in self._categories:
+                head = {"categories": self._categories[task], "images": self._images}
+                rows = f'{json.dumps(head, ensure_ascii=False)[:-1]}, "annotations": {rows}}}'
+            write_atomically(self.layout.results(task), f"{rows}\n")
 
     def _take_row(self, task: str, row: Mapping[str, Any]) -> None:
         """Takes a row of `<task>.json`; an empty one says that there is such a file."""

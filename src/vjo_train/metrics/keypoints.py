@@ -13,6 +13,9 @@ from torch import Tensor
 from vjo_train.geometry import PIXEL_CENTRE
 from vjo_train.metrics.coco import coco_rows, figures, precision
 from vjo_train.metrics.collect import DetectionMetric
+from vjo_train.metrics.oks import MOST, THRESHOLDS, judged, similarities
+from vjo_train.metrics.ranking import ranking
+from vjo_train.runs.records import Matches
 
 
 class KeypointAP(DetectionMetric):
@@ -72,6 +75,41 @@ class KeypointAP(DetectionMetric):
             row["keypoints"] = points.tolist()
         images = [{"id": n, "height": 0, "width": 0} for n in range(len(self.rows("images")))]
         return figures(precision(truth, found, images, self.num_classes, "keypoints", self.sigmas), self.device)
+
+    def records(self) -> Matches:
+        """The verdict on every detection, from which the APs follow; images number as they arrived."""
+        with self.sync_context():
+            return self._matched()
+
+    def _matched(self) -> Matches:
+        image, object_image = self.image_places()
+        scores, labels, object_labels = self.rows("scores"), self.rows("labels"), self.rows("object_labels")
+        points, truth = (self.rows(name).reshape(len(self.rows(name)), -1, 3) for name in ("points", "object_points"))
+        crowds, images = self.rows("difficult").astype(np.bool_), len(self.rows("images"))
+        ignored = crowds | ~(truth[..., 2] > 0).any(axis=1)
+        order = ranking(labels, scores, image)
+        hits, counted = np.zeros((2, len(THRESHOLDS), len(labels)), np.bool_)
+        kept = np.zeros(len(labels), np.bool_)
+        for cell in np.unique(image * self.num_classes + labels):
+            own = order[(image * self.num_classes + labels)[order] == cell][:MOST]
+            there = np.flatnonzero(object_image * self.num_classes + object_labels == cell)
+            boxes, areas = self.rows("object_boxes")[there], self.rows("areas")[there]
+            values = similarities(points[own], truth[there], boxes, areas, self.sigmas)
+            hits[:, own], counted[:, own] = judged(values, ignored[there], crowds[there])
+            kept[own] = True
+        order = order[kept[order]]
+        cells = object_image[~ignored] * self.num_classes + object_labels[~ignored]
+        rows = [*range(len(THRESHOLDS)), 0, 5]
+        return Matches(
+            image=image.astype(np.int32)[order],
+            label=labels.astype(np.int16)[order],
+            score=scores.astype(np.float32)[order],
+            hits=hits[rows][:, order],
+            counted=counted[rows][:, order],
+            objects=np.bincount(cells, minlength=images * self.num_classes).reshape(images, self.num_classes),
+            metrics=[*["map_oks"] * len(THRESHOLDS), "ap50_oks", "ap75_oks"],
+            interpolations=["101point"] * len(rows),
+        )
 
     def _points(self, name: str, items: Sequence[Mapping[str, Tensor]]) -> Tensor:
         """[N, 3 K] of all images."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from vjo_train.pages.blocks import Block, Code, Facts, Note, Section, Table
@@ -50,9 +51,15 @@ def _facts(run: RunFolder) -> list[tuple[str, str]]:
         ("trained", f"{results.epochs} epochs, {results.steps} steps, {duration(results.wall_seconds)}"),
         ("training speed", f"{figure(results.images_per_second, 1)} images/s, data wait {_percent(results.data_wait)}"),
         ("tested", f"in {duration(results.test_seconds)}"),
-        ("inference", f"{figure(results.inference_images_per_second, 1)} images/s"),
+        ("inference", _inference(results)),
         ("folder", str(run.path)),
     ]
+
+
+def _inference(results: Results) -> str:
+    speed = f"{figure(results.inference_images_per_second, 1)} images/s"
+    flops = results.inference_flops
+    return f"{speed}, {figure(flops / 1e9, 2)} GFLOPs an image" if math.isfinite(flops) else speed
 
 
 def state(run: RunFolder) -> str:

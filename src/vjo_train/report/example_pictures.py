@@ -11,7 +11,7 @@ import torch
 
 from vjo_train.data.datamodule import DataModule
 from vjo_train.report.drawing import draw_prediction, draw_target
-from vjo_train.report.examples import FOLDER, SHOWN, Example, choose, write_index
+from vjo_train.report.examples import FOLDER, Example, choose, write_index
 from vjo_train.runs.records import TaskRecords
 from vjo_train.training.evaluation import Evaluation
 from vjo_train.types import Batch
@@ -30,15 +30,15 @@ def write_examples(
         module: on its device, in evaluation mode.
         data: with the split that was tested.
         first: the ids of the first images.
-        records: of the test; empty where several ranks shared it.
+        records: of the test.
     """
-    chosen = [*(Example(image, "first") for image in first[:SHOWN]), *choose(records)]
+    chosen = [*(Example(image, "first") for image in first), *choose(records)]
     by_image: dict[str, list[int]] = {}
     for place, example in enumerate(chosen):
         by_image.setdefault(example.image, []).append(place)
     (output / FOLDER).mkdir(parents=True, exist_ok=True)
     drawn: dict[int, Example] = {}
-    for batch in data.eval_dataloader(data.index.rows(list(by_image))):
+    for batch in data.eval_dataloader(data.index.rows(list(by_image)), alone=True):
         with torch.no_grad():
             found = module.predict(batch.to(module.device))
         for row, image in enumerate(batch.ids):

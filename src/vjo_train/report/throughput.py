@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from vjo_train.training.evaluation import Evaluation
 from vjo_train.types import Batch
@@ -159,6 +160,16 @@ def inference_speed(module: Evaluation, batch: Batch, repeats: int = 5) -> float
                 torch.cuda.synchronize(module.device)
             times.append(time.perf_counter() - start)
     return len(batch) / min(times[1:])
+
+
+def inference_flops(module: Evaluation, batch: Batch) -> float:
+    """Floating-point operations of forward and decoding of the batch's first image; NaN where an exported file does it.
+
+    Those of convolutions and matrix products, a multiplication and its addition being two, as torch counts them.
+    """
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module.predict(batch.first(1).to(module.device))
+    return float(counter.get_total_flops()) or float("nan")
 
 
 def learning_rate(trainer: pl.Trainer) -> float:

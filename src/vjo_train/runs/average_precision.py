@@ -1,4 +1,4 @@
-"""The area under a precision-recall curve, in the two ways of PASCAL VOC."""
+"""The area under a precision-recall curve, in the two ways of PASCAL VOC and in COCO's."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-Interpolation: TypeAlias = Literal["11point", "area"]
-"""`11point`: VOC 2007; `area`: VOC 2010 and later."""
+Interpolation: TypeAlias = Literal["11point", "area", "101point"]
+"""`11point`: VOC 2007; `area`: VOC 2010 and later; `101point`: COCO."""
+
+COCO_RECALLS: npt.NDArray[np.float64] = np.linspace(0, 1, 101)
+"""As COCO's code has them: some lie a rounding above the quotient that they stand for, and are compared so."""
 
 ELEMENTS_AT_ONCE = 1 << 21
 """How many weights of answers are looked at together."""
@@ -20,6 +23,7 @@ def average_precision(hits: npt.NDArray[np.bool_], positives: int, interpolation
     `11point` is the mean over r = 0, 0.1 .. 1 of the greatest precision at a recall of at least r (Everingham et al.
     2010). A recall is a quotient of counts, so it is compared as counts, 10 tp >= k positives: in floating point,
     recalls of 0.3, 0.6 and 0.7 may fall short of the thresholds that they equal.
+    `101point` is that mean over COCO's 101 recalls, compared as floating point numbers, as COCO's code does.
     `area` is the area under the curve after each precision is raised to the greatest one at its right.
 
     Args:
@@ -38,6 +42,9 @@ def average_precision(hits: npt.NDArray[np.bool_], positives: int, interpolation
     best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
     if interpolation == "area":
         return float(best_from_here.sum() / positives)  # recall grows by 1 / positives at each hit
+    if interpolation == "101point":
+        at = np.searchsorted(np.arange(1, len(places) + 1) / positives, COCO_RECALLS, side="left")
+        return float(best_from_here[at[at < len(places)]].sum() / len(COCO_RECALLS))
     needed = -(-np.arange(11) * positives // 10)  # the right answers that reach each recall
     first = np.maximum(needed, 1) - 1
     return float(best_from_here[first[first < len(places)]].sum() / 11)
@@ -120,6 +127,12 @@ def _weighted(
         area: npt.NDArray[np.float64] = (weights * hits * best_from_here).sum(axis=1) / np.maximum(positives, 1)
         return area
     values = np.zeros(len(weights))
+    if interpolation == "101point":
+        recalls = found / np.maximum(positives, 1)[:, None]
+        for row, (recall, best) in enumerate(zip(recalls, best_from_here, strict=True)):
+            at = np.searchsorted(recall, COCO_RECALLS, side="left")
+            values[row] = best[at[at < len(best)]].sum() / len(COCO_RECALLS)
+        return values
     for k in range(11):
         reached = 10 * found >= k * positives[:, None]
         first = reached.argmax(axis=1)

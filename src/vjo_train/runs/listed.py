@@ -114,7 +114,8 @@ def _yaml(file: Path) -> Any:
 
 
 def _figures(found: Mapping[str, Any]) -> dict[str, float]:
-    plain = ("epochs", "steps", "wall_seconds", "images_per_second", "inference_images_per_second", "parameters")
+    speeds = ("images_per_second", "inference_images_per_second", "inference_flops")
+    plain = ("epochs", "steps", "wall_seconds", "parameters", *speeds)
     values = {**found.get("metrics", {}), **found.get("training", {}), **{key: found.get(key) for key in plain}}
     return {name: math.nan if value is None else float(value) for name, value in values.items()} if found else {}
 

@@ -43,6 +43,8 @@ class Results:
         parameters: of the whole network.
         test_seconds: time spent testing.
         inference_images_per_second: forward and decoding of one test batch, without loading.
+        inference_flops: floating-point operations of forward and decoding of one test image, in convolutions and matrix
+            products; NaN where an exported file computed.
         training: scalars of the training by name, such as `train/detection/images`; empty after `vjo-eval`.
         skipped: split -> faulty images that were left out; empty where there were none.
         counts: split (`train`, `val`, `meta`, `test`) -> its `images`, and how many of them are labelled for each task.
@@ -72,6 +74,7 @@ class Results:
     parameters: int = 0
     test_seconds: float = math.nan
     inference_images_per_second: float = math.nan
+    inference_flops: float = math.nan
     training: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -109,7 +112,8 @@ class Results:
         content["metrics"] = {name: value for name, value in scalars.items() if name not in content["training"]}
         content["config"] = plain_with_current_names(content["config"])
         content["per_class"] = {name: _with_nan(values) for name, values in content["per_class"].items()}
-        for name in ("wall_seconds", "images_per_second", "data_wait", "test_seconds", "inference_images_per_second"):
+        speeds = ("images_per_second", "data_wait", "inference_images_per_second", "inference_flops")
+        for name in ("wall_seconds", "test_seconds", *speeds):
             content[name] = _number(content.get(name))
         return cls(**content)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -34,7 +35,7 @@ class Evaluation(StepLog):
     Attributes:
         merged: what is made of the predictions of several heads, by name.
         per_class: task -> metric -> [C], of the last validation or test.
-        records: task -> what the test kept of each image; empty where several processes shared it.
+        records: task -> what the test kept of each image, on every rank.
     """
 
     sharing: Sharing
@@ -199,15 +200,24 @@ class Evaluation(StepLog):
             self._with_merged(decoded, batch)
 
     def on_test_epoch_end(self) -> None:
-        """Logs `test/<task>/<metric>`, and keeps the records of the test where one process saw all of it."""
-        if self.trainer.world_size == 1:
-            kept = {task: self._metrics[task].records() for task in self.goals}
-            self.records = {
-                task: TaskRecords(tuple(self._tested[task]), records)
-                for task, records in kept.items()
-                if records is not None
-            }
+        """Logs `test/<task>/<metric>`, and keeps the records of the test, of the images of all ranks."""
+        kept = {task: self._metrics[task].records() for task in self.goals}
+        tested = self._tested_by_all()
+        self.records = {
+            task: TaskRecords(tuple(tested[task]), records) for task, records in kept.items() if records is not None
+        }
         self._log_metrics("test")
+
+    def _tested_by_all(self) -> dict[str, list[str]]:
+        """Task -> the labelled images that all ranks tested, by turns, as the records are."""
+        if not distributed():
+            return self._tested
+        parts: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(parts, self._tested)
+        return {
+            task: [name for turn in zip_longest(*(part[task] for part in parts)) for name in turn if name is not None]
+            for task in self._tested
+        }
 
     def _log_metrics(self, stage: str) -> dict[str, Tensor]:
         scalars: dict[str, Tensor] = {}

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGUSR1: finish the step, save, say how to go on."""
+"""What asks a run to stop: finish the step, save, say how to go on."""
 
 from __future__ import annotations
 

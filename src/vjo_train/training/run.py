@@ -23,6 +23,7 @@ from vjo_train.pages.folder import RunFolder
 from vjo_train.pages.run import write_run_page
 from vjo_train.report.environment import describe_device, git_revision, package_versions
 from vjo_train.report.example_pictures import write_examples
+from vjo_train.report.examples import SHOWN
 from vjo_train.report.history import History
 from vjo_train.report.image_weights import ImageWeights
 from vjo_train.report.pictures import ValidationPictures, draw_first
@@ -30,7 +31,7 @@ from vjo_train.report.profile import Profile
 from vjo_train.report.progress import Progress
 from vjo_train.report.seen import ImagesSeen, images_seen
 from vjo_train.report.tables import metrics_table, model_summary, per_class_table
-from vjo_train.report.throughput import Throughput, inference_speed
+from vjo_train.report.throughput import Throughput, inference_flops, inference_speed
 from vjo_train.runs import records, run_folder
 from vjo_train.runs.results import Results, name_per_class, write_results
 from vjo_train.training import checkpoints
@@ -186,6 +187,7 @@ def _test(
         parameters=module.size,
         test_seconds=seconds,
         inference_images_per_second=inference_speed(module, batch) if len(batch) else math.nan,
+        inference_flops=inference_flops(module, batch) if len(batch) else math.nan,
         skipped=job.data.skipped,
         counts=image_counts(job.data, bool(training)),
         classes=facts_of_classes(job.data, bool(training)),
@@ -202,7 +204,8 @@ def _write(job: Test, results: Results, batch: Batch) -> None:
     if kept:
         write_atomically(job.output / records.FILE, records.to_bytes(kept))
     draw_first(job.output / "predictions.png", job.module, job.data, batch)
-    write_examples(job.output, job.module, job.data, batch.ids, kept)
+    first = job.data.rows(job.data.test_split)[:SHOWN]  # of all ranks' images
+    write_examples(job.output, job.module, job.data, job.data.index.ids[first].tolist(), kept)
     write_results(job.output / run_folder.RESULTS, results)  # after the others: a run that has them is finished
     console = Console()
     console.print(per_class_table(results.per_class, width=console.width))

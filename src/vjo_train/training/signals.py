@@ -1,4 +1,4 @@
-"""Who hears Ctrl-C, SIGTERM and SIGUSR1 while a run trains, tests or writes."""
+"""Who hears Ctrl-C, SIGTERM, SIGUSR1 and SIGUSR2 while a run trains, tests or writes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
+from vjo_train.data.loading import STOPPING
+
 log = logging.getLogger("vjo_train")
 
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-"""SIGUSR1 is what `sbatch --signal=USR1@120` sends before a job's time is over; Windows has none."""
+SIGNALS = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
+"""SIGUSR1 is what `sbatch --signal=USR1@120` sends before a job's time is over, SIGUSR2 what submitit has sent then;
+Windows has neither."""
+REQUEUED = "SIGUSR2"
+"""After this signal, what listened to it before the block has its turn once the run has stopped."""
 
 
 PATIENCE = 5.0
@@ -43,6 +49,7 @@ class Listener:
         self._there = there
         self._since: float | None = None
         self._previous: dict[int, Any] = {}
+        self._requeue: Callable[[], None] | None = None
 
     def __enter__(self) -> Listener:
         if threading.current_thread() is threading.main_thread():
@@ -56,8 +63,11 @@ class Listener:
 
     def listen(self) -> None:
         """Hears the signals alone, also where Lightning has put a handler of its own since the block began."""
-        for number in self._previous:
-            signal.signal(number, self._hear)
+        scheduled = any(signal.Signals(n).name == REQUEUED and callable(h) for n, h in self._previous.items())
+        for number, before in self._previous.items():
+            # A scheduler that warns by a signal of its own has SIGTERM sent first, which would end the run too soon.
+            theirs = scheduled and number == signal.SIGTERM and callable(before)
+            signal.signal(number, before if theirs else self._hear)
 
     def stop(self, message: str) -> None:
         """Ends the run.
@@ -67,6 +77,8 @@ class Listener:
         """
         self._since = time.monotonic()
         log.warning(message)
+        if self._requeue is not None:
+            self._requeue()
         raise Stopped(130)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
@@ -76,6 +88,9 @@ class Listener:
             if time.monotonic() - self._since > PATIENCE:
                 raise Stopped(130)
             return
+        before = self._previous.get(number)
+        if name == REQUEUED and callable(before):  # submitit puts the job into the queue again, and ends it
+            self._requeue = partial(before, number, frame)
         if self.asked or self.wait is None:
             self.stop(f"Stopped at once ({name}){self._there()}")
         self.asked = True

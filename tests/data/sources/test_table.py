@@ -63,6 +63,12 @@ def test_columns_of_numbers(tmp_path: Path) -> None:
     assert not load(tmp_path, "cat", "weight", numbers=["age"])[2].labelled["numbers"].any()
 
 
+def test_without_columns_of_numbers_the_key_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "image,cat\na.jpg,1\n", "a.jpg")
+    with pytest.raises(DataError, match=r"dataset\.source\.numbers: names no columns of .*labels\.csv"):
+        Table(images="pictures").class_names_of(tmp_path, "numbers")
+
+
 def test_numbers_alone_need_no_labels(tmp_path: Path) -> None:
     write(tmp_path, "image,age\na.jpg,7.5\nb.jpg,\nc.jpg,9\n")
     source, _, index = load(tmp_path, numbers=["age"])

@@ -33,8 +33,19 @@ def test_it_is_trained_without_it_and_tested_with_it(command: Command, tmp_path:
     assert "train/panoptic/loss" not in Path("run/metrics.csv").read_text()
     pictures = next(tmp_path.glob("cache/shapes-*/JPEGImages"))
     assert command("vjo-predict", "run=run", f"source={pictures}", "output=found")[0] == 0
-    rows = json.loads(Path("found/panoptic.json").read_text())
+    document = json.loads(Path("found/panoptic.json").read_text())
+    assert {category["name"] for category in document["categories"] if category["isthing"]} >= {"circle", "cross"}
+    rows = document["annotations"]
+    assert [row["image_id"] for row in rows] == [image["id"] for image in document["images"]]
     assert len(rows) == 14
+    assert command("vjo-export", "run=run", "decoded=true", "output=net.onnx")[0] == 0
+    exported = ["model=net.onnx", f"source={pictures}", "output=onnx", "pictures=false"]
+    assert command("vjo-predict", *exported)[0] == 0
+    said = json.loads(Path("onnx/panoptic.json").read_text())
+    for one, two in zip(rows, said["annotations"], strict=True):
+        mine, other = (np.asarray(Image.open(Path(folder, "panoptic", row["file_name"])), np.int64)
+                       for folder, row in (("found", one), ("onnx", two)))  # fmt: skip
+        assert (mine != other).mean() < 0.01
     for row in rows:
         red, green, blue = np.asarray(Image.open(Path("found/panoptic", row["file_name"])), np.int64).transpose(2, 0, 1)
         ids = red + 256 * green + 65536 * blue

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torchmetrics.functional.detection import panoptic_quality
 
 from vjo_train.heads.panoptic.metrics import PanopticMetrics, predicted, truth
-from vjo_train.heads.panoptic.segments import Segments, merged
+from vjo_train.heads.panoptic.segments import Segments, contours, merged
 from vjo_train.types import IGNORE, Boxes, Detections, Target
 
 THINGS = torch.tensor([True, False, True])
@@ -116,6 +117,70 @@ def test_difficult_objects_are_void() -> None:
     only_cat = segments(objects((CAT, 0, 0.9)), image()["semantic"])
     assert figures((only_cat, target))["pq"] == pytest.approx(1, abs=1e-6)
     assert figures((perfect(), target))["pq"] == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_it_is_the_rule_of_cocos_panoptic_code_with_crowds_and_void(seed: int) -> None:
+    """Random segments, truths and crowds; the rule written out, segment by segment."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def blocks(count: int) -> Tensor:
+        return torch.randint(0, count, (4, 5), generator=generator).repeat_interleave(2, 0).repeat_interleave(2, 1)
+
+    numbers = blocks(5)  # 0: stuff or void
+    labels, crowds = torch.tensor([0, 2, 0, 2]), torch.tensor([True, False, True, False])
+    semantic = torch.where(numbers == 0, 2, 0).to(torch.uint8)
+    semantic[:2][numbers[:2] == 0] = IGNORE
+    for k, label in enumerate(labels.tolist(), 1):
+        semantic[numbers == k] = label + 1
+    masks = torch.stack([numbers == k for k in range(1, 5)])
+    known = {"semantic": semantic, "boxes": Boxes(torch.zeros(4, 4), labels, crowds), "masks": masks}
+    ids = blocks(5).int()
+    found = Segments(ids, torch.tensor([0, 2, 0, 1]), torch.ones(4), torch.tensor([True, True, True, False]))
+    metrics = PanopticMetrics(THINGS, True)
+    metrics.update([found], [Target((8, 10), known)])
+    own = metrics.records().resampled(np.ones((1, 1), np.int64))
+    wanted = _pq_of_the_api(found, Target((8, 10), known))
+    assert own["pq"][0] == pytest.approx(wanted, abs=1e-9)
+    assert float(metrics.compute()["pq"]) == pytest.approx(wanted, abs=1e-6)
+
+
+def _pq_of_the_api(found: Segments, target: Target) -> float:
+    """PQ of one image by the published rule: crowds match nothing; void and crowds of its class forgive a segment."""
+    boxes, void = target["boxes"], target["semantic"] == IGNORE
+    there = [(mask, int(label)) for mask, label, crowd in zip(target["masks"], boxes.labels, boxes.difficult,
+             strict=True) if not crowd and mask.any()]  # fmt: skip
+    if (target["semantic"] == 2).any():
+        there.append((target["semantic"] == 2, 1))
+    mine = [(found.ids == k, int(label)) for k, label in enumerate(found.labels, 1) if (found.ids == k).any()]
+    sums = {label: [0.0, 0.0, 0.0, 0.0] for label in range(3)}
+    matched: set[int] = set()
+    for mask, label in there:
+        for k, (own, other) in enumerate(mine):
+            union = int((own | mask).sum()) - int((own & void).sum())
+            if other == label and int((own & mask).sum()) / union > 0.5:
+                sums[label][0] += int((own & mask).sum()) / union
+                sums[label][1] += 1
+                matched.add(k)
+                break
+        else:
+            sums[label][3] += 1
+    for k, (own, label) in enumerate(mine):
+        if k not in matched:
+            crowd = target["masks"][(boxes.labels == label) & boxes.difficult].any(0)
+            if int((own & (void | crowd)).sum()) / int(own.sum()) <= 0.5:
+                sums[label][2] += 1
+    seen = [row for row in sums.values() if sum(row[1:])]
+    return sum(iou / (tp + fp / 2 + fn / 2) for iou, tp, fp, fn in seen) / len(seen)
+
+
+def test_contours_lie_inside_the_segments() -> None:
+    found = contours(perfect().ids)
+    assert not found[perfect().ids == 0].any()
+    assert found[3, 3]
+    assert not found[0, 0]
+    assert not found[7].any(), "the edge of the picture is none"
+    assert contours(perfect().ids, width=2).sum() > found.sum()
 
 
 def test_it_is_torchmetrics_own_where_all_classes_are_there() -> None:

@@ -26,7 +26,9 @@ def test_windows_cover_the_picture_and_stay_in_it(size: tuple[int, int], overlap
         assert seen[window.rows, window.columns].shape == window.size
         seen[window.rows, window.columns] += 1
     assert seen.min() >= 1
-    assert [(window.top, window.left) for window in cut] == sorted({(window.top, window.left) for window in cut})
+    turned = size[1] > size[0]
+    order = [(window.left, window.top) if turned else (window.top, window.left) for window in cut]
+    assert order == sorted(set(order))
 
 
 def test_where_windows_begin() -> None:
@@ -52,7 +54,7 @@ def test_maps_that_agree_are_put_back_together(size: tuple[int, int], overlap: f
     held = []
 
     def finished(part: torch.Tensor) -> torch.Tensor:
-        held.append(part.shape[-2])
+        held.append(part.shape[-1 if size[1] > size[0] else -2])
         return part
 
     mosaic = Mosaic(size, tiling.shared, finished)
@@ -60,7 +62,7 @@ def test_maps_that_agree_are_put_back_together(size: tuple[int, int], overlap: f
         mosaic.add(window, maps[:, window.rows, window.columns])
     torch.testing.assert_close(mosaic.whole(), maps, rtol=1e-5, atol=1e-5)
     assert max(held) <= 64
-    assert sum(held) == size[0]
+    assert sum(held) == max(size)
 
 
 def test_where_windows_differ_the_nearer_centre_counts_more() -> None:
@@ -132,9 +134,9 @@ def test_planted_objects_come_out_once_and_whole(longest: int, overlap: float, s
 
 
 def of_two_windows(rows: list[tuple[float, ...]]) -> Found:
-    """Rows of box, score, label and window: 0 is columns 0 to 100, 1 is 80 to 180 of a picture of 180 columns."""
+    """Rows of box, score, label and window: of 180 columns, window 0 shows the first 100, 1 the last, and 2 all."""
     table = np.array(rows)
-    edges = np.array([[0, 0, 100, 100], [80, 0, 180, 100]], float)
+    edges = np.array([[0, 0, 100, 100], [80, 0, 180, 100], [0, 0, 180, 100]], float)
     view = table[:, 6].astype(np.int64)
     cut = is_cut(table[:, :4], edges[view], (100, 180))
     return Found(table[:, :4], table[:, 4], table[:, 5].astype(np.int64), view, cut, edges[view])
@@ -153,6 +155,12 @@ def of_two_windows(rows: list[tuple[float, ...]]) -> Found:
         # Of one window nothing is left out, and what lies at the picture's own edge is no piece.
         ([(10, 10, 40, 40, 0.9, 0, 0), (12, 10, 40, 40, 0.8, 0, 0)], [0, 1]),
         ([(0, 0, 20, 20, 0.9, 0, 0), (150, 50, 180, 100, 0.8, 0, 1)], [0, 1]),
+        # A piece is not joined with one of a far lower score, nor with another than the surest of the next window.
+        ([(20, 10, 100, 30, 0.9, 0, 0), (80, 10, 150, 30, 0.2, 0, 1)], [0, 1]),
+        ([(20, 10, 100, 30, 0.9, 0, 0), (80, 10, 150, 30, 0.8, 0, 1), (80, 12, 98, 31, 0.6, 0, 1)], [0, 2]),
+        # One that no window can hold is what its pieces are of, if they look like it.
+        ([(12, 0, 100, 100, 0.9, 0, 0), (80, 0, 168, 100, 0.8, 0, 1), (10, 0, 170, 100, 0.6, 0, 2)], [2]),
+        ([(70, 10, 100, 30, 0.9, 0, 0), (10, 0, 170, 100, 0.6, 0, 2)], [0, 1]),
         # Neighbours at the edge that do not lie on one line are two.
         ([(20, 10, 100, 30, 0.9, 0, 0), (80, 40, 150, 60, 0.8, 0, 1)], [0, 1]),
     ],

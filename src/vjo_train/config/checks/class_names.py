@@ -12,6 +12,7 @@ from vjo_train.config.checks.config import check_data, check_schema
 from vjo_train.config.compose import quoted
 from vjo_train.config.conformity import check_node, takes_classes
 from vjo_train.config.schema import DataConfig, TrainConfig
+from vjo_train.errors import ConfigError
 
 
 def class_names(cfg: DictConfig) -> list[str]:
@@ -42,6 +43,9 @@ def class_names(cfg: DictConfig) -> list[str]:
             known = {kind.name for kind in layout.kinds}
             of_kinds = [set(layout.class_names_of(root, kind)) for kind in needs(head) & known]
             own = [name for name in names if all(name in some for some in of_kinds)]
+            if not own:
+                kinds = " and ".join(sorted(needs(head) & known))
+                raise ConfigError(f"heads.{task}: the data set names nothing for labels of the kind {kinds}.")
             added += [f"++heads.{task}.classes={_listed(own)}"] if own != names else []
     return added
 

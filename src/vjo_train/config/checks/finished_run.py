@@ -25,7 +25,7 @@ from vjo_train.inference.runtimes.base import MISSING_EXTRA
 from vjo_train.inference.sources import find_sources
 from vjo_train.inference.video.layout import VideoLayout
 from vjo_train.inference.video.sources import check_library, find_videos
-from vjo_train.runs import run_folder
+from vjo_train.runs import launch, run_folder
 from vjo_train.runs.reservation import Place
 
 
@@ -75,6 +75,7 @@ def check_evaluation(
     rest, cfg, classes = _over_run(EVAL, composer, overrides, config_dir)
     if check_run:
         _check_of_run(cfg, EVAL, classes)
+        _check_one_process(cfg)
         if cfg.sequences is None:
             check_data(cfg)
         elif cfg.split is not None:
@@ -83,6 +84,15 @@ def check_evaluation(
             raise ConfigError(f"sequences: found '{cfg.sequences}', which is no folder.")
         say_without_effect(cfg, composer, overrides, EVALUATION)
     return rest, Place("hydra.run.dir", folder_at(cfg, "hydra.run.dir"), new) if check_run else None
+
+
+def _check_one_process(cfg: DictConfig) -> None:
+    """Refuses several processes: what they would share is a test alone, which one device does."""
+    for key in ("devices", "num_nodes"):
+        if cfg.trainer[key] != 1:
+            raise ConfigError(f"trainer.{key}: found {cfg.trainer[key]}; vjo-eval tests on one device.")
+    if (started := launch.outside()) is not None:
+        raise ConfigError(f"{started.by}: found {started.commands} processes; vjo-eval tests in one, started alone.")
 
 
 def check_prediction(
@@ -190,6 +200,7 @@ def _over_run(
             new = own.renamed.get(key)
             rest.append(f"{new}={override.get_value_element_as_str()}" if new else text)
     cfg = _origin(own, origin)
+    cfg.trainer.devices = cfg.trainer.num_nodes = 1  # whatever trained it
     classes = list(cfg.dataset.classes)
     if groups:
         _choose(cfg, composer.compose(groups), {text.split("=")[0].lstrip("+~") for text in groups})

@@ -90,7 +90,7 @@ class Folders(Source):
             classes=classes,
             ids=ids,
             images=ids,
-            image_bytes=[(root / picture).stat().st_size for picture in ids],
+            image_bytes=pictures.bytes_of(root, ids),
             sizes=sizes,
             objects=[Objects.none() for _ in ids],
             labelled={"classes": np.ones(len(ids), np.bool_), "category": own != OTHER},
@@ -134,4 +134,4 @@ def _classes(root: Path, split: str) -> dict[str, list[str]]:
 
 
 def _folders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(name for name in os.listdir(folder) if (folder / name).is_dir() and not name.startswith("."))

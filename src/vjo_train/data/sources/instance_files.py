@@ -27,7 +27,7 @@ from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
 from vjo_train.data.opening import opened
 from vjo_train.data.sources.mask_files import SPLIT, STEM, MaskFiles
-from vjo_train.data.sources.pictures import stamp_of
+from vjo_train.data.sources.pictures import bytes_of, stamp_of
 from vjo_train.data.sources.sizes import measured
 from vjo_train.errors import ConfigError, DataError
 
@@ -104,7 +104,7 @@ class InstanceFiles(MaskFiles):
             classes=classes,
             ids=ids,
             images=ids,
-            image_bytes=[(root / picture).stat().st_size for picture in ids],
+            image_bytes=bytes_of(root, ids),
             sizes=sizes,
             objects=[objects for objects, _, _ in found],
             labelled={kind.name: there for kind in self.kinds},

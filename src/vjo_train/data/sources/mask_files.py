@@ -22,7 +22,7 @@ from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.by_split import images_of, offered
-from vjo_train.data.sources.pictures import is_picture, stamp_of
+from vjo_train.data.sources.pictures import bytes_of, is_picture, stamp_of
 from vjo_train.data.sources.sizes import measured
 from vjo_train.data.sources.split_names import meant
 from vjo_train.errors import ConfigError, DataError
@@ -102,7 +102,7 @@ class MaskFiles(Source):
             classes=classes,
             ids=ids,
             images=ids,
-            image_bytes=[(root / picture).stat().st_size for picture in ids],
+            image_bytes=bytes_of(root, ids),
             sizes=sizes,
             objects=[Objects.none() for _ in ids],
             labelled={"semantic": there},
@@ -156,7 +156,7 @@ class MaskFiles(Source):
             return {"": found} if (found := _below(root, self.images)) else {}
         before, _, _ = self.images.partition(SPLIT)
         names = (
-            sorted(entry.name for entry in os.scandir(root / before) if entry.is_dir())
+            sorted(name for name in os.listdir(root / before) if (root / before / name).is_dir())
             if (root / before).is_dir()
             else []
         )

@@ -45,6 +45,18 @@ def stamp_of(root: Path, files: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
+def bytes_of(root: Path, files: Iterable[str]) -> list[int]:
+    """The size of each file below the root, -1 of those that are missing or links to nowhere."""
+    return [_bytes(root / file) for file in files]
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
 def by_stem(names: Iterable[str]) -> dict[str, list[str]]:
     """Stem -> the pictures among `names` that have it, sorted."""
     found: dict[str, list[str]] = {}

@@ -124,7 +124,7 @@ class SceneFiles(VOC):
 def _space(file: Path, row: int, count: int, faults: dict[int, str]) -> tuple[str, npt.NDArray[np.float32]]:
     """The category of a picture and the points of its `count` objects, [count, 4, 3]; a fault of the row otherwise."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8") if file.is_file() else "")  # a pipe would be waited for
         name, points = str(content["category"]), np.array(content["points"], np.float32).reshape(-1, 4, 3)
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         faults.setdefault(row, f"{file}: cannot be read ({error}); must hold a category and 4 points of each object.")

@@ -95,6 +95,11 @@ def _panoptic(place: Path) -> Iterator[Path]:
         yield from _files(place, ("annotations/panoptic_*.json", "panoptic_*.json"))
 
 
+def _stuff(place: Path) -> Iterator[Path]:
+    if place.is_dir() and not any(_files(place, ("annotations/instances_*.json",))):
+        yield from _files(place, ("annotations/stuff_*.json", "stuff_*.json"))
+
+
 def _coco(place: Path) -> Iterator[Path]:
     files = [place] if place.is_file() else _files(place, ("*.json", "annotations/*.json", "*/_annotations.coco.json"))
     yield from (path for path in files if path.suffix == ".json" and re.search(rb'"(images|annotations)"', _head(path)))
@@ -134,6 +139,7 @@ _LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path]]]] = {
     "voc_beside": ("PASCAL VOC's annotations beside their pictures", _voc_beside),
     "cityscapes": ("Cityscapes", _cityscapes),
     "coco_panoptic": ("COCO's panoptic format", _panoptic),
+    "coco_stuff": ("COCO's stuff", _stuff),
     "coco": ("COCO", _coco),
     "yolo": ("YOLO", _yolo),
     "masks": ("pictures with a mask each", _masks),

@@ -19,7 +19,7 @@ from vjo_train.data.labels.numbers import Numbers
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.by_split import images_of, offered
-from vjo_train.data.sources.pictures import stamp_of
+from vjo_train.data.sources.pictures import bytes_of, stamp_of
 from vjo_train.data.sources.sheet import Asked, Sheet, read_sheet
 from vjo_train.data.sources.sizes import measured
 from vjo_train.data.sources.split_names import meant
@@ -86,6 +86,10 @@ class Table(Source):
 
     def class_names_of(self, root: Path, kind: str) -> list[str]:
         sheet = self._sheet(root)
+        if kind == "numbers" and not sheet.columns:
+            raise DataError(
+                f"dataset.source.numbers: names no columns of {root / self.file}; give some, such as [age]."
+            )
         return list(sheet.columns if kind == "numbers" else sheet.classes)
 
     def splits(self, root: Path) -> list[str]:
@@ -109,12 +113,11 @@ class Table(Source):
         sizes = [measured(root / self.images / picture, row, faults, shown=True) for row, picture in enumerate(ids)]
         flags = _chosen(sheet.flags[order], sheet.classes, classes, np.int8(0))
         numbers = _chosen(sheet.numbers[order], sheet.columns, classes, np.float32(np.nan))
-        paths = [root / self.images / picture for picture in ids]
         return table(
             classes=classes,
             ids=ids,
             images=[f"{self.images}/{picture}" for picture in ids],
-            image_bytes=[path.stat().st_size if path.is_file() else -1 for path in paths],
+            image_bytes=bytes_of(root / self.images, ids),
             sizes=sizes,
             objects=[Objects.none() for _ in ids],
             labelled={

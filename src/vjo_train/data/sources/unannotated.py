@@ -53,7 +53,7 @@ class Unannotated(Source):
             classes=classes,
             ids=ids,
             images=ids,
-            image_bytes=[(root / picture).stat().st_size for picture in ids],
+            image_bytes=pictures.bytes_of(root, ids),
             sizes=[measured(root / picture, row, faults, shown=True) for row, picture in enumerate(ids)],
             objects=[Objects.none() for _ in ids],
             labelled={},

@@ -7,15 +7,16 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import torch
-from annotated_types import Ge, Len
+from annotated_types import Ge
 from torch import Tensor
 
 from vjo_train.drawing.sheet import Sheet
 from vjo_train.errors import ConfigError
 from vjo_train.heads.detection.base import DetectionHead
 from vjo_train.heads.detection.objects import Objects
-from vjo_train.heads.keypoints import person
+from vjo_train.heads.keypoints import skeleton as skeletons
 from vjo_train.heads.keypoints.metrics import KeypointMetrics
+from vjo_train.heads.keypoints.skeleton import Points, Sigmas
 from vjo_train.types import Batch, Detections, Target
 
 SHOWN = 0.25
@@ -29,14 +30,15 @@ class KeypointHead(DetectionHead):
     `heads.keypoints.classes` the head finds objects of these classes alone. All classes have the same points.
 
     Args:
-        points: K.
-        sigmas: [K] of OKS, how far from the truth a point may be, by the square root of the object's area; None: COCO's
-            for 17 points, else 1 / K.
+        points: K, or the names of the points in the order of the data.
+        sigmas: of OKS, how far from the truth a point may be, by the square root of the object's area: [K], or by name;
+            None: COCO's for 17 points, else 1 / K.
+        skeleton: pairs of names of points that drawings join; None: the person's for 17 points, else none.
         detections_per_image: boxes per image that leave non-maximum suppression; COCO's figures look at 20.
         options: those of the detection head.
 
     Raises:
-        ConfigError: `sigmas` are not K numbers above 0.
+        ConfigError: `sigmas` are not K numbers above 0, or a name is of no point.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"boxes", "keypoints"})
@@ -47,18 +49,15 @@ class KeypointHead(DetectionHead):
     def __init__(
         self,
         *,
-        points: Annotated[int, Ge(1)] = 17,
-        sigmas: Annotated[Sequence[float], Len(1)] | None = None,
+        points: Points = 17,
+        sigmas: Sigmas | None = None,
+        skeleton: list[list[str]] | None = None,
         detections_per_image: Annotated[int, Ge(1)] = 20,
         **options: Any,
     ) -> None:
         super().__init__(detections_per_image=detections_per_image, **options)
-        self.points = points
-        self.sigmas = person.sigmas(points) if sigmas is None else list(sigmas)
-        if len(self.sigmas) != points or min(self.sigmas) <= 0:
-            raise ConfigError(
-                f"heads.keypoints.sigmas: found {self.sigmas}; must be {points} numbers above 0, or null."
-            )
+        found = skeletons.skeleton(points, sigmas, skeleton)
+        self.points, self.sigmas, self.edges = len(found.sigmas), list(found.sigmas), found.edges
 
     def objects(self, targets: list[Target]) -> Objects:
         """As of a detection head.
@@ -87,12 +86,12 @@ class KeypointHead(DetectionHead):
         return [replace(one, keypoints=points[: len(one.boxes)]) for one, points in pairs]
 
     def draw(self, sheet: Sheet, prediction: Detections, classes: Sequence[str]) -> None:
-        """Frames, dots of the points that are sure enough, and for COCO's person the lines between them."""
+        """Frames, dots of the points that are sure enough, and the lines of the skeleton between them."""
         super().draw(sheet, prediction, classes)
         found = prediction.to("cpu")
         keep = torch.nonzero(found.scores >= sheet.threshold).flatten().flip(0)
         points = torch.cat([found.keypoints[keep, :, :2], found.keypoints[keep, :, 2:] >= SHOWN], dim=-1)
-        sheet.points(points, found.labels[keep].tolist(), person.edges(self.points))
+        sheet.points(points, found.labels[keep].tolist(), list(self.edges))
 
     def metrics(self) -> KeypointMetrics:
         return KeypointMetrics(self.num_classes, self.sigmas)

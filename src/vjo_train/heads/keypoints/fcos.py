@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Gt, Interval
 from torch import Tensor
 
 from vjo_train.heads.detection.candidates import Pairs
@@ -36,13 +36,15 @@ class FCOSKeypoints(KeypointHead, FCOS):
     location, with an L1 loss that leaves unknown points out. Deviations: the distance is measured by the square root of
     the area of the object's box, so that small objects count as much as large ones, as in OKS; and, as in YOLO-Pose
     (Maji et al. 2022), a binary cross-entropy says which points are known at all.
-    The loss of an image is that of FCOS + the mean distance (|x| + |y|) of the known points of its positive locations +
-    the mean cross-entropy of all points of those whose object has any.
+    The loss of an image is that of FCOS + `point_weight` times the mean distance (|x| + |y|) of the known points of its
+    positive locations + the mean cross-entropy of all points of those whose object has any. The mean gives each of K
+    points a K-th of the gradient that the sides of a box have, hence the weight (Ultralytics' pose models have 12).
 
     Args:
         channels: of every level of the pyramid.
         point_depth: 3x3 convolutions of the points' tower.
         point_width: their channels; as the levels if None.
+        point_weight: of the points' distances in the loss.
         options: those of `KeypointHead` and `FCOS`.
 
     Raises:
@@ -55,11 +57,13 @@ class FCOSKeypoints(KeypointHead, FCOS):
         channels: Mapping[str, int],
         point_depth: Annotated[int, Interval(ge=0, le=8)] = 4,
         point_width: Annotated[int, Ge(8)] | None = None,
+        point_weight: Annotated[float, Gt(0)] = 3.0,
         **options: Any,
     ) -> None:
         super().__init__(channels=channels, **options)
         inputs = channels[self.levels[0]]
         width = point_width or inputs
+        self.point_weight = point_weight
         self.point_tower = tower(inputs, width, point_depth)
         features = width if point_depth else inputs
         self.point_offsets = convolution(features, 2 * self.points)
@@ -84,8 +88,9 @@ class FCOSKeypoints(KeypointHead, FCOS):
         where = found >= 0
         counts = sum_per_image(known, where)
         judged = sum_per_image(torch.where(known > 0, float(self.points), 0.0), where)
-        own = sum_per_image(distance, where) / counts.clamp(min=1) + sum_per_image(entropy, where) / judged.clamp(min=1)
-        return super().losses(outputs, objects) + own
+        away = self.point_weight * sum_per_image(distance, where) / counts.clamp(min=1)
+        unsure = sum_per_image(entropy, where) / judged.clamp(min=1)
+        return super().losses(outputs, objects) + away + unsure
 
     def details(self, outputs: KeypointOutputs, pairs: Pairs, frames: Frames) -> dict[str, Tensor]:
         places, logits = self._points(outputs, pairs.image, pairs.row)

@@ -10,6 +10,7 @@ from torch import Tensor
 from vjo_train.heads.base import TaskMetrics
 from vjo_train.heads.unknown import known_alone
 from vjo_train.metrics.keypoints import KeypointAP
+from vjo_train.runs.records import Matches
 from vjo_train.types import Detections, Target
 
 NEEDS = frozenset({"boxes", "keypoints"})
@@ -39,6 +40,9 @@ class KeypointMetrics(TaskMetrics):
         values = self.oks.compute()
         names = {"map": "map_oks", "map_50": "ap50_oks", "map_75": "ap75_oks", "ap": "ap_oks"}
         return {ours: values[theirs] for theirs, ours in names.items()}
+
+    def records(self) -> Matches:
+        return self.oks.records()
 
     def reset(self) -> None:
         self.oks.reset()

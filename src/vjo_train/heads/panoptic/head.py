@@ -15,7 +15,7 @@ from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.merged import Merged, head_of
 from vjo_train.heads.panoptic.coco import id_colours, segment_rows
 from vjo_train.heads.panoptic.metrics import PanopticMetrics
-from vjo_train.heads.panoptic.segments import Segments, merged
+from vjo_train.heads.panoptic.segments import Segments, contours, merged
 from vjo_train.heads.semantic import SemanticHead
 from vjo_train.heads.task_files import TaskFiles
 
@@ -65,16 +65,22 @@ class Panoptic(Merged):
         return PanopticMetrics(self.things, self.background)
 
     def draw(self, sheet: Sheet, prediction: Segments, classes: Sequence[str]) -> None:
-        """Each segment in the colour of its class, objects of one class in different shades of it."""
+        """Each segment in the colour of its class with a white contour, objects in different shades of it."""
         colours = torch.full((len(prediction.labels) + 1, 3), torch.nan)
         for number, (label, thing) in enumerate(
             zip(prediction.labels.tolist(), prediction.things.tolist(), strict=True)
         ):
             shade = 1 - 0.12 * (number % 5) if thing else 1.0
             colours[number + 1] = torch.tensor(class_colour(label)) * shade
-        sheet.colours(colours[prediction.ids.cpu().long()].permute(2, 0, 1))
+        ids = prediction.ids.cpu()
+        seen = colours[ids.long()]
+        seen[contours(ids, width=max(1, round(max(ids.shape) / 400)))] = 255.0
+        sheet.colours(seen.permute(2, 0, 1))
 
     def write(self, files: TaskFiles, prediction: Segments, classes: Sequence[str]) -> None:
-        """COCO's format: a PNG whose colour is R + 256 G + 65536 B = id, and a row with `segments_info`."""
+        """COCO's format: a PNG whose colour is R + 256 G + 65536 B = id, and an entry with `segments_info`."""
         files.png(id_colours(prediction))
-        files.row({"file_name": files.name_of(".png"), "segments_info": segment_rows(prediction)})
+        pairs = enumerate(zip(classes, self.things.tolist(), strict=True), 1)
+        categories = [{"id": k, "name": name, "isthing": int(thing)} for k, (name, thing) in pairs]
+        content = {"file_name": files.name_of(".png"), "segments_info": segment_rows(prediction)}
+        files.annotation(content, categories)

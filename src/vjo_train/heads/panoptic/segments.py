@@ -63,3 +63,14 @@ def merged(
         scores=torch.tensor([*scores, *[1.0] * (len(labels) - count)], device=ids.device),
         things=torch.arange(len(labels), device=ids.device) < count,
     )
+
+
+def contours(ids: Tensor, width: int = 1) -> Tensor:
+    """[H, W] bool: pixels of segments with those of another one, or of none, within `width` pixels along an axis."""
+    found = torch.zeros_like(ids, dtype=torch.bool)
+    for axis in (0, 1):
+        for step in range(1, min(width, ids.shape[axis] - 1) + 1):
+            left, right = ids.narrow(axis, 0, ids.shape[axis] - step), ids.narrow(axis, step, ids.shape[axis] - step)
+            found.narrow(axis, 0, ids.shape[axis] - step).logical_or_(left != right)
+            found.narrow(axis, step, ids.shape[axis] - step).logical_or_(left != right)
+    return found & (ids > 0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,8 @@ from vjo_train.heads.pixels.map_head import MapHead
 from vjo_train.heads.pseudo_labels import sure_map
 from vjo_train.heads.task_files import TaskFiles
 from vjo_train.metrics.binary import BinaryPixels
+from vjo_train.metrics.edges import NearEdges
+from vjo_train.runs.records import Thresholds
 from vjo_train.types import IGNORE, Target
 
 
@@ -62,10 +65,23 @@ class BinaryHead(MapHead):
 
 
 class Edges(BinaryHead):
-    """Where one thing ends and another begins."""
+    """Where one thing ends and another begins.
+
+    Args:
+        tolerance: how far an edge may lie off in the figures `ods_f` and `ois_f`, by the diagonal of the picture.
+        options: those of `BinaryHead`.
+    """
 
     label: ClassVar[str] = "edges"
     needs: ClassVar[frozenset[str]] = frozenset({label})
+    reported: ClassVar[Mapping[str, bool]] = {"ods_f": True}
+
+    def __init__(self, *, tolerance: Annotated[float, Interval(ge=0, le=0.1)] = 0.0075, **options: Any) -> None:
+        super().__init__(**options)
+        self.tolerance = tolerance
+
+    def metrics(self) -> TaskMetrics:
+        return EdgeMetrics(self.label, self.tolerance)
 
 
 class Saliency(BinaryHead):
@@ -117,3 +133,35 @@ class BinaryMetrics(TaskMetrics):
 
     def reset(self) -> None:
         self.pixels.reset()
+
+    def records(self) -> Thresholds:
+        return self.pixels.records()
+
+
+class EdgeMetrics(BinaryMetrics):
+    """See `BinaryPixels` and `NearEdges`.
+
+    Args:
+        label: the kind of label.
+        tolerance: by the diagonal of the picture.
+    """
+
+    def __init__(self, label: str, tolerance: float) -> None:
+        super().__init__(label)
+        self.near = NearEdges(tolerance)
+
+    def update(self, predictions: list[Tensor], targets: list[Target]) -> None:
+        super().update(predictions, targets)
+        for prediction, target in zip(predictions, targets, strict=True):
+            if self.label in target:
+                self.near.update(prediction, target[self.label])
+
+    def compute(self) -> dict[str, Tensor]:
+        return super().compute() | self.near.compute()
+
+    def reset(self) -> None:
+        super().reset()
+        self.near.reset()
+
+    def records(self) -> Thresholds:
+        return replace(super().records(), near=self.near.by_image())

@@ -16,12 +16,12 @@ class Collected:
 
     Args:
         size: (height, width) of the picture.
-        shared: rows and columns that neighbouring windows have in common.
+        tile: height and width of a window.
         nms_threshold: as in the detection head.
     """
 
-    def __init__(self, size: tuple[int, int], shared: tuple[int, int], nms_threshold: float) -> None:
-        self.size, self._shared, self._threshold = size, shared, nms_threshold
+    def __init__(self, size: tuple[int, int], tile: tuple[int, int], nms_threshold: float) -> None:
+        self.size, self._tile, self._threshold = size, tile, nms_threshold
         self._views: list[Window] = []
         self._found: list[Detections] = []
 
@@ -31,9 +31,9 @@ class Collected:
         self._found.append(_moved(found.to("cpu"), window, self.size))
 
     def add_whole(self, found: Detections) -> None:
-        """Takes those of the picture that are longer than what windows share."""
+        """Takes those of the picture as a whole that no window can hold."""
         sides = found.boxes[:, 2:] - found.boxes[:, :2]
-        down, across = self._shared
+        down, across = self._tile
         long = (sides[:, 0] > across) | (sides[:, 1] > down)
         names = ("boxes", "scores", "labels", "masks", "keypoints")
         parts = {name: part[long] for name in names if (part := getattr(found, name)) is not None}

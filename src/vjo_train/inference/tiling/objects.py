@@ -19,7 +19,10 @@ NEAR, SHARE = 2.0, 0.05
 """Pixels from the edge of a window within which a box counts as cut by it; or a share of its own side, if that is
 more."""
 TRUST = 0.5
-"""A whole box stands for a piece in it only if its score is at least so much of the piece's."""
+"""A whole box stands for a piece in it only if its score is at least so much of the piece's; two pieces are joined only
+if the lower of their scores is so much of the higher one."""
+ALIKE = 0.7
+"""IoU of two pieces, where both their windows look, above which they may be pieces of one object."""
 _ROWS = 64
 """Boxes that are compared with others at once."""
 
@@ -62,8 +65,9 @@ def groups(found: Found, nms_threshold: float) -> list[Integers]:
     """The boxes that are left, each with the pieces that it is made of, best score first.
 
     Of boxes of one class from different windows, in this order:
-    1. a piece is dropped that a whole box covers by more than half;
-    2. pieces are joined that look alike where both their windows look;
+    1. a piece is dropped that a whole box covers by more than half; of a box that its window cannot hold, it must look
+       like what that shows of it;
+    2. two pieces that look alike where both windows look are joined, if each is the surest such one for the other;
     3. of two boxes with more IoU than `nms_threshold` the better one stays. So it does where one of them is a piece, or
        was joined of pieces, and they have more than half of the smaller one in common.
     Boxes of one window are left as its own suppression left them.
@@ -88,18 +92,22 @@ def _explained(found: Found, first: Integers, second: Integers) -> Flags:
         chosen = found.cut[piece] & ~found.cut[whole]
         piece, whole = piece[chosen], whole[chosen]
         inside = _common(found.boxes[piece], found.boxes[whole]) > 0.5 * _area(found.boxes[piece])
+        inside &= _fits(found, piece, whole)
         sure = found.scores[whole] >= TRUST * found.scores[piece]
         out[piece[inside & sure]] = True
     return out
 
 
+def _fits(found: Found, piece: Integers, whole: Integers) -> Flags:
+    """Whether boxes look like what their windows show of others, where these are too long for a window."""
+    seen, boxes = found.seen[piece], found.boxes[whole]
+    long = ((boxes[:, 2:] - boxes[:, :2]) > (seen[:, 2:] - seen[:, :2])).any(axis=1)
+    fits: Flags = ~long | (_overlap(found.boxes[piece], _clipped(boxes, seen)) > 0.5)
+    return fits
+
+
 def _joined(found: Found, first: Integers, second: Integers, left: Flags) -> list[Integers]:
     """The boxes that are left, in groups of pieces of one object."""
-    chosen = found.cut[first] & found.cut[second] & left[first] & left[second]
-    one, other = first[chosen], second[chosen]
-    both = _clipped(found.seen[one], found.seen[other])
-    mine, theirs = _clipped(found.boxes[one], both), _clipped(found.boxes[other], both)
-    alike = _overlap(mine, theirs) > 0.5
     leader = np.arange(len(left))
 
     def lead(place: int) -> int:
@@ -108,13 +116,35 @@ def _joined(found: Found, first: Integers, second: Integers, left: Flags) -> lis
             place = int(leader[place])
         return place
 
-    for a, b in zip(one[alike].tolist(), other[alike].tolist(), strict=True):
+    for a, b in _partners(found, *_alike(found, first, second, left)):
         leader[lead(a)] = lead(b)
     by_leader: dict[int, list[int]] = {}
     order = np.argsort(-found.scores, kind="stable")
     for place in order[left[order]].tolist():
         by_leader.setdefault(lead(place), []).append(place)
     return [np.array(places) for places in by_leader.values()]
+
+
+def _alike(found: Found, first: Integers, second: Integers, left: Flags) -> tuple[Integers, Integers]:
+    """Pairs of pieces that may be of one object."""
+    chosen = found.cut[first] & found.cut[second] & left[first] & left[second]
+    one, other = first[chosen], second[chosen]
+    both = _clipped(found.seen[one], found.seen[other])
+    near = _overlap(_clipped(found.boxes[one], both), _clipped(found.boxes[other], both)) > ALIKE
+    scores = found.scores[one], found.scores[other]
+    near &= np.minimum(*scores) >= TRUST * np.maximum(*scores)
+    return one[near], other[near]
+
+
+def _partners(found: Found, one: Integers, other: Integers) -> list[tuple[int, int]]:
+    """The pairs in which each is the surest that the other has in its window."""
+    pairs = list(zip(one.tolist(), other.tolist(), strict=True))
+    best: dict[tuple[int, int], int] = {}
+    for mine, theirs in [*pairs, *((b, a) for a, b in pairs)]:
+        key = mine, int(found.view[theirs])
+        if key not in best or found.scores[theirs] > found.scores[best[key]]:
+            best[key] = theirs
+    return [(a, b) for a, b in pairs if best[a, int(found.view[b])] == b and best[b, int(found.view[a])] == a]
 
 
 def _suppressed(found: Found, parts: list[Integers], threshold: float) -> list[Integers]:
@@ -128,14 +158,15 @@ def _suppressed(found: Found, parts: list[Integers], threshold: float) -> list[I
         labels=found.labels[best],
         view=np.where(alone, found.view[best], -1 - np.arange(len(parts))),
         cut=found.cut[best],
-        seen=found.seen[best],
+        seen=np.array([union(found.seen[own]) for own in parts]).reshape(-1, 4),
     )
     worse: dict[int, list[int]] = {}
     for first, second in _pairs(merged):
         one, other = boxes[first], boxes[second]
         common, smaller = _common(one, other), np.minimum(_area(one), _area(other))
         same = _overlap(one, other) > threshold
-        same |= (merged.cut[first] | merged.cut[second]) & (common > 0.5 * smaller)
+        piece = merged.cut[first] | merged.cut[second]
+        same |= piece & (common > 0.5 * smaller) & _fits(merged, first, second) & _fits(merged, second, first)
         for a, b in np.sort(np.stack([first[same], second[same]], axis=1), axis=1).tolist():
             worse.setdefault(a, []).append(b)
     kept = np.ones(len(parts), bool)

@@ -29,8 +29,7 @@ class Tiled:
     """Predictions for pictures of any size, in their own pixels and the heads' own classes.
 
     * Of every pixel (semantic, depth, ...): the maps of the windows, blended before they are finished.
-    * Of objects: those of the windows, put together, and of the picture as a whole those that are longer than what
-      windows share: they may be whole in none.
+    * Of objects: those of the windows, put together, and of the picture as a whole those that no window can hold.
     * Of the picture (classification, ...), and heads that are neither: of the picture as a whole, as without tiles.
 
     A picture that fits into a window is not cut: its predictions are those without tiles.
@@ -85,7 +84,7 @@ class Tiled:
             if isinstance(head, PixelHead):
                 mosaics[task] = Mosaic(size, self.tiling.shared, head.finished)
             elif isinstance(head, DetectionHead):
-                objects[task] = Collected(size, self.tiling.shared, head.nms_threshold)
+                objects[task] = Collected(size, self.tiling.tile, head.nms_threshold)
         views = windows(size, self.tiling)
         for start in range(0, len(views), self.batch_size):
             some = views[start : start + self.batch_size]

@@ -53,6 +53,11 @@ class Window:
         return self.bottom - self.top, self.right - self.left
 
     @property
+    def turned(self) -> Window:
+        """The same with rows and columns swapped."""
+        return Window(self.left, self.top, self.right, self.bottom)
+
+    @property
     def rows(self) -> slice:
         return slice(self.top, self.bottom)
 
@@ -62,14 +67,19 @@ class Window:
 
 
 def windows(size: tuple[int, int], tiling: Tiling) -> list[Window]:
-    """Windows that cover a picture of `size` (height, width), row by row from the top; none reaches out of it."""
+    """Windows that cover a picture of `size` (height, width), none of which reaches out of it.
+
+    They come row by row from the top, or where it is wider than high, column by column from the left: the shorter rows
+    are, the less has to be kept of them.
+    """
     (height, width), (tall, wide) = size, tiling.tile
     tall, wide = min(tall, height), min(wide, width)
-    return [
+    cut = [
         Window(top, left, top + tall, left + wide)
         for top in starts(height, tall, tiling.overlap)
         for left in starts(width, wide, tiling.overlap)
     ]
+    return sorted(cut, key=lambda window: window.left) if width > height else cut
 
 
 def starts(length: int, tile: int, overlap: float) -> list[int]:

@@ -15,11 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vjo_train.errors import DataError
 from vjo_train.files import write_atomically
 from vjo_train.heads.merged import Shows
+from vjo_train.inference.overlap import Ahead, Behind
 from vjo_train.inference.prediction import Network
 from vjo_train.inference.video.batches import batches
 from vjo_train.inference.video.files import FrameFiles
 from vjo_train.inference.video.layout import VideoLayout
-from vjo_train.inference.video.overlap import Ahead, Behind
 from vjo_train.inference.video.reading import Frame, Reader, open_video
 from vjo_train.inference.video.sources import VideoSource
 from vjo_train.tracking.byte_track import ByteTrack

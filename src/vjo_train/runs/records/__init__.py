@@ -12,6 +12,8 @@ from vjo_train.runs.records.matches import Matches
 from vjo_train.runs.records.numbers import Numbers
 from vjo_train.runs.records.pixels import Pixels
 from vjo_train.runs.records.scores import Scores
+from vjo_train.runs.records.segments import Segments
+from vjo_train.runs.records.thresholds import Thresholds
 
 __all__ = [
     "FILE",
@@ -23,7 +25,9 @@ __all__ = [
     "Pixels",
     "Records",
     "Scores",
+    "Segments",
     "TaskRecords",
+    "Thresholds",
     "read_records",
     "to_bytes",
 ]

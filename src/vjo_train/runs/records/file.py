@@ -19,9 +19,12 @@ from vjo_train.runs.records.matches import Matches
 from vjo_train.runs.records.numbers import Numbers
 from vjo_train.runs.records.pixels import Pixels
 from vjo_train.runs.records.scores import Scores
+from vjo_train.runs.records.segments import Segments
+from vjo_train.runs.records.thresholds import Thresholds
 
 FILE = "test_records.npz"
-KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (Scores, Matches, Pixels, Averages, Choices, Numbers)}
+_ALL = (Scores, Matches, Pixels, Averages, Choices, Numbers, Thresholds, Segments)
+KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in _ALL}
 
 
 @dataclass(frozen=True)

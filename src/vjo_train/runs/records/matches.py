@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -23,7 +24,7 @@ class Matches(Records):
         hits: [S, N] whether it is right, in each of S settings.
         counted: [S, N] whether it counts at all: those that find a difficult object do not.
         objects: [I, C] objects by image and class, without difficult ones.
-        metrics: [S] the metric that each setting gives, such as `map_voc07`.
+        metrics: [S] the metric that each setting gives, such as `map_voc07`; one that several give is their mean.
         interpolations: [S] how each turns the curve into a number.
     """
 
@@ -40,14 +41,14 @@ class Matches(Records):
 
     def resampled(self, draws: Integers) -> Figures:
         """Every setting's mean AP on samples of the images, given how often each is drawn, [R, I]."""
-        figures: Figures = {}
+        figures: dict[str, list[Doubles]] = {}
         for setting, (metric, interpolation) in enumerate(zip(self.metrics, self.interpolations, strict=True)):
             aps = []
             for c in range(self.objects.shape[1]):
                 hits, image = self.ranked(c, setting)
                 aps.append(resampled_average_precision(hits, image, self.objects[:, c], draws, interpolation))
-            figures[str(metric)] = mean_over_classes(aps)
-        return figures
+            figures.setdefault(str(metric), []).append(mean_over_classes(aps))
+        return {metric: np.mean(values, axis=0) for metric, values in figures.items()}
 
     def ranked(self, c: int, setting: int = 0) -> tuple[Flags, Integers]:
         """Of class `c`, best score first: which detections are right, and their images; only those that count."""
@@ -61,11 +62,12 @@ class Matches(Records):
 
     def quality(self) -> Doubles:
         """AP by area of each image's detections, in the first setting; NaN for an image without objects that count."""
-        order = np.argsort(-self.score, kind="stable")
+        order = np.lexsort((-self.score, self.image))
         order = order[self.counted[0][order]]
-        image, hits = self.image[order], self.hits[0][order]
-        positives = self.objects.sum(axis=1)
-        return np.array([average_precision(hits[image == i], int(n), "area") for i, n in enumerate(positives)])
+        hits, positives = self.hits[0][order], self.objects.sum(axis=1)
+        ends = np.searchsorted(self.image[order], np.arange(len(positives) + 1))
+        parts = zip(pairwise(ends), positives, strict=True)
+        return np.array([average_precision(hits[first:end], int(n), "area") for (first, end), n in parts])
 
     def contents(self) -> Doubles:
         """Objects that count."""

@@ -54,8 +54,8 @@ class Numbers(Records):
 
     def contents(self) -> Doubles:
         """How many numbers are known."""
-        known: Doubles = (~np.isnan(self.truth)).sum(axis=1).astype(np.float64)
-        return known
+        counts: Doubles = (~np.isnan(self.truth)).sum(axis=1).astype(np.float64)
+        return counts
 
     def _centred(self) -> Doubles:
         """The truth less its mean, so that squares keep their digits."""

@@ -15,6 +15,7 @@ from vjo_train.data.index import Index, table
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.coco.document import items
 from vjo_train.data.sources.coco.layout import Part
+from vjo_train.data.sources.pictures import bytes_of
 from vjo_train.data.sources.voc.annotation import LONGEST_SIDE
 from vjo_train.data.sources.voc.layout import shown
 from vjo_train.errors import DataError
@@ -144,7 +145,6 @@ def gathered(classes: Sequence[str], read: Sequence[Read]) -> Index:
     segments = [one.segments.get(row, none) for one, row in places]
     there = np.array([row in one.segments for one, row in places], np.bool_)
     files = [one.files.get(row, "") for one, row in places]
-    paths = [one.root / one.images[row] for one, row in places]
     flat: dict[str, npt.NDArray[Any]] = {
         "segment_ids": np.array(list(chain.from_iterable(one.ids for one in segments)), np.int32),
         "segment_values": np.array(list(chain.from_iterable(one.values for one in segments)), np.int16),
@@ -156,7 +156,7 @@ def gathered(classes: Sequence[str], read: Sequence[Read]) -> Index:
         classes=classes,
         ids=[one.ids[row] for one, row in places],
         images=[one.images[row] for one, row in places],
-        image_bytes=[path.stat().st_size if path.is_file() else -1 for path in paths],
+        image_bytes=[bytes_of(one.root, [one.images[row]])[0] for one, row in places],
         sizes=[one.sizes[row] for one, row in places],
         objects=[one.objects for one in segments],
         labelled={kind: there for kind in ("classes", "boxes", "semantic", "masks")},

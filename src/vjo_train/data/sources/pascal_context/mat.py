@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,12 @@ import numpy.typing as npt
 from vjo_train.data.sources.pascal_context.classes import PARTS, PERSON
 from vjo_train.errors import ConfigError, DataError
 
+_BROKEN = (
+    *(OSError, EOFError, ValueError, TypeError, LookupError, NameError, OverflowError, MemoryError),
+    NotImplementedError,
+    *(struct.error, zlib.error),
+)
+"""What SciPy's reader raises for a damaged file."""
 _NUMBERS = {name: number for number, names in enumerate(PARTS.values(), 1) for name in names}
 
 
@@ -63,11 +70,13 @@ def _read(path: Path, name: str) -> Any:
     except ImportError as error:
         message = "dataset=pascal_context: SciPy, which reads *.mat, is not installed; pip install 'vjo-train[mat]'."
         raise ConfigError(message) from error
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise DataError(f"{path}: is no regular file; must be a MATLAB file.")
     try:
         content = loadmat(path, squeeze_me=True, struct_as_record=False)
     except FileNotFoundError:
         raise DataError(f"{path}: the file is missing.") from None
-    except (MatReadError, OSError, ValueError, TypeError, NotImplementedError, EOFError, zlib.error) as error:
+    except (MatReadError, *_BROKEN) as error:
         raise DataError(f"{path}: damaged or no MATLAB file ({error}).") from error
     if name not in content:
         raise DataError(f"{path}: holds no `{name}`.")

@@ -24,7 +24,7 @@ from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.pascal_context.classes import NORMALS_KNOWN, OBJECTS, PARTS
 from vjo_train.data.sources.pascal_context.mat import human_parts, label_map
-from vjo_train.data.sources.pictures import stamp_of
+from vjo_train.data.sources.pictures import bytes_of, stamp_of
 from vjo_train.data.sources.sizes import measured
 from vjo_train.errors import DataError
 from vjo_train.types import IGNORE
@@ -71,7 +71,10 @@ class PascalContext(Source):
         path = root / SPLITS / f"{split}.txt"
         if not path.is_file():
             raise DataError(f"{path}: there is no split '{split}'; found {', '.join(self.splits(root)) or 'none'}.")
-        ids = path.read_text(encoding="utf-8").split()
+        try:
+            ids = path.read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: cannot be read ({error}); must list images in UTF-8.") from error
         if not ids or len(set(ids)) < len(ids):
             raise DataError(f"{path}: must list at least one image, and each once.")
         return ids
@@ -108,7 +111,7 @@ class PascalContext(Source):
             classes=classes,
             ids=ids,
             images=[f"{IMAGES}/{name}.jpg" for name in ids],
-            image_bytes=[(root / IMAGES / f"{name}.jpg").stat().st_size for name in ids],
+            image_bytes=bytes_of(root, [f"{IMAGES}/{name}.jpg" for name in ids]),
             sizes=sizes,
             objects=[Objects.none() for _ in ids],
             labelled=labelled,

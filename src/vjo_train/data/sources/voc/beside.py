@@ -15,7 +15,7 @@ from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.boxes import Boxes
 from vjo_train.data.labels.classes import Classes, ShownByObjects
 from vjo_train.data.sources.by_split import images_of, offered
-from vjo_train.data.sources.pictures import is_picture, stamp_of, stem
+from vjo_train.data.sources.pictures import bytes_of, is_picture, stamp_of, stem
 from vjo_train.data.sources.sniff import looks_like
 from vjo_train.data.sources.split_names import meant
 from vjo_train.data.sources.voc.annotation import named
@@ -75,8 +75,9 @@ class Beside(VOC):
         return f"picture of the name {name}"
 
     def stamp(self, root: Path) -> str:
-        files = [entry for folder in ("", *_folders(root)) for entry in os.scandir(root / folder) if entry.is_file()]
-        return stamp_of(root, sorted(os.path.relpath(entry.path, root) for entry in files))
+        folders = _folders(root)
+        inner = [os.path.join(folder, name) for folder in ("", *folders) for name in os.listdir(root / folder)]
+        return stamp_of(root, sorted({*inner} - {*folders}))
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         pictures = _pictures(root)
@@ -92,7 +93,8 @@ class Beside(VOC):
         for row, name in enumerate(found.ids):
             if name not in annotated:
                 found.measure(row)
-        sizes = {image: (root / image).stat().st_size for files in pictures.values() for image in files}
+        images = [image for files in pictures.values() for image in files]
+        sizes = dict(zip(images, bytes_of(root, images), strict=True))
         return found.index(classes, sizes, {})
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
@@ -101,7 +103,7 @@ class Beside(VOC):
 
 
 def _folders(root: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(name for name in os.listdir(root) if (root / name).is_dir() and not name.startswith("."))
 
 
 def _pictures(root: Path) -> dict[str, list[str]]:
