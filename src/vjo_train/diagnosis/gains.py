@@ -5,24 +5,8 @@ from __future__ import annotations
 import math
 
 LOWER_IS_BETTER = (
-<<<<<<< HEAD
-    "loss",
-    "error",
-    "err",
-    "rel",
-    "rmse",
-    "mae",
-    "mse",
-    "log10",
-    "angle",
-    "ece",
-    "seconds",
-    "wait",
-    "parameters",
-=======
-    *("loss", "error", "err", "rel", "mae", "rmse", "mae_number", "rmse_number", "log10", "angle", "ece"),
+    *("loss", "error", "err", "rel", "mae", "rmse", "mse", "mae_number", "rmse_number", "log10", "angle", "ece"),
     *("seconds", "wait", "flops", "parameters"),
->>>>>>> main
 )
 """Endings of the names of metrics of which less is better."""
 
