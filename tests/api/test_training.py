@@ -73,7 +73,8 @@ def test_two_runs_in_a_row_are_equal_and_leave_the_process_alone(capsys: pytest.
     assert words == SMALL
     assert one.folder != other.folder
     assert one.metrics == other.metrics
-    assert set(one.metrics) == {"test/classification/map", "test/classification/map_voc07"}
+    figures = {"map", "map_voc07", "f1", "f1_chosen", "ece"}
+    assert set(one.metrics) == {f"test/classification/{figure}" for figure in figures}
     assert one.results.seed == 1
     assert set(SMALL) <= set(one.results.overrides)
     assert (one.folder / "train.log").is_file()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 LOWER_IS_BETTER = (
-    *("loss", "error", "err", "rel", "mae", "rmse", "mae_number", "rmse_number", "log10", "angle", "ece"),
+    *("loss", "error", "err", "rel", "mae", "rmse", "mse", "mae_number", "rmse_number", "log10", "angle", "ece"),
     *("seconds", "wait", "flops", "parameters"),
 )
 """Endings of the names of metrics of which less is better."""
