@@ -97,7 +97,8 @@ def test_results_are_those_of_the_command_to_the_bit(
         own = one.get("classification", vjo_train.Scores).by_name()
         assert {key: round(score, 6) for key, score in own.items()} == scores
         assert {row["image_id"]: row["category"] for row in written["category"]}[k] == one["category"].best
-        assert one.get("panoptic", vjo_train.PanopticMap).to_coco(k, f"{name}.png") == [written["panoptic"][k - 1]]
+        segments = written["panoptic"]["annotations"][k - 1]
+        assert one.get("panoptic", vjo_train.PanopticMap).to_coco(k, f"{name}.png") == [segments]
         for task, pixels in (
             ("semantic", one["semantic"].indices),
             ("human_parts", one["human_parts"].indices),
