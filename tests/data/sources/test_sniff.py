@@ -62,7 +62,7 @@ def test_a_file_as_root_says_it_too(command: Callable[..., Answer]):
     status, _, err = command("vjo-data", "summary", "dataset=voc", f"dataset.root={file}")
     assert status == 2
     assert "which is no folder" in err
-    assert f"It looks like COCO (it): dataset=coco dataset.root={file} reads it." in err
+    assert f"It looks like COCO: dataset=coco dataset.root={file} reads it." in err
 
 
 def test_guess_looks_into_folders(command: Callable[..., Answer], tmp_path: Path) -> None:
