@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,6 +56,7 @@ def command(
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
             known[name]()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # it has left it to the end of the process
         out, err = capsys.readouterr()
         assert isinstance(end.value.code, int)
         return end.value.code, out, err
