@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -70,7 +71,6 @@ def video_section(overrides: Sequence[str], folder: Path, frames: int) -> Sectio
 
 
 def _section(cfg: DictConfig, own: Predictor, loaded: Sequence[Loaded], what: str, unit: str, limit: float) -> Section:
-    logging.getLogger("vjo_train").setLevel(logging.WARNING)
     return Section(
         unit=unit,
         result=f"{unit}s",
@@ -101,7 +101,7 @@ def whole(cfg: DictConfig, own: Predictor) -> tuple[float, float]:
     output = Path(cfg.output)
     shutil.rmtree(output, ignore_errors=True)
     start = now()
-    with patch.object(jobs, "predictor", lambda _: own):
+    with quiet(), patch.object(jobs, "predictor", lambda _: own):
         jobs.predict(cfg)
     seconds = now() - start
     videos = output / "videos.json"
@@ -110,3 +110,15 @@ def whole(cfg: DictConfig, own: Predictor) -> tuple[float, float]:
     else:
         count = len(json.loads((output / "images.json").read_text(encoding="utf-8"))["images"])
     return seconds / count, count
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Inside, the program says nothing of what it has done."""
+    log = logging.getLogger("vjo_train")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
