@@ -34,6 +34,7 @@ LAYERS = (
     {"training", "report"},
     {"training.failures", "insight", "pages", "inference.prediction_files"},
     {"training.job"},
+    {"training.trainer"},
     {"training.run", "inference", "report.inspection"},
     {"report.picture_page"},
     {"config.instantiation"},

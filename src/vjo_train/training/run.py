@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import time
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytorch_lightning as pl
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from rich.console import Console
 
 from vjo_train.config import rules
-from vjo_train.errors import ConfigError
 from vjo_train.files import remove_drafts, write_atomically
 from vjo_train.pages.diagnosis import sentences
 from vjo_train.pages.failures import failure_sentences
@@ -28,7 +25,6 @@ from vjo_train.report.history import History
 from vjo_train.report.image_weights import ImageWeights
 from vjo_train.report.pictures import ValidationPictures, draw_first
 from vjo_train.report.profile import Profile
-from vjo_train.report.progress import Progress
 from vjo_train.report.seen import ImagesSeen, images_seen
 from vjo_train.report.tables import metrics_table, model_summary, per_class_table
 from vjo_train.report.throughput import Throughput, inference_flops, inference_speed
@@ -43,13 +39,10 @@ from vjo_train.training.compiling import compile_network
 from vjo_train.training.data_figures import facts_of_classes, image_counts
 from vjo_train.training.early_stopping import Patience
 from vjo_train.training.failures import explained
-from vjo_train.training.fit_loop import resumable
 from vjo_train.training.interruption import Interruption, what_is_left
 from vjo_train.training.job import Job, Test
-from vjo_train.training.precision import cast_once, choose_precision
-from vjo_train.training.processes import environment
 from vjo_train.training.signals import Listener
-from vjo_train.training.strategy import SummedGradients, check_devices
+from vjo_train.training.trainer import build_trainer, is_validated
 from vjo_train.types import Batch
 
 log = logging.getLogger("vjo_train")
@@ -97,7 +90,7 @@ def _fit(job: Job, throughput: Throughput, listener: Listener) -> pl.Trainer:
     if job.settings.activation_checkpointing:
         checkpoint_activations(job.module)
     job.module.weighting.prepare(job.module.trained_together())
-    trainer = _trainer(job, throughput, _training_callbacks(job, throughput, listener))
+    trainer = build_trainer(job, throughput, _training_callbacks(job, throughput, listener))
     if trainer.is_global_zero:
         Console().print(model_summary(job.module.sharing, dict(job.module.heads.items()), job.module.weighting))
         log.info("Training in %s on %s.", trainer.precision, describe_device(trainer.strategy.root_device)["name"])
@@ -145,7 +138,7 @@ def evaluate_file(test: Test, path: Path) -> Results:
     throughput = Throughput()
     # Lightning would take note of SIGTERM, and go on.
     with Listener(lambda: "."), explained(test.data, test.output):
-        return _test(test, _trainer(test, throughput, [*test.insights]), path, throughput, {}, 0)
+        return _test(test, build_trainer(test, throughput, [*test.insights]), path, throughput, {}, 0)
 
 
 def _test(
@@ -217,58 +210,8 @@ def _write(job: Test, results: Results, batch: Batch) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _trainer(job: Test, throughput: Throughput, callbacks: list[Callback]) -> pl.Trainer:
-    settings = job.settings
-    # Lightning's remarks on hardware, loops and services are not for the users of this program.
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
-    warnings.filterwarnings("ignore", message=r".*does not have many workers")
-    warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
-    # Where there is no best checkpoint to take along.
-    warnings.filterwarnings("ignore", message=r"The dirpath has changed from")
-    # An epoch without validation, which `trainer.check_val_every_n_epoch` asks for.
-    warnings.filterwarnings("ignore", message=r"`ModelCheckpoint\(monitor=.*could not find the monitored key")
-    # The plan goes on at the batch where the checkpoint stopped.
-    warnings.filterwarnings("ignore", message=r"You're resuming from a checkpoint that ended before the epoch ended")
-    check_devices(settings.accelerator, settings.devices)
-    several = settings.devices * settings.num_nodes > 1
-    shown = [Progress(job.trained, throughput)] if settings.progress else []
-    try:
-        trainer = pl.Trainer(
-            accelerator=settings.accelerator,
-            devices=settings.devices,
-            num_nodes=settings.num_nodes,
-            strategy=SummedGradients() if several else "auto",
-            precision=choose_precision(settings.precision, settings.accelerator),  # type: ignore[arg-type]
-            max_epochs=settings.max_epochs,
-            max_steps=settings.max_steps or -1,
-            accumulate_grad_batches=settings.accumulate_grad_batches,
-            gradient_clip_val=settings.gradient_clip_val,
-            check_val_every_n_epoch=settings.check_val_every_n_epoch,
-            log_every_n_steps=settings.log_every_n_steps,
-            deterministic=settings.deterministic,
-            plugins=[checkpoints.DurableIO(), environment(settings.devices, settings.num_nodes)],
-            profiler=next((callback.actions for callback in callbacks if isinstance(callback, Profile)), None),
-            logger=job.loggers or False,
-            callbacks=[throughput, *callbacks, *shown],
-            enable_progress_bar=settings.progress,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            limit_val_batches=1.0 if _validated(job) else 0,
-            # The plan splits the batches over the ranks itself.
-            use_distributed_sampler=False,
-            default_root_dir=job.output,
-        )
-    except MisconfigurationException as error:  # such as a GPU that is not there
-        raise ConfigError(
-            f"trainer.accelerator={settings.accelerator}, devices={settings.devices}: {' '.join(str(error).split())}"
-        ) from error
-    return resumable(cast_once(trainer))
-
-
 def _training_callbacks(job: Job, throughput: Throughput, listener: Listener) -> list[Callback]:
-    settings, validated = job.settings, _validated(job)
+    settings, validated = job.settings, is_validated(job)
     rules.check_validation(early_stopping=settings.early_stopping, monitor=settings.monitor, validated=validated)
     monitor = settings.monitor or "val/monitor"
     if settings.monitor is not None:
@@ -298,10 +241,6 @@ def _training_callbacks(job: Job, throughput: Throughput, listener: Listener) ->
         *job.callbacks,
         *checkpoint_callbacks(job.output, monitor if validated else None, higher),
     ]
-
-
-def _validated(job: Test) -> bool:
-    return job.data.val_split is not None or job.data.val_fraction > 0
 
 
 def _report(output: Path) -> None:
