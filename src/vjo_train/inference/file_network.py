@@ -49,8 +49,7 @@ class FileNetwork:
         try:
             return {task: self._read(task, head, tensors, batch, reading) for task, head in self.heads.items()}
         except KeyError as error:
-            why = f"model: {self.path} has no output {error}; was it written by another version?"
-            raise CheckpointError(why) from error
+            raise lacking(self.path, error) from error
 
     def lists(self, batch: Batch) -> dict[str, list[Any]]:
         """Task -> one prediction per image, in the head's own classes."""
@@ -59,9 +58,23 @@ class FileNetwork:
     def _read(self, task: str, head: Head, tensors: Mapping[str, Tensor], batch: Batch, reading: Reading) -> ByImage:
         kind = output_kind(head)
         if kind is None or (self._decodes and type(head).predictions is not Head.predictions):
-            prefix = f"{task}."
-            own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-            if not own:
-                raise KeyError(f"{prefix}*")
-            return reading.of_decoded(head, own, batch)
+            return reading.of_decoded(head, outputs_of(task, tensors), batch)
         return reading.of_outputs(head, from_named_tensors(task, kind, tensors), batch)
+
+
+def outputs_of(task: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a file has decoded for a head, by the head's own names.
+
+    Raises:
+        KeyError: nothing.
+    """
+    prefix = f"{task}."
+    own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    if not own:
+        raise KeyError(f"{prefix}*")
+    return own
+
+
+def lacking(path: Path, error: KeyError) -> CheckpointError:
+    """What is said of a file that has no output of the name in `error`."""
+    return CheckpointError(f"model: {path} has no output {error}; was it written by another version?")

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vjo_train.errors import CheckpointError
 from vjo_train.heads.base import Head
 from vjo_train.heads.pixels.base import PixelHead
+from vjo_train.inference.file_network import lacking, outputs_of
 from vjo_train.inference.runtimes.base import Accelerator
 from vjo_train.inference.runtimes.files import open_runtime
 from vjo_train.types import Batch
@@ -52,14 +52,9 @@ class PictureFile:
             try:
                 yield {task: self._prediction(task, head, tensors, one) for task, head in self.heads.items()}
             except KeyError as error:
-                why = f"model: {self.path} has no output {error}; was it written by another version?"
-                raise CheckpointError(why) from error
+                raise lacking(self.path, error) from error
 
     def _prediction(self, task: str, head: Head, tensors: Mapping[str, Tensor], one: Batch) -> Any:
         if isinstance(head, PixelHead):
             return tensors[f"{task}.map"][0]
-        prefix = f"{task}."
-        own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        if not own:
-            raise KeyError(f"{prefix}*")
-        return head.predictions(own, one)[0]
+        return head.predictions(outputs_of(task, tensors), one)[0]

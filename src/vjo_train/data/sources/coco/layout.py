@@ -213,3 +213,24 @@ def _plain(stem: str) -> str:
 
 def _differ(lists: list[list[str]]) -> bool:
     return len({name for names in lists for name in names}) == sum(map(len, lists))
+
+
+def files_named(root: Path, prefix: str) -> dict[str, str]:
+    """Split -> the file `<prefix><split>.json` below the root, in `annotations/` or else at the root itself."""
+    places = (f"{FOLDER}/{prefix}*.json", f"{prefix}*.json")
+    found = next((files for place in places if (files := sorted(root.glob(place)))), [])
+    return {file.stem.removeprefix(prefix): file.relative_to(root).as_posix() for file in found}
+
+
+def checked(folder: Path, prefix: str, annotations: Mapping[str, str] | None) -> Path:
+    """The folder, if it holds files of that name, or others are named by `annotations`.
+
+    Raises:
+        DataError: it does not.
+    """
+    if not folder.is_dir() or not (annotations or files_named(folder, prefix)):
+        raise DataError(
+            f"dataset.root: {folder} holds no annotations/{prefix}<split>.json; dataset.source.annotations names"
+            " other files."
+        )
+    return folder

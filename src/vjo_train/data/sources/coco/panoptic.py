@@ -21,7 +21,6 @@ from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.sources.coco import layout
 from vjo_train.data.sources.coco.files import JsonFiles, check_classes
 from vjo_train.data.sources.coco.segments import Read, gathered, things
-from vjo_train.errors import DataError
 from vjo_train.types import IGNORE
 
 PREFIX = "panoptic_"
@@ -44,19 +43,11 @@ class CocoPanoptic(JsonFiles):
     maps: Mapping[str, torch.dtype] = {"semantic": torch.uint8, "masks": torch.int16}
 
     def root(self, folder: Path) -> Path:
-        if not folder.is_dir() or not self._files(folder):
-            raise DataError(
-                f"dataset.root: {folder} holds no annotations/{PREFIX}<split>.json; dataset.source.annotations names"
-                " other files."
-            )
-        return folder
+        return layout.checked(folder, PREFIX, self.annotations)
 
-    def _files(self, root: Path) -> dict[str, str]:
+    def _files(self, root: Path) -> Mapping[str, str]:
         """Split -> its file below the root."""
-        places = (f"{layout.FOLDER}/{PREFIX}*.json", f"{PREFIX}*.json")
-        found = next((files for place in places if (files := sorted(root.glob(place)))), [])
-        own = {file.stem.removeprefix(PREFIX): file.relative_to(root).as_posix() for file in found}
-        return self.annotations or own
+        return self.annotations or layout.files_named(root, PREFIX)
 
     def parts(self, root: Path) -> list[layout.Part]:
         return layout.parts(root, self._files(root), self.images)

@@ -49,12 +49,7 @@ class CocoStuff(COCO):
         super().__init__(annotations=annotations, images=images)
 
     def root(self, folder: Path) -> Path:
-        if not folder.is_dir() or not self._files(folder):
-            raise DataError(
-                f"dataset.root: {folder} holds no annotations/{PREFIX}<split>.json; dataset.source.annotations names"
-                " other files."
-            )
-        return folder
+        return layout.checked(folder, PREFIX, self.annotations)
 
     def class_names_of(self, root: Path, kind: str) -> list[str]:
         return self.class_names(root)
@@ -62,12 +57,9 @@ class CocoStuff(COCO):
     def parts(self, root: Path) -> list[layout.Part]:
         return layout.parts(root, self._files(root), self.images)
 
-    def _files(self, root: Path) -> dict[str, str]:
+    def _files(self, root: Path) -> Mapping[str, str]:
         """Split -> its file below the root."""
-        places = (f"{layout.FOLDER}/{PREFIX}*.json", f"{PREFIX}*.json")
-        found = next((files for place in places if (files := sorted(root.glob(place)))), [])
-        own = {file.stem.removeprefix(PREFIX): file.relative_to(root).as_posix() for file in found}
-        return self.annotations or own
+        return self.annotations or layout.files_named(root, PREFIX)
 
     def stamp(self, root: Path) -> str:
         return f"{super().stamp(root)} {stamp_of(root, self._maps(root).values())}"
