@@ -16,7 +16,8 @@ from torchmetrics import Metric
 from torchmetrics.detection import MeanAveragePrecision
 
 from bench.sides import Aim, Section, now
-from vjo_train.metrics import COCODetectionAP, VOCDetectionAP
+from vjo_train.metrics.coco import COCODetectionAP
+from vjo_train.metrics.voc import VOCDetectionAP
 
 CLASSES, DETECTIONS, BATCH = 20, 100, 16
 

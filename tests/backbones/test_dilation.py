@@ -15,7 +15,7 @@ from torchvision.ops import roi_align
 from tests.config.test_conf import compose
 from vjo_train.backbones.neck import FPN
 from vjo_train.backbones.torchvision import TorchvisionBackbone
-from vjo_train.config import build
+from vjo_train.config import build, networks
 from vjo_train.errors import ConfigError
 from vjo_train.heads.detection.faster_rcnn import FasterRCNN
 from vjo_train.heads.semantic import DeepLabV3, SemanticFPN
@@ -66,7 +66,7 @@ def test_heads_are_built_for_the_strides_of_the_backbone(kind: str) -> None:
     with torch.device("meta"):
         assert build.model(cfg).tasks == (task,)
     channels, strides = {"c5": 16}, {"c5": 8}
-    outputs = build.heads(cfg, channels, strides, [task])[task].eval()({"c5": torch.zeros(1, 16, 3, 5)})
+    outputs = networks.heads(cfg, channels, strides, [task])[task].eval()({"c5": torch.zeros(1, 16, 3, 5)})
     x, y = torch.meshgrid(8 * torch.arange(5) + 4.0, 8 * torch.arange(3) + 4.0, indexing="xy")
     wanted = {tuple(point) for point in torch.stack([x, y], dim=-1).reshape(-1, 2).tolist()}
     assert {tuple(point) for point in centres(kind, outputs).tolist()} == wanted
@@ -87,7 +87,7 @@ def test_pixel_heads_are_built_for_the_strides_of_the_backbone(kind: str) -> Non
     (task,) = cfg.heads
     if "levels" in cfg.heads[task]:
         cfg.heads[task].levels = ["c5"]
-    assert build.heads(cfg, {"c5": 16}, {"c5": 8}, [task])[task].stride == 8
+    assert networks.heads(cfg, {"c5": 16}, {"c5": 8}, [task])[task].stride == 8
 
 
 def test_regions_are_pooled_at_the_strides_of_the_backbone() -> None:

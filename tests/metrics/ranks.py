@@ -2,14 +2,16 @@
 
 import torch
 
-from vjo_train.metrics import COCODetectionAP, SegmentationIoU, VOCClassificationAP, VOCDetectionAP, VOCMaskAPs
 from vjo_train.metrics.binary import BinaryPixels
 from vjo_train.metrics.choices import CategoryAccuracy
+from vjo_train.metrics.coco import COCODetectionAP
 from vjo_train.metrics.edges import NearEdges
 from vjo_train.metrics.image_means import ImageMeans
+from vjo_train.metrics.instance import VOCMaskAPs
 from vjo_train.metrics.numbers import NumberErrors
 from vjo_train.metrics.panoptic import PanopticFigures
-from vjo_train.metrics.voc import APSetting
+from vjo_train.metrics.segmentation import SegmentationIoU
+from vjo_train.metrics.voc import APSetting, VOCClassificationAP, VOCDetectionAP
 
 RANKS, BATCH, CLASSES = 2, 4, 3
 IMAGES = (15, 1)  # an uneven share, and a rank without images

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vjo_train.metrics import COCODetectionAP
+from vjo_train.metrics.coco import COCODetectionAP
 
 torch.set_num_threads(1)
 

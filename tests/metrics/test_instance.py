@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.metrics.literal import literal_ap
-from vjo_train.metrics import COCODetectionAP, VOCDetectionAPs, VOCMaskAPs
-from vjo_train.metrics.instance import mask_iou
-from vjo_train.metrics.voc import APSetting
+from vjo_train.metrics.coco import COCODetectionAP
+from vjo_train.metrics.instance import VOCMaskAPs, mask_iou
+from vjo_train.metrics.voc import APSetting, VOCDetectionAPs
 
 torch.set_num_threads(1)
 

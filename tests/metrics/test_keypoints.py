@@ -24,7 +24,7 @@ from vjo_train.data.sources.coco.source import COCO
 from vjo_train.heads.detection.coco import coco_rows
 from vjo_train.heads.keypoints import person
 from vjo_train.heads.keypoints.metrics import KeypointMetrics
-from vjo_train.metrics import KeypointAP
+from vjo_train.metrics.keypoints import KeypointAP
 from vjo_train.types import Detections, Target
 
 SIGMAS = (0.1, 0.1)

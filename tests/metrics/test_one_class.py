@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from vjo_train.metrics import COCODetectionAP, SegmentationIoU, VOCClassificationAP, VOCDetectionAP, VOCMaskAPs
 from vjo_train.metrics.choices import CategoryAccuracy
+from vjo_train.metrics.coco import COCODetectionAP
 from vjo_train.metrics.collect import ShapedMetric
+from vjo_train.metrics.instance import VOCMaskAPs
 from vjo_train.metrics.keypoints import KeypointAP
 from vjo_train.metrics.panoptic import PanopticFigures
-from vjo_train.metrics.voc import APSetting
+from vjo_train.metrics.segmentation import SegmentationIoU
+from vjo_train.metrics.voc import APSetting, VOCClassificationAP, VOCDetectionAP
 
 BOX = {"boxes": torch.tensor([[0.0, 0, 5, 5]]), "labels": torch.tensor([0]), "scores": torch.tensor([0.5])}
 OBJECT = {name: BOX[name] for name in ("boxes", "labels")}

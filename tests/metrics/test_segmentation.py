@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.classification import MulticlassJaccardIndex
 
-from vjo_train.metrics import SegmentationIoU
+from vjo_train.metrics.segmentation import SegmentationIoU
 
 torch.set_num_threads(1)
 

@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.metrics.literal import literal_detection
-from vjo_train.metrics import VOCDetectionAP, VOCDetectionAPs
-from vjo_train.metrics.voc import APSetting
+from vjo_train.metrics.voc import APSetting, VOCDetectionAP, VOCDetectionAPs
 
 torch.set_num_threads(1)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.metrics.literal import literal_classification
-from vjo_train.metrics import VOCClassificationAP
+from vjo_train.metrics.voc import VOCClassificationAP
 
 torch.set_num_threads(1)
 

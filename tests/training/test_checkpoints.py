@@ -43,7 +43,7 @@ class Hostile:
 
 def save(path: Path, content: Any = GOOD) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    checkpoints.DurableIO().save_checkpoint(content, path)
+    checkpoints.write(content, path)
     return path
 
 

@@ -10,8 +10,8 @@ from vjo_train.errors import ConfigError
 from vjo_train.inference.runtimes.base import Accelerator
 
 
-def chosen(device: str, from_file: bool) -> tuple[Accelerator, int | list[int]]:
-    """The accelerator and the devices that `device` stands for, as `config.predictor` takes them.
+def chosen(device: str, from_file: bool) -> tuple[Accelerator, int]:
+    """The accelerator and the number of the GPU that `device` stands for, as `config.predictor` takes them.
 
     Args:
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
@@ -26,13 +26,13 @@ def chosen(device: str, from_file: bool) -> tuple[Accelerator, int | list[int]]:
         raise ConfigError(f"device: found '{name}'; must be auto, cpu, cuda, cuda:1 or mps.")
     kind, number = match[1], match[2]
     if kind in ("auto", "cpu"):
-        return ("cpu" if kind == "cpu" else "auto"), 1
+        return ("cpu" if kind == "cpu" else "auto"), 0
     if from_file:
         if kind == "mps" or number not in (None, "0"):
             raise ConfigError(f"device: found '{name}'; an exported file computes on auto, cpu or cuda.")
-        return "gpu", 1
+        return "gpu", 0
     there = torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
     if int(number or 0) >= there:
         shown = {0: "none"}.get(there, f"{there}")
         raise ConfigError(f"device: found '{name}'; this machine has {shown} of the kind {kind}. Try auto or cpu.")
-    return "gpu", 1 if number is None else [int(number)]
+    return "gpu", int(number or 0)

@@ -69,8 +69,8 @@ def load(
         from vjo_train.config.predictor import predictor
         from vjo_train.inference.network import Network
 
-        accelerator, devices = chosen(device, from_file=cfg.model is not None)
-        return Network(predictor(cfg, accelerator, devices))
+        accelerator, number = chosen(device, from_file=cfg.model is not None)
+        return Network(predictor(cfg, accelerator, number))
 
 
 def _origin(path: Path, checkpoint: str | os.PathLike[str] | None) -> list[str]:

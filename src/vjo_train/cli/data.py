@@ -73,9 +73,9 @@ def _guess(places: list[str]) -> None:
 
 def _data_job(action: str, cfg: Any) -> None:
     def job() -> None:
-        from vjo_train.config import jobs
+        from vjo_train.config import inspecting
 
-        if jobs.inspect(cfg, action):
+        if inspecting.inspect(cfg, action):
             raise SystemExit(INCOMPLETE)
 
     leave(guard("vjo-data", job))

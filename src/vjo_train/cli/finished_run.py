@@ -95,9 +95,9 @@ def _eval_job(cfg: Any) -> None:
 
 def _predict_job(cfg: Any) -> None:
     def job() -> None:
-        from vjo_train.config import jobs
+        from vjo_train.config import predicting
 
-        if jobs.predict(cfg):
+        if predicting.predict(cfg):
             raise SystemExit(INCOMPLETE)
 
     leave(guard("vjo-predict", job))

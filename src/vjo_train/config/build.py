@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
@@ -15,17 +14,13 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from vjo_train.backbones.base import FeatureNet
-from vjo_train.config.conformity import CLASSES
+from vjo_train.config import networks
 from vjo_train.config.instantiation import make, wanted
-from vjo_train.config.rules import check_norm
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.voc.source import VOC
 from vjo_train.errors import ConfigError
 from vjo_train.heads.base import Head
-from vjo_train.heads.label_space import LabelSpace
-from vjo_train.heads.merged import Merged
 from vjo_train.heads.parts import head_name, own_parameters
 from vjo_train.heads.self_supervised.base import SelfSupervised
 from vjo_train.optim.optimizers import Optimizer
@@ -35,7 +30,6 @@ from vjo_train.training import checkpoints
 from vjo_train.training.exported import ExportedModule
 from vjo_train.training.job import Job, Test
 from vjo_train.training.module import MultiTaskModule
-from vjo_train.types import usual_stride
 from vjo_train.weighting.base import LossWeighting, Weighting
 from vjo_train.weighting.gradients import GradientWeighting
 
@@ -126,61 +120,27 @@ def model(cfg: DictConfig, *, restored: bool = False) -> MultiTaskModule:
     Raises:
         ConfigError: no heads, or parts that do not fit each other.
     """
-    return model_on(cfg, pyramid(cfg, restored))
+    return model_on(cfg, networks.pyramid(cfg, restored))
 
 
-@dataclass
-class Pyramid:
-    """Backbone and neck."""
-
-    backbone: FeatureNet
-    neck: nn.Module
-
-    @property
-    def channels(self) -> dict[str, int]:
-        """Of every level of both."""
-        return {**self.backbone.channels, **self.neck.channels}  # type: ignore[dict-item]
-
-    @property
-    def strides(self) -> dict[str, int]:
-        """Of every level of both: pixels of the canvas per cell."""
-        return {level: self.backbone.strides.get(level, usual_stride(level)) for level in self.channels}
-
-
-def pyramid(cfg: DictConfig, restored: bool) -> Pyramid:
-    """The backbone and neck of `cfg`; `restored` as in `model`."""
-    backbone = _backbone(cfg.backbone, restored, cfg.get("start_from") is not None)
-    return Pyramid(backbone, make(cfg.neck, in_channels=backbone.channels))
-
-
-def model_on(cfg: DictConfig, pyramid: Pyramid) -> MultiTaskModule:
-    """The network of `cfg` on a backbone and neck that are there, as `pyramid` gives them.
+def model_on(cfg: DictConfig, pyramid: networks.Pyramid) -> MultiTaskModule:
+    """The network of `cfg` on a backbone and neck that are there, as `networks.pyramid` gives them.
 
     Raises:
         ConfigError: as `model`.
     """
-    if not cfg.heads:
-        raise ConfigError("heads: found none; choose at least one, such as heads=[classification,detection].")
-    branches = heads(cfg, pyramid.channels, pyramid.strides, run_folder.trained_tasks(cfg))
-    _check_neck(pyramid, {task: head.levels for task, head in branches.items()})
-    difficulty = {task: head.difficulty for task, head in branches.items()}
-    sharing = make(
-        cfg.sharing,
-        backbone=pyramid.backbone,
-        neck=pyramid.neck,
-        levels={task: head.levels for task, head in branches.items()},
-        **wanted(cfg.sharing, difficulty=difficulty, absent=[task for task in cfg.heads if task not in branches]),
-    )
+    branches = networks.all_heads(cfg, pyramid)
+    shared = networks.sharing(cfg, pyramid, branches)
     helpers = tuple(task for task, head in branches.items() if isinstance(head, SelfSupervised))
     weights = weighting(cfg.weighting, tuple(own_parameters(branches)), pyramid.channels["c5"], helpers)
-    if not sharing.tasks_meet and isinstance(weights, GradientWeighting) and weights.at == "features":
+    if not shared.tasks_meet and isinstance(weights, GradientWeighting) and weights.at == "features":
         raise ConfigError(
             f"weighting.at: found features, where the gradients of different tasks never meet under "
-            f"{type(sharing).__name__}; use parameters or last_shared."
+            f"{type(shared).__name__}; use parameters or last_shared."
         )
     optimizer: Optimizer = make(cfg.optimizer)
     module = MultiTaskModule(
-        sharing=sharing,
+        sharing=shared,
         heads=branches,
         weighting=weights,
         optimizer=optimizer,
@@ -188,69 +148,10 @@ def model_on(cfg: DictConfig, pyramid: Pyramid) -> MultiTaskModule:
         seed=cfg.seed,
         channels_last=cfg.trainer.channels_last,
     )
-    module.merged, module.channels = merged(cfg, branches), pyramid.channels
+    module.merged, module.channels = networks.merged(cfg, branches), pyramid.channels
     module.semi = make(cfg.semi) if cfg.get("semi") else None
     optimizer.check(module)
     return module
-
-
-def heads(
-    cfg: DictConfig, channels: Mapping[str, int], strides: Mapping[str, int], tasks: Sequence[str]
-) -> dict[str, Head]:
-    """The heads of `tasks`, untrained.
-
-    Args:
-        cfg: the config.
-        channels: of every level of the pyramid.
-        strides: of every level.
-        tasks: some of `cfg.heads`.
-
-    Raises:
-        ConfigError: a mistake in a head's keys, or a level that is not there.
-    """
-    known = list(cfg.dataset.classes)
-    made = {}
-    for task in tasks:
-        keys = OmegaConf.masked_copy(cfg.heads[task], [key for key in cfg.heads[task] if key != CLASSES])
-        names = list(cfg.heads[task].get(CLASSES) or known)
-        made[task] = make(keys, **wanted(keys, channels=channels, strides=strides, num_classes=len(names)))
-        made[task].space = LabelSpace(names, known)
-    for task, head in made.items():
-        for level in head.levels:
-            if level not in channels:
-                raise ConfigError(f"heads.{task}: reads level {level}; backbone and neck give {', '.join(channels)}.")
-    return made
-
-
-def _check_neck(pyramid: Pyramid, levels: Mapping[str, Sequence[str]]) -> None:
-    """The neck adds up levels whose strides double; task -> the levels that its head reads."""
-    strides = pyramid.backbone.strides
-    if all(stride == usual_stride(level) for level, stride in strides.items()):
-        return
-    for task, names in levels.items():
-        for level in names:
-            if level not in strides:
-                raise ConfigError(
-                    f"heads.{task}: reads {level} of the neck, whose levels need a backbone of strides 4, 8, 16, 32; a"
-                    f" dilated one has {', '.join(map(str, strides.values()))}. Let the head read the backbone, such as"
-                    " c5, or use backbone.output_stride=32."
-                )
-
-
-def merged(cfg: DictConfig, branches: Mapping[str, Head]) -> dict[str, Merged]:
-    """What `cfg.merge` makes of the heads; what takes one of `cfg.heads` that is not built is left out.
-
-    Raises:
-        ConfigError: a head that is not there, or of another kind.
-    """
-    made: dict[str, Merged] = {}
-    for name, node in (cfg.get("merge") or {}).items():
-        if name in cfg.heads:
-            raise ConfigError(f"merge.{name}: a head has this name; rename one of them.")
-        needed = [value for value in node.values() if value in cfg.heads]
-        if all(task in branches for task in needed):
-            made[str(name)] = make(node, heads=dict(branches))
-    return made
 
 
 def start_columns(module: MultiTaskModule, cfg: DictConfig) -> None:
@@ -264,14 +165,6 @@ def start_columns(module: MultiTaskModule, cfg: DictConfig) -> None:
     for task, folder in sharing.columns_from.items():
         path = run_folder.column(Path(folder), task, cfg)
         checkpoints.restore_column(sharing.column(task), module.head(task), task, path)
-
-
-def _backbone(node: DictConfig, restored: bool, started: bool) -> Any:
-    if "weights" not in node:
-        return make(node)
-    if not restored:
-        check_norm(node.get("norm"), node.weights, started)
-    return make(node, weights=None if restored else node.weights)
 
 
 def weighting(node: DictConfig, tasks: tuple[str, ...], channels: int, helpers: tuple[str, ...] = ()) -> Weighting:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from vjo_train.config import build
+from vjo_train.config import networks
 from vjo_train.config.instantiation import make
 from vjo_train.data.deep_pictures import as_span
 from vjo_train.heads.base import Head
@@ -24,13 +24,13 @@ from vjo_train.tracking.byte_track import ByteTrack
 from vjo_train.types import canvas_of
 
 
-def predictor(cfg: DictConfig, accelerator: Accelerator | None = None, devices: int | list[int] = 1) -> Predictor:
+def predictor(cfg: DictConfig, accelerator: Accelerator | None = None, number: int = 0) -> Predictor:
     """What predicts: the network of a run's checkpoint or of an exported file, with its weights.
 
     Args:
         cfg: with the keys of `vjo-predict` that say what predicts: `run`, `model`, `tasks`, `checkpoint`, `batch_size`.
         accelerator: where it computes, as `prediction.by_checkpoint`; None: as the config says.
-        devices: 1, or the number of the one device in a list.
+        number: which GPU, of several.
 
     Raises:
         VjoError: a mistake in the config, or a checkpoint that does not fit.
@@ -40,14 +40,14 @@ def predictor(cfg: DictConfig, accelerator: Accelerator | None = None, devices: 
     if cfg.get("model") is not None:
         origin = Path(cfg.model)
         heads = exported_heads(cfg, origin, tasks)
-        merged, size = build.merged(cfg, heads), onnx_file.load_size(origin)
+        merged, size = networks.merged(cfg, heads), onnx_file.load_size(origin)
         computed: Computed | PictureFile = exported_network(heads, origin, where)
     else:
         origin = run_folder.checkpoint(Path(cfg.run), cfg.checkpoint)
-        module = build.model(cfg, restored=True)
-        heads = {task: module.head(task) for task in tasks}
-        merged, size = possible(module.merged, tasks), module.size
-        computed = prediction.by_checkpoint(module, tasks, origin, where, cfg.trainer.precision, devices)
+        made = networks.network(cfg)
+        heads = {task: made.head(task) for task in tasks}
+        merged, size = possible(made.merged, tasks), made.size
+        computed = prediction.by_checkpoint(made, tasks, origin, where, cfg.trainer.precision, number)
     return Predictor(
         computed=computed,
         heads=heads,
@@ -78,7 +78,7 @@ def exported_network(heads: Mapping[str, Head], path: Path, accelerator: Acceler
 def exported_heads(cfg: DictConfig, path: Path, tasks: Sequence[str]) -> dict[str, Head]:
     """The heads alone of an exported file: what else the run had may name tasks that are not in it."""
     channels, strides = onnx_file.load_pyramid(path)
-    return build.heads(cfg, channels, strides, tasks)
+    return networks.heads(cfg, channels, strides, tasks)
 
 
 def tracker(node: DictConfig) -> ByteTrack:

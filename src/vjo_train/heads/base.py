@@ -19,7 +19,10 @@ from vjo_train.types import Batch, Features, Frames, Target
 
 
 class TaskMetrics(nn.Module):
-    """Collects predictions and ground truth of one task; reduces over ranks when computed."""
+    """Collects predictions and ground truth of one task; reduces over ranks when computed.
+
+    The constructor imports what it measures with: torchmetrics takes more than a second, and predictions do without.
+    """
 
     per_class: ClassVar[dict[str, str]] = {}
     """Metrics with one value per class -> the scalar they are averaged into, such as `{"ap_voc07": "map_voc07"}`."""

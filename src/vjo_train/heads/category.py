@@ -20,7 +20,6 @@ from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.pooled import PooledHead, scores_by_name
 from vjo_train.heads.pseudo_labels import labelled_with, right_category, sure_category
 from vjo_train.heads.task_files import TaskFiles
-from vjo_train.metrics.choices import CategoryAccuracy
 from vjo_train.runs.records import Choices
 from vjo_train.types import OTHER, Batch, Frames, Target
 
@@ -131,6 +130,8 @@ class CategoryMetrics(TaskMetrics):
     per_class: ClassVar[dict[str, str]] = {"recall": "balanced_accuracy"}
 
     def __init__(self, num_classes: int) -> None:
+        from vjo_train.metrics.choices import CategoryAccuracy
+
         super().__init__()
         self.accuracy = CategoryAccuracy(num_classes)
 

@@ -19,7 +19,6 @@ from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.pooled import PooledHead, scores_by_name
 from vjo_train.heads.pseudo_labels import labelled_with, right_classes, sure_classes
 from vjo_train.heads.task_files import TaskFiles
-from vjo_train.metrics import VOCClassificationAP
 from vjo_train.metrics.calibration import calibration_error
 from vjo_train.metrics.thresholds import HALF, f1_scores, f1_thresholds
 from vjo_train.runs.average_precision import mean_over_defined
@@ -176,6 +175,8 @@ class ClassificationMetrics(TaskMetrics):
     later: ClassVar[frozenset[str]] = frozenset({"f1_chosen"})
 
     def __init__(self, num_classes: int, thresholds: Sequence[float] | None = None) -> None:
+        from vjo_train.metrics.voc import VOCClassificationAP
+
         super().__init__()
         self.thresholds = thresholds
         self.voc07 = VOCClassificationAP(num_classes, interpolation="11point")

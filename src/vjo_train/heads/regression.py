@@ -17,7 +17,6 @@ from vjo_train.heads.base import TaskMetrics
 from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.pooled import PooledHead, scores_by_name
 from vjo_train.heads.task_files import TaskFiles
-from vjo_train.metrics.numbers import NumberErrors
 from vjo_train.runs.records import Numbers as Records
 from vjo_train.types import Batch, Frames, Movable, Target
 
@@ -131,6 +130,8 @@ class RegressionMetrics(TaskMetrics):
     per_class: ClassVar[dict[str, str]] = {f"{name}_number": name for name in ("mae", "rmse", "r2")}
 
     def __init__(self, count: int) -> None:
+        from vjo_train.metrics.numbers import NumberErrors
+
         super().__init__()
         self.errors = NumberErrors(count)
 

@@ -25,7 +25,6 @@ from vjo_train.heads.pixels.decoders import added_up, atrous, atrous_layers, pyr
 from vjo_train.heads.pseudo_labels import sure_map
 from vjo_train.heads.task_files import TaskFiles
 from vjo_train.heads.unknown import unknown_classes, with_unknown
-from vjo_train.metrics import SegmentationIoU
 from vjo_train.runs.records import Pixels
 from vjo_train.types import IGNORE, Batch, Features, Target
 
@@ -267,6 +266,8 @@ class SemanticMetrics(TaskMetrics):
     per_class: ClassVar[dict[str, str]] = {"iou": "miou"}
 
     def __init__(self, num_classes: int, background: bool = True, label: str = "semantic") -> None:
+        from vjo_train.metrics.segmentation import SegmentationIoU
+
         super().__init__()
         self.iou = SegmentationIoU(num_classes)
         self.background, self.label = background, label

@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
 from vjo_train.data.loading import BatchLoader
-from vjo_train.errors import ConfigError, DataError
+from vjo_train.errors import DataError
 from vjo_train.heads.base import Head
 from vjo_train.heads.merged import Merged, with_merged
+from vjo_train.heads.network import TaskNetwork
+from vjo_train.inference.devices import chosen_device, half
 from vjo_train.inference.inputs import Loaded
 from vjo_train.inference.overlap import Behind
 from vjo_train.inference.prediction_files import PredictionFiles
@@ -25,8 +25,6 @@ from vjo_train.inference.reading import WHOLE, ByImage, Reading
 from vjo_train.inference.runtimes.base import Accelerator
 from vjo_train.inference.tiling.tiled import Computed
 from vjo_train.training import checkpoints
-from vjo_train.training.module import MultiTaskModule
-from vjo_train.training.precision import cast_once
 from vjo_train.types import Batch, Movable
 
 log = logging.getLogger("vjo_train")
@@ -94,49 +92,38 @@ def predict(network: Network, loader: BatchLoader, writer: PredictionFiles, *, p
 
 
 def by_checkpoint(
-    module: MultiTaskModule,
+    network: TaskNetwork,
     tasks: tuple[str, ...],
     checkpoint: Path,
     accelerator: Accelerator,
     precision: str,
-    devices: int | list[int] = 1,
+    number: int = 0,
 ) -> Computed:
     """The network with the weights of a checkpoint; predicts for `tasks`.
 
     Args:
-        module: of the run's config.
+        network: of the run's config.
         tasks: the heads to predict with.
         checkpoint: the weights.
         accelerator: where it computes.
         precision: as `trainer.precision`, but that `auto` is float32: boxes are those of the exported file, and do not
             depend on what the hardware is fast at.
-        devices: 1, or the number of the one device in a list.
+        number: which GPU, of several.
 
     Raises:
         CheckpointError: the checkpoint is damaged or of another network.
         ConfigError: there is no such accelerator.
     """
-    checkpoints.restore(module, checkpoint)
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    try:
-        trainer = pl.Trainer(
-            accelerator=accelerator,
-            devices=devices,
-            precision=exact(precision),  # type: ignore[arg-type]
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-        )
-    except MisconfigurationException as error:
-        raise ConfigError(f"accelerator: found {accelerator}; {' '.join(str(error).split())}") from error
-    device, arithmetic = trainer.strategy.root_device, cast_once(trainer).precision_plugin
-    module.to(device).eval()
+    checkpoints.restore(network, checkpoint)
+    device = chosen_device(accelerator, number)
+    lower = half(exact(precision), device)
+    network.to(device).eval()
 
     def computed(batch: Batch, reading: Reading) -> dict[str, ByImage]:
         there = batch.to(device)
-        with torch.inference_mode(), arithmetic.forward_context():
-            outputs = module(there.images, tasks)
-            return {task: reading.of_outputs(module.head(task), outputs[task], there) for task in tasks}
+        with torch.inference_mode(), torch.autocast(device.type, lower, enabled=lower is not None):
+            outputs = network(there.images, tasks)
+            return {task: reading.of_outputs(network.head(task), outputs[task], there) for task in tasks}
 
     return computed
 

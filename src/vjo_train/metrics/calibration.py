@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import binary_calibration_error
 
 from vjo_train.metrics.matching import Flags, Floats
 from vjo_train.runs.records.reliability import BINS
@@ -20,6 +19,8 @@ def calibration_error(confidence: Floats, right: Flags) -> Tensor:
         confidence: [N] in 0..1.
         right: [N].
     """
+    from torchmetrics.functional.classification import binary_calibration_error  # slow to import, see `TaskMetrics`
+
     if not len(confidence):
         return torch.tensor(torch.nan, dtype=torch.float64)
     found = torch.from_numpy(np.asarray(confidence, np.float64)), torch.from_numpy(right.astype(np.int64))

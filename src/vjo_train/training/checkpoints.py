@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from vjo_train.errors import CheckpointError, ConfigError
@@ -27,31 +26,25 @@ WEIGHTS = "weights.ckpt"
 """Of a finished run: the weights that were tested, to use and to start from, but not to go on from."""
 
 
-class DurableIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place, syncs it to the disk and then moves it there.
+def write(checkpoint: Mapping[str, Any], place: Path) -> None:
+    """Writes a checkpoint beside its place, syncs it to the disk and then moves it there: whole or not at all.
 
     The `last.ckpt` that it replaces is kept as `last-previous.ckpt`.
+
+    Raises:
+        CheckpointError: it cannot be written; names the newest one that is there.
     """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Writes the file whole or not at all.
-
-        Raises:
-            CheckpointError: it cannot be written; names the newest one that is there.
-        """
-        place = Path(path)
-        last, previous = run_folder.last_checkpoints(place.parent.parent)
-        try:
-            with replacing(place, backup=previous if place.name == last.name else None) as file:
-                torch.save(checkpoint, file)
-        except (OSError, RuntimeError) as error:
-            # torch hides what its file raised behind a RuntimeError of its own.
-            cause = error if isinstance(error, OSError) else error.__context__ or error
-            if not isinstance(cause, OSError):  # asked to stop at once, or a loading process died, while it was writing
-                raise cause from None
-            raise CheckpointError(
-                f"{place} could not be written ({cause.strerror}). {newest(place.parent.parent)}"
-            ) from error
+    last, previous = run_folder.last_checkpoints(place.parent.parent)
+    try:
+        with replacing(place, backup=previous if place.name == last.name else None) as file:
+            torch.save(checkpoint, file)
+    except (OSError, RuntimeError) as error:
+        # torch hides what its file raised behind a RuntimeError of its own.
+        cause = error if isinstance(error, OSError) else error.__context__ or error
+        if not isinstance(cause, OSError):  # asked to stop at once, or a loading process died, while it was writing
+            raise cause from None
+        kept = newest(place.parent.parent)
+        raise CheckpointError(f"{place} could not be written ({cause.strerror}). {kept}") from error
 
 
 def newest(output: Path) -> str:
@@ -119,7 +112,7 @@ def write_weights(whole: Mapping[str, Any], path: Path, config: Mapping[str, Any
         if name in whole
     }
     place = path.with_name(WEIGHTS)
-    DurableIO().save_checkpoint({**kept, "config": dict(config)}, place)
+    write({**kept, "config": dict(config)}, place)
     return place
 
 

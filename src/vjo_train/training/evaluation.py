@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
 from vjo_train.heads.base import Head, TaskMetrics
-from vjo_train.heads.merged import Merged
-from vjo_train.heads.self_supervised.base import SelfSupervised
+from vjo_train.heads.network import Branches
 from vjo_train.runs.directions import higher_is_better
 from vjo_train.runs.records import TaskRecords
 from vjo_train.sharing.base import Sharing
@@ -24,7 +23,7 @@ from vjo_train.types import Batch, Target
 from vjo_train.weighting.jacobian import distributed
 
 
-class Evaluation(StepLog):
+class Evaluation(StepLog, Branches):
     """What a module with heads does on a validation or test split; `forward` gives the raw outputs of every head.
 
     Args:
@@ -33,49 +32,22 @@ class Evaluation(StepLog):
             older checkpoints fit.
 
     Attributes:
-        merged: what is made of the predictions of several heads, by name.
         per_class: task -> metric -> [C], of the last validation or test.
         records: task -> what the test kept of each image, on every rank.
     """
-
-    sharing: Sharing
 
     def __init__(self, heads: Mapping[str, Head], sharing: Sharing | None = None) -> None:
         super().__init__()
         if sharing is not None:
             self.sharing = sharing
         self.heads = nn.ModuleDict(dict(heads))
-        self.merged: dict[str, Merged] = {}
+        self.merged = {}
         self.per_class: dict[str, dict[str, Tensor]] = {}
         self.records: dict[str, TaskRecords] = {}
         self._metrics: dict[str, TaskMetrics] = {}
         self._tested: dict[str, list[str]] = {}
         self._sums: Tensor = torch.empty(0)
         """[tasks, 2]: of the validation so far, the sum of the losses and the number of labelled images."""
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """The names of all heads."""
-        return tuple(self.heads)
-
-    @property
-    def helpers(self) -> dict[str, SelfSupervised]:
-        """The self-supervised heads, which serve the others and say nothing of a picture as it is."""
-        return {task: head for task, head in self.heads.items() if isinstance(head, SelfSupervised)}
-
-    @property
-    def goals(self) -> tuple[str, ...]:
-        """The names of the other heads."""
-        return tuple(task for task in self.tasks if task not in self.helpers)
-
-    def measures(self, name: str) -> Head | Merged:
-        """The head or merged task of that name: what has metrics, draws and writes."""
-        return self.merged[name] if name in self.merged else self.head(name)
-
-    @property
-    def measured(self) -> tuple[str, ...]:
-        """The names of the heads that say something of a picture, and of merged tasks."""
-        return (*self.goals, *self.merged)
 
     def higher_is_better(self, name: str) -> bool:
         """Whether a figure such as `val/depth/abs_rel` is better the higher it is."""
@@ -98,17 +70,6 @@ class Evaluation(StepLog):
         if name not in known:
             hint = nearest(name, known) or f"; val gives {', '.join(known)}."
             raise ConfigError(f"trainer.monitor: found '{name}', which val does not give{hint}")
-
-    def head(self, task: str) -> Head:
-        """The head of `task`."""
-        head = self.heads[task]
-        assert isinstance(head, Head)
-        return head
-
-    @property
-    def size(self) -> int:
-        """The number of parameters of the network."""
-        return sum(p.numel() for p in (*self.sharing.parameters(), *self.heads.parameters()))
 
     def predict(self, batch: Batch) -> dict[str, list[Any]]:
         """Task -> one prediction per image, in the image files' pixels and the data set's classes."""

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import record_function
 
-from vjo_train.backbones.base import MEAN, STD
 from vjo_train.errors import CheckpointError, NumericsError, not_finite
 from vjo_train.heads.base import Head
-from vjo_train.heads.own_cells import placed
+from vjo_train.heads.network import TaskNetwork
 from vjo_train.heads.parts import head_name, joint_parameters, loss_name, own_parameters
 from vjo_train.optim.lr_schedules import LRSchedule
 from vjo_train.optim.optimizers import Optimizer
@@ -25,7 +24,7 @@ from vjo_train.types import Batch, SharedFeatures
 from vjo_train.weighting.base import ImageLosses, TaskLosses, Weighting
 
 
-class MultiTaskModule(Distilled):
+class MultiTaskModule(TaskNetwork, Distilled):
     """One network for several tasks, under Lightning's automatic optimization.
 
     `training_step` returns the sum of the task losses; `backward` hands over to the weighting. Clipping, accumulation,
@@ -41,9 +40,6 @@ class MultiTaskModule(Distilled):
         channels_last: the memory format of images and convolutions; faster for most convolutions.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         *,
@@ -55,34 +51,15 @@ class MultiTaskModule(Distilled):
         seed: int = 1,
         channels_last: bool = True,
     ) -> None:
-        super().__init__(sharing, heads)
+        Distilled.__init__(self, sharing, heads)  # which sets the parts that a network alone sets itself
         self.weighting = weighting
         self.seed = seed
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.to(memory_format=self.memory_format)
-        self.register_buffer("mean", 255 * torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+        self.take_pictures(channels_last)
         self._optimizer, self._lr_schedule = optimizer, lr_schedule
         self.trained_ids: list[str] = []
         self.lr_steps: int | None = None
         self._step: TaskLosses | None = None
         self._total: Tensor | None = None
-
-    def forward(self, images: Tensor, tasks: tuple[str, ...] | None = None) -> dict[str, Any]:
-        """uint8 images [B, 3, S, S] -> the raw outputs of each of `tasks` (by default all but self-supervised ones)."""
-        tasks = tasks or self.goals
-        shared = self.share(images, tasks)
-        return {task: self.head(task)(shared.tasks[task]) for task in tasks}
-
-    def share(self, images: Tensor, tasks: tuple[str, ...]) -> SharedFeatures:
-        """Images [B, 3, S, S] in 0..255 -> what the heads of `tasks` are given."""
-        with record_function("shared features"):
-            shared = self.sharing(self.normalised(images), tasks)
-        assert isinstance(shared, SharedFeatures)
-        return placed(shared, images)
-
-    def normalised(self, images: Tensor) -> Tensor:
-        return ((images - self.mean) / self.std).contiguous(memory_format=self.memory_format)
 
     # Training
 

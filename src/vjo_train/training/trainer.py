@@ -13,7 +13,7 @@ from vjo_train.errors import ConfigError
 from vjo_train.report.profile import Profile
 from vjo_train.report.progress import Progress
 from vjo_train.report.throughput import Throughput
-from vjo_train.training import checkpoints
+from vjo_train.training.durable_io import DurableIO
 from vjo_train.training.fit_loop import resumable
 from vjo_train.training.job import Test
 from vjo_train.training.precision import cast_once, choose_precision
@@ -62,7 +62,7 @@ def build_trainer(job: Test, throughput: Throughput, callbacks: list[Callback]) 
             check_val_every_n_epoch=settings.check_val_every_n_epoch,
             log_every_n_steps=settings.log_every_n_steps,
             deterministic=settings.deterministic,
-            plugins=[checkpoints.DurableIO(), environment(settings.devices, settings.num_nodes)],
+            plugins=[DurableIO(), environment(settings.devices, settings.num_nodes)],
             profiler=next((callback.actions for callback in callbacks if isinstance(callback, Profile)), None),
             logger=job.loggers or False,
             callbacks=[throughput, *callbacks, *shown],

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
 from vjo_train.geometry import to_devkit
 from vjo_train.heads.base import TaskMetrics
 from vjo_train.heads.unknown import known_alone
-from vjo_train.metrics import COCODetectionAP, VOCDetectionAPs
-from vjo_train.metrics.voc import APSetting
 from vjo_train.runs.records import Matches
 from vjo_train.types import Boxes, Detections, Target
+
+if TYPE_CHECKING:
+    from vjo_train.metrics.coco import COCODetectionAP
+    from vjo_train.metrics.voc import VOCDetectionAPs
 
 
 class ObjectMetrics(TaskMetrics):
@@ -76,6 +78,9 @@ class DetectionMetrics(ObjectMetrics):
     needs: ClassVar[frozenset[str]] = frozenset({"boxes"})
 
     def __init__(self, num_classes: int) -> None:
+        from vjo_train.metrics.coco import COCODetectionAP
+        from vjo_train.metrics.voc import APSetting, VOCDetectionAPs
+
         settings = {"voc07": APSetting(0.5, "11point"), "area": APSetting(0.5, "area")}
         super().__init__(VOCDetectionAPs(num_classes, settings), COCODetectionAP(num_classes))
 

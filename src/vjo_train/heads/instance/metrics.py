@@ -7,8 +7,6 @@ from typing import ClassVar
 from torch import Tensor
 
 from vjo_train.heads.detection.metrics import ObjectMetrics
-from vjo_train.metrics import COCODetectionAP, VOCMaskAPs
-from vjo_train.metrics.voc import APSetting
 from vjo_train.types import Detections, PlacedMasks, Target
 
 
@@ -25,6 +23,10 @@ class InstanceMetrics(ObjectMetrics):
     needs: ClassVar[frozenset[str]] = frozenset({"boxes", "masks"})
 
     def __init__(self, num_classes: int) -> None:
+        from vjo_train.metrics.coco import COCODetectionAP
+        from vjo_train.metrics.instance import VOCMaskAPs
+        from vjo_train.metrics.voc import APSetting
+
         settings = {"r50": APSetting(0.5, "area"), "r70": APSetting(0.7, "area")}
         super().__init__(VOCMaskAPs(num_classes, settings), COCODetectionAP(num_classes, "segm"))
 

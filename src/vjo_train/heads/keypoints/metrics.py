@@ -9,7 +9,6 @@ from torch import Tensor
 
 from vjo_train.heads.base import TaskMetrics
 from vjo_train.heads.unknown import known_alone
-from vjo_train.metrics.keypoints import KeypointAP
 from vjo_train.runs.records import Matches
 from vjo_train.types import Detections, Target
 
@@ -26,6 +25,8 @@ class KeypointMetrics(TaskMetrics):
     per_class: ClassVar[dict[str, str]] = {"ap_oks": "map_oks"}
 
     def __init__(self, num_classes: int, sigmas: Sequence[float]) -> None:
+        from vjo_train.metrics.keypoints import KeypointAP
+
         super().__init__()
         self.oks = KeypointAP(num_classes, sigmas)
 

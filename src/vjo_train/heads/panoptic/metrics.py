@@ -10,7 +10,6 @@ from torch import Tensor
 
 from vjo_train.heads.base import TaskMetrics
 from vjo_train.heads.panoptic.segments import Segments
-from vjo_train.metrics.panoptic import PanopticFigures
 from vjo_train.runs.records import Segments as Records
 from vjo_train.types import IGNORE, Target
 
@@ -31,6 +30,8 @@ class PanopticMetrics(TaskMetrics):
     per_class: ClassVar[dict[str, str]] = {"pq_class": "pq"}
 
     def __init__(self, things: Tensor, background: bool) -> None:
+        from vjo_train.metrics.panoptic import PanopticFigures
+
         super().__init__()
         self.things, self.background = things, background
         self.figures = PanopticFigures(things)

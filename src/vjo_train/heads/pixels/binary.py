@@ -17,8 +17,6 @@ from vjo_train.heads.base import TaskMetrics
 from vjo_train.heads.pixels.map_head import MapHead
 from vjo_train.heads.pseudo_labels import sure_map
 from vjo_train.heads.task_files import TaskFiles
-from vjo_train.metrics.binary import BinaryPixels
-from vjo_train.metrics.edges import NearEdges
 from vjo_train.runs.records import Thresholds
 from vjo_train.types import IGNORE, Target
 
@@ -120,6 +118,8 @@ class BinaryMetrics(TaskMetrics):
     """
 
     def __init__(self, label: str) -> None:
+        from vjo_train.metrics.binary import BinaryPixels
+
         super().__init__()
         self.label, self.pixels = label, BinaryPixels()
 
@@ -147,6 +147,8 @@ class EdgeMetrics(BinaryMetrics):
     """
 
     def __init__(self, label: str, tolerance: float) -> None:
+        from vjo_train.metrics.edges import NearEdges
+
         super().__init__(label)
         self.near = NearEdges(tolerance)
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor
 
 from vjo_train.heads.base import TaskMetrics
-from vjo_train.metrics.image_means import ImageMeans
 from vjo_train.runs.records import Averages
 from vjo_train.types import Target
 
@@ -24,6 +23,8 @@ class MapMetrics(TaskMetrics):
     def __init__(
         self, label: str, names: Sequence[str], figures: Callable[[Tensor, Tensor], Mapping[str, Tensor]]
     ) -> None:
+        from vjo_train.metrics.image_means import ImageMeans
+
         super().__init__()
         self.label, self.figures = label, figures
         self.means = ImageMeans(names)

@@ -7,7 +7,6 @@ from typing import Any
 from torch import Tensor
 
 from vjo_train.heads.base import TaskMetrics
-from vjo_train.metrics.image_means import ImageMeans
 from vjo_train.types import Target
 
 
@@ -18,6 +17,8 @@ class ErrorMetrics(TaskMetrics):
     """
 
     def __init__(self) -> None:
+        from vjo_train.metrics.image_means import ImageMeans
+
         super().__init__()
         self.means = ImageMeans(["error", "plain"])
 

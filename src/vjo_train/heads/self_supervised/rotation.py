@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from vjo_train.heads.base import TaskMetrics, check_levels
 from vjo_train.heads.own_cells import pooled
 from vjo_train.heads.self_supervised.base import SelfSupervised
-from vjo_train.metrics.image_means import ImageMeans
 from vjo_train.types import EXTENT, Batch, Features, Target
 
 TURNS = 4
@@ -93,6 +92,8 @@ class RotationMetrics(TaskMetrics):
     """`top1`: the share of the turned pictures whose turn was found; by chance 0.25."""
 
     def __init__(self) -> None:
+        from vjo_train.metrics.image_means import ImageMeans
+
         super().__init__()
         self.means = ImageMeans(["top1"])
 
