@@ -24,7 +24,7 @@ from torch import Tensor
 from bench.finished import made_run
 from bench.photographs import photographs
 from bench.sides import Aim, Section, now
-from vjo_train.config import jobs
+from vjo_train.config import predicting
 from vjo_train.config.checks.finished_run import PREDICT, check_prediction
 from vjo_train.config.compose import Composer
 from vjo_train.config.predictor import predictor
@@ -101,8 +101,8 @@ def whole(cfg: DictConfig, own: Predictor) -> tuple[float, float]:
     output = Path(cfg.output)
     shutil.rmtree(output, ignore_errors=True)
     start = now()
-    with quiet(), patch.object(jobs, "predictor", lambda _: own):
-        jobs.predict(cfg)
+    with quiet(), patch.object(predicting, "predictor", lambda _: own):
+        predicting.predict(cfg)
     seconds = now() - start
     videos = output / "videos.json"
     if videos.is_file():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,24 @@ def test_predictions_are_those_of_an_evaluation(command: Command, run: Path) -> 
                 assert (np.asarray(image) == semantic.numpy()).mean() > 0.999
     assert place == 5
     assert len(found) > 5
+
+
+def test_a_prediction_imports_nothing_that_only_training_needs(run: Path, photos: Path, tmp_path: Path) -> None:
+    """Lightning, torchmetrics, torchvision and torch's compiler take seconds, which whoever predicts would wait for."""
+    words = ["vjo-predict", f"run={run}", f"source={photos / 'b.jpg'}", f"output={tmp_path / 'found'}"]
+    code = f"""
+import sys
+sys.argv = {words}
+from vjo_train.cli import commands
+try:
+    commands.predict()
+finally:
+    print(*sorted(sys.modules), sep="\\n")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    slow = {"pytorch_lightning", "lightning_fabric", "torchmetrics", "torchvision", "torch._dynamo", "scipy", "pandas"}
+    assert not slow & {*done.stdout.split()}
+    assert any((tmp_path / "found").rglob("*.json"))
 
 
 def test_onnx_gives_the_same_predictions(command: Command, run: Path, onnx: Path, photos: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from vjo_train.cli import help_page
 from vjo_train.cli.answer import INCOMPLETE, guard, leave
-from vjo_train.cli.start import asks_for_a_run, composer_of, parse_flags, run_hydra
+from vjo_train.cli.start import asks_for_a_run, composer_of, parse_flags, run_hydra, run_once
 from vjo_train.cli.train import reserve
 from vjo_train.errors import ConfigError
 from vjo_train.runs import run_folder
@@ -70,8 +70,12 @@ def _of_run(own: OfRun, prepare: Callable[..., tuple[list[str], Place | None]], 
     rest, place = prepare(composer_of("train", args), args.overrides, args.config_dir, check_run=asks_for_a_run(args))
     flags = [word for word in sys.argv[1:] if word not in args.overrides]
     with ExitStack() as stack:
-        sys.argv[1:] = [*flags, *rest, *reserve(stack, place)]
-        run_hydra(own.config_name, job)
+        words = [*rest, *reserve(stack, place)]
+        if asks_for_a_run(args):
+            run_once(composer_of(own.config_name, args), words, job)
+        else:
+            sys.argv[1:] = [*flags, *words]
+            run_hydra(own.config_name, job)
 
 
 def _eval_job(cfg: Any) -> None:

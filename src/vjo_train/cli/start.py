@@ -6,7 +6,8 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -86,9 +87,21 @@ def run_hydra(config_name: str, job: Callable[[Any], None]) -> None:
     """Hands the process's arguments to Hydra, which runs `job` with what they compose to, once or for a sweep."""
     import hydra
 
+    with _logging():
+        hydra.main(config_path="pkg://vjo_train.conf", config_name=config_name, version_base="1.3")(job)()
+
+
+def run_once(composer: Any, overrides: list[str], job: Callable[[Any], None]) -> None:
+    """Does the same for a single run without Hydra's own start, which composes the config twice."""
+    with _logging():
+        composer.run(overrides, job)
+
+
+@contextmanager
+def _logging() -> Iterator[None]:
     logging.raiseExceptions = False  # a log that cannot be written to, on a full disk, is no reason for tracebacks
     logging.captureWarnings(True)  # so that they stand in the run's log file too
     try:
-        hydra.main(config_path="pkg://vjo_train.conf", config_name=config_name, version_base="1.3")(job)()
+        yield
     finally:
         logging.captureWarnings(False)

@@ -123,8 +123,11 @@ class Composer:
             Exception: what the job raises.
         """
         cfg = self.compose(overrides)
-        context = HydraContext(config_loader=self._loader, callbacks=Callbacks(cfg))
+        callbacks = Callbacks(cfg)
+        callbacks.on_run_start(config=cfg, config_name=self._config_name)
+        context = HydraContext(config_loader=self._loader, callbacks=callbacks)
         done = run_job(job, cfg, job_dir_key="hydra.run.dir", job_subdir_key=None, hydra_context=context)
+        callbacks.on_run_end(config=cfg, config_name=self._config_name, job_return=done)
         return done.return_value
 
     def check_choices(self, overrides: list[str], mode: RunMode = RunMode.RUN) -> None:

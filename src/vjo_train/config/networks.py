@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from vjo_train.backbones.base import FeatureNet
 from vjo_train.config.conformity import CLASSES
@@ -29,11 +30,22 @@ def network(cfg: DictConfig) -> TaskNetwork:
     Raises:
         ConfigError: no heads, or parts that do not fit each other.
     """
-    own = pyramid(cfg, restored=True)
-    branches = all_heads(cfg, own)
-    made = TaskNetwork(sharing(cfg, own, branches), branches, channels_last=cfg.trainer.channels_last)
+    with Unfilled():
+        own = pyramid(cfg, restored=True)
+        branches = all_heads(cfg, own)
+        made = TaskNetwork(sharing(cfg, own, branches), branches, channels_last=cfg.trainer.channels_last)
     made.merged = merged(cfg, branches)
     return made
+
+
+class Unfilled(TorchFunctionMode):
+    """Inside, nothing is filled with random numbers: drawing them takes longer than reading weights from a file."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Calls all but the functions that fill a tensor."""
+        return args[0] if func in (Tensor.normal_, Tensor.uniform_) else func(*args, **(kwargs or {}))
 
 
 @dataclass

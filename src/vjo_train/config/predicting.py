@@ -17,7 +17,6 @@ from vjo_train.inference.layout import Layout
 from vjo_train.inference.prediction_files import PredictionFiles
 from vjo_train.inference.sources import find_sources
 from vjo_train.inference.video.layout import VideoLayout
-from vjo_train.inference.video.prediction import VideoPrediction
 from vjo_train.inference.video.sources import VideoSource, find_videos
 
 log = logging.getLogger("vjo_train")
@@ -55,6 +54,8 @@ def predict(cfg: DictConfig) -> int:
 
 def _predict_videos(cfg: DictConfig, videos: Sequence[VideoSource]) -> int:
     """As `predict`, where `source` names videos."""
+    from vjo_train.inference.video.prediction import VideoPrediction  # which pictures do without
+
     own = predictor(cfg)
     return VideoPrediction(
         network=own.network(tiling(cfg)),

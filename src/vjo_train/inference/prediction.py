@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from vjo_train.data.loading import BatchLoader
@@ -57,15 +56,12 @@ def predict(network: Network, loader: BatchLoader, writer: PredictionFiles, *, p
         DataError: none could be read.
     """
     unreadable: dict[int, str] = {}
-    console = Console()
-    hidden = not (progress and console.is_terminal)
     batches = iter(loader)  # forks, which is better done before there is a second thread
+    shown = _with_bar(batches, len(loader)) if progress and sys.stdout.isatty() else batches
     behind = Behind[tuple[int, Tensor, dict[str, Any]]](lambda item: writer.add(*item), _PICTURES_BEHIND)
     try:
         try:
-            for loaded in track(
-                batches, "predicting", total=len(loader), console=console, transient=True, disable=hidden
-            ):
+            for loaded in shown:
                 assert isinstance(loaded, Loaded)
                 unreadable |= loaded.unreadable
                 found = network(loaded.batch, loaded.pictures) if loaded.places else iter(())
@@ -89,6 +85,12 @@ def predict(network: Network, loader: BatchLoader, writer: PredictionFiles, *, p
     counts += f", {len(unreadable)} files skipped" if unreadable else ""
     log.info("Predictions for %d images%s: %s", writer.images, counts, writer.layout.output)
     return len(unreadable)
+
+
+def _with_bar(batches: Iterator[Any], count: int) -> Iterator[Any]:
+    from rich.progress import track  # a tenth of a second that is not for those who see no bar
+
+    return iter(track(batches, "predicting", total=count, transient=True))
 
 
 def by_checkpoint(
