@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import wraps
 from itertools import repeat
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,18 +64,22 @@ class RowMetric(ShapedMetric):
         self._empty[name] = torch.zeros((0,) if columns is None else (0, columns), dtype=dtype)
 
     def append(self, name: str, rows: Tensor) -> None:
-        """Appends rows to the state `name`."""
+        """Appends rows to the state `name`; float32 is kept as it is, at half the memory, until ranks are joined."""
         dtype = self._empty[name].dtype
-        if dtype == torch.float64 and self.device.type == "mps":
-            dtype = torch.float32  # all that this device has
+        if dtype == torch.float64 and (rows.dtype == torch.float32 or self.device.type == "mps"):
+            dtype = torch.float32  # all that the latter has
         getattr(self, name).append(rows.detach().to(self.device, dtype))
 
     def rows(self, name: str) -> npt.NDArray[Any]:
         """All rows of the state `name`, in the order of ranks and, within one, of arrival."""
+        return self.kept(name).astype(self._empty[name].numpy().dtype, copy=False)
+
+    def kept(self, name: str) -> npt.NDArray[Any]:
+        """The same, of float32 where all of a state of float64 arrived as such."""
         state = getattr(self, name)
         tensors = [state] if isinstance(state, Tensor) else state
-        empty = self._empty[name].numpy()
-        return torch.cat(tensors).cpu().numpy().astype(empty.dtype, copy=False) if tensors else empty
+        kept: npt.NDArray[Any] = torch.cat(tensors).cpu().numpy() if tensors else self._empty[name].numpy()
+        return kept
 
     def arrived(self, name: str) -> int:
         """How many images this rank has taken, from the state `name`, whose first column is their numbers."""
@@ -83,9 +88,12 @@ class RowMetric(ShapedMetric):
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gathers the ranks' rows; a rank without any takes part with none, of the right shape and type."""
+        alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
         for name, empty in self._empty.items():
-            if len(getattr(self, name)) == 0:
-                self.append(name, empty)
+            own = getattr(self, name)
+            if isinstance(own, list) and not (alone and own):
+                whole = empty.dtype if empty.dtype != torch.float64 or self.device.type != "mps" else torch.float32
+                setattr(self, name, [rows.to(whole) for rows in own] or [empty.to(self.device, whole)])
         super().sync(*args, **kwargs)
 
 
@@ -126,7 +134,9 @@ class DetectionMetric(RowMetric):
             ValueError: an input of another form; the message names the image and what was found.
         """
         for name, value in (("preds", preds), ("targets", targets)):
-            if not isinstance(value, Sequence) or not all(isinstance(item, Mapping) for item in value):
+            if not isinstance(value, Sequence) or not (
+                {*map(type, value)} == {dict} or all(isinstance(item, Mapping) for item in value)
+            ):
                 raise ValueError(f"`{name}` should be a list of dicts, one per image. Found {_form(value)}.")
         if len(preds) != len(targets):
             found = f"{len(preds)} and {len(targets)}"
@@ -177,40 +187,48 @@ class _Joined(NamedTuple):
 def _joined(name: str, items: Sequence[Mapping[str, Tensor]], mark: str, classes: int) -> _Joined:
     """Joins `boxes`, `mark` (scores or difficult) and `labels`, checked first all at once, and one by one in doubt."""
     keys = ("boxes", mark, "labels")
-    columns: list[list[Any]] = [[item.get(key) for item in items] for key in keys]
-    if not _usual(columns, mark):
+    found = _usual(items, mark)
+    if found is None:
         counts = [_check_item(f"{name}[{index}]", item, mark) for index, item in enumerate(items)]
+        if not any(counts):
+            return _Joined(counts, ())
         # Empty tensors may be of any type, and would make the whole one of it.
         columns = [[item[key] for item, count in zip(items, counts, strict=True) if count] for key in keys]
-    else:
-        counts = list(map(Tensor.numel, columns[-1]))
-    if not any(counts):
-        return _Joined(counts, ())
-    boxes, marks, labels = map(torch.cat, columns)
+        found = _Joined(counts, tuple(map(torch.cat, columns)))
+    boxes, marks, labels = found.columns
+    if not len(labels):
+        return _Joined(found.counts, ())
     least, greatest = (int(label) for label in labels.aminmax())
     # A sum of finite numbers is finite; what is wrong if it is not, is looked for only then.
     total = float(boxes.sum()) + (0.0 if mark == "difficult" else float(marks.sum()))
     if least < 0 or greatest >= classes or not math.isfinite(total):
         for index, item in enumerate(items):
             _check_values(f"{name}[{index}]", item, mark, classes)
-    return _Joined(counts, (boxes, marks, labels))
+    return found
 
 
-def _usual(columns: Sequence[Sequence[Any]], mark: str) -> bool:
-    """Whether all images have boxes [N, 4], marks [N] and labels [N] of the types that they should be of."""
-    if not all({*map(type, column)} == {Tensor} for column in columns):
-        return False
-    boxes, marks, labels = ([*map(Tensor.numel, column)] for column in columns)
-    return (
-        labels == marks
-        and [4 * count for count in labels] == boxes
-        and all({*map(Tensor.dim, column)} == {dim} for column, dim in zip(columns, (2, 1, 1), strict=True))
-        and {*map(Tensor.size, columns[0], repeat(1))} == {4}
-        and all(
-            {value.dtype for value in column} <= allowed
-            for column, allowed in zip(columns, (NUMBERS, _marks(mark), INTEGERS), strict=True)
-        )
-    )
+def _usual(items: Sequence[Mapping[str, Tensor]], mark: str) -> _Joined | None:
+    """The images joined, where all have boxes [N, 4], marks [N] and labels [N] of the types that they should be of.
+
+    None in doubt. Each look goes through all images at once: there are thousands, with a few boxes each.
+    """
+    try:
+        columns = [*zip(*map(itemgetter("boxes", mark, "labels"), items), strict=True)]
+    except KeyError:
+        return None
+    for column, allowed, dim in zip(columns, (NUMBERS, _marks(mark), INTEGERS), (2, 1, 1), strict=True):
+        plain = {*map(type, column)} == {Tensor} and {*map(Tensor.dim, column)} == {dim}
+        if not plain or not {*map(_dtype, column)} <= allowed:
+            return None
+    boxes, marks, labels = columns
+    counts = [*map(Tensor.numel, labels)]
+    there = [*map(Tensor.numel, boxes)] == [4 * count for count in counts] and [*map(Tensor.numel, marks)] == counts
+    if not there or {*map(Tensor.size, boxes, repeat(1))} != {4}:
+        return None
+    return _Joined(counts, tuple(map(torch.cat, columns)))
+
+
+_dtype: Callable[[Tensor], torch.dtype] = attrgetter("dtype")
 
 
 def _check_item(where: str, item: Mapping[str, Tensor], mark: str) -> int:

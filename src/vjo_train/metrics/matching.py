@@ -40,7 +40,7 @@ def best_objects(boxes: Floats, groups: Integers, objects: Floats, object_groups
     Objects are candidates whether difficult or taken: that is how the devkit chooses.
 
     Args:
-        boxes: [N, 4] detections in inclusive pixels.
+        boxes: [N, 4] detections in inclusive pixels; float32 too.
         groups: [N] small numbers from 0, equal for the same image and class.
         objects: [M, 4] ground truth.
         object_groups: [M] likewise.
@@ -60,7 +60,8 @@ def best_objects(boxes: Floats, groups: Integers, objects: Floats, object_groups
         ends = np.cumsum(number)
         place = np.arange(ends[-1]) - np.repeat(ends - number, number)  # 0, 1 .. among a detection's candidates
         candidates = by_group[np.repeat(start, number) + place]
-        overlaps = inclusive_iou(boxes[np.repeat(rows, number)], objects[candidates])
+        asking_boxes = boxes[np.repeat(rows, number)].astype(np.float64, copy=False)
+        overlaps = inclusive_iou(asking_boxes, objects[candidates])
         iou[rows] = np.maximum.reduceat(overlaps, ends - number)
         first = np.where(overlaps == np.repeat(iou[rows], number), place, ends[-1])
         best[rows] = by_group[start + np.minimum.reduceat(first, ends - number)]

@@ -88,7 +88,7 @@ class VOCDetectionAPs(DetectionMetric):
 
     def _matched(self) -> Matches:
         image, object_image = self.image_places()
-        scores, labels, object_labels = self.rows("scores"), self.rows("labels"), self.rows("object_labels")
+        scores, labels, object_labels = self.kept("scores"), self.rows("labels"), self.rows("object_labels")
         difficult, images = self.rows("difficult"), len(self.rows("images"))
         iou, best = self.matches(image, object_image)
         order = ranking(labels, scores, image)
@@ -113,7 +113,7 @@ class VOCDetectionAPs(DetectionMetric):
             object_image: [M] the image of each object.
         """
         return best_objects(
-            self.rows("boxes"),
+            self.kept("boxes"),
             image * self.num_classes + self.rows("labels"),
             self.rows("object_boxes"),
             object_image * self.num_classes + self.rows("object_labels"),
