@@ -100,6 +100,16 @@ def test_maps_that_are_nowhere_are_said(tmp_path: Path) -> None:
         maps(MaskFiles(masks="labels/{stem}.png"), root, ["road"])
 
 
+def test_maps_among_the_pictures_are_no_pictures(tmp_path: Path) -> None:
+    """As of ADE20K's full set."""
+    root = tmp_path / "set"
+    picture(root / "train/street/a.jpg")
+    save(root / "train/street/a_seg.png", VALUES)
+    source = MaskFiles(images="{split}", masks="{split}/{stem}_seg.png")
+    assert maps(source, root, ["a", "b"]) == {"train/street/a.jpg": VALUES.tolist()}
+    assert source.split(root, "train") == ["train/street/a.jpg"]
+
+
 def test_a_split_may_be_part_of_a_name(tmp_path: Path) -> None:
     root = tmp_path / "set"
     for split in ("train", "val"):

@@ -74,6 +74,9 @@ class MapFiles(MaskFiles):
         self.files = {kind.name: file for kind, file in given.items()}
         self.depth_step = depth_step
 
+    def patterns(self) -> list[str]:
+        return [self.masks, *self.files.values()]
+
     def stamp(self, root: Path) -> str:
         files = [file for kind in self.files for file in self._files(root, kind)]
         return f"{super().stamp(root)} {stamp_of(root, files)}"

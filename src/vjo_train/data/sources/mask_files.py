@@ -162,7 +162,8 @@ class MaskFiles(Source):
     def _pictures(self, root: Path) -> dict[str, list[str]]:
         """Split, or nothing where there are no folders of splits -> its pictures, below the root."""
         if SPLIT not in self.images:
-            return {"": found} if (found := _below(root, self.images)) else {}
+            parts = {"": _below(root, self.images)}
+            return {name: own for name, listed in parts.items() if (own := self._without_maps(listed, name))}
         before, _, after = self.images.partition(SPLIT)
         above, start = os.path.split(before)
         end = after.partition("/")[0]
@@ -170,7 +171,22 @@ class MaskFiles(Source):
         matches = [re.fullmatch(f"{re.escape(start)}(.+){re.escape(end)}", name) for name in folders]
         names = [match[1] for match in matches if match and (root / above / match[0]).is_dir()]
         parts = {name: _below(root, self.images.replace(SPLIT, name)) for name in names}
-        return {name: pictures for name, pictures in parts.items() if pictures}
+        return {name: own for name, listed in parts.items() if (own := self._without_maps(listed, name))}
+
+    def _without_maps(self, pictures: list[str], split: str) -> list[str]:
+        """The pictures of a split but those that are maps of others, in the same folder."""
+        maps = {
+            os.path.normpath(self._beside(picture, split, file)) for picture in pictures for file in self.patterns()
+        }
+        return [picture for picture in pictures if os.path.normpath(picture) not in maps]
+
+    def patterns(self) -> list[str]:
+        """The files of each picture, as `masks`."""
+        return [self.masks]
+
+    def _beside(self, picture: str, split: str, file: str) -> str:
+        name = os.path.splitext(os.path.relpath(picture, self.images.replace(SPLIT, split)))[0]
+        return file.replace(SPLIT, split).replace(STEM, name)
 
     def pairs(self, root: Path) -> list[tuple[str, str]]:
         """Every picture with the file that its map is, or would be; sorted, below the root."""
@@ -183,13 +199,8 @@ class MaskFiles(Source):
             root: of the data set.
             file: with `{stem}` and perhaps `{split}`, as `masks`.
         """
-        pairs = []
-        for split, pictures in self._pictures(root).items():
-            folder = self.images.replace(SPLIT, split)
-            for picture in pictures:
-                name = os.path.splitext(os.path.relpath(picture, folder))[0]
-                pairs.append((picture, file.replace(SPLIT, split).replace(STEM, name)))
-        return sorted(pairs)
+        parts = self._pictures(root)
+        return sorted((name, self._beside(name, split, file)) for split, names in parts.items() for name in names)
 
 
 def _below(root: Path, folder: str) -> list[str]:

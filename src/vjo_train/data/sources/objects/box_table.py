@@ -10,12 +10,10 @@ from pathlib import Path
 
 from vjo_train.data.sources.objects.columns import Columns, columns_of
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
+from vjo_train.data.sources.objects.signs import HEADLESS, box_columns, delimiter, headless
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.split_names import split_in
 from vjo_train.errors import DataError
-
-_HEADLESS = ("path", "x1", "y1", "x2", "y2", "class")
-"""keras-retinanet's columns, without a first line."""
 
 
 class BoxTable(ObjectFiles):
@@ -52,15 +50,9 @@ class BoxTable(ObjectFiles):
     def files(self, root: Path) -> list[Path]:
         if self.file is not None:
             return sorted(path for path in root.glob(self.file) if path.is_file())
-        return [path for path in sorted(root.rglob("*.csv")) if path.is_file() and self._columns(path) is not None]
-
-    def _columns(self, file: Path) -> Columns | None:
-        try:
-            with file.open(encoding="utf-8-sig", newline="") as lines:
-                header = next(csv.reader(lines, delimiter=_delimiter(file)), [])
-        except (OSError, UnicodeDecodeError, csv.Error):  # where it is named, reading it says so
-            return None
-        return columns_of(_HEADLESS if _headless(header) else header, {"path": self.path, "label": self.label})
+        return [
+            path for path in sorted(root.rglob("*.csv")) if path.is_file() and box_columns(path, self.path, self.label)
+        ]
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         names = self._names(root)
@@ -77,8 +69,8 @@ class BoxTable(ObjectFiles):
 
     def _table(self, root: Path, file: Path, names: Mapping[str, str]) -> list[Picture]:
         rows = _rows(file)
-        bare = bool(rows) and _headless(rows[0])
-        header = list(_HEADLESS) if bare else rows[0] if rows else []
+        bare = bool(rows) and headless(rows[0])
+        header = list(HEADLESS) if bare else rows[0] if rows else []
         for key, name in (("path", self.path), ("label", self.label)):
             if name is not None and name not in header:
                 said = f"found no column '{name}'; it has {', '.join(header)}"
@@ -127,26 +119,17 @@ def _add(picture: Picture, row: Mapping[str, str], columns: Columns, names: Mapp
     picture.things.append(Thing(names.get(text, text), box, difficult=ignored, where=where))
 
 
-def _headless(row: Sequence[str]) -> bool:
-    """Whether a table begins with a row of keras-retinanet's."""
-    return len(row) == len(_HEADLESS) and all(re.fullmatch(r"\s*-?[\d.]*\s*", text) for text in row[1:5])
-
-
 def _size(row: Mapping[str, str], columns: Columns) -> tuple[int, int] | None:
     """(height, width) of the picture; None where the row does not say it."""
     sides = [row[name].strip() for name in columns.size or ()]
     return (int(sides[1]), int(sides[0])) if sides and all(map(str.isdecimal, sides)) else None
 
 
-def _delimiter(file: Path) -> str:
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        first = lines.readline()
-    return max(",;\t", key=first.count)
-
-
 def _rows(file: Path) -> list[list[str]]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            return list(csv.reader(lines, delimiter=_delimiter(file)))
+            first = lines.readline()
+            lines.seek(0)
+            return list(csv.reader(lines, delimiter=delimiter(first)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{file}: cannot be read ({error}); must be a CSV file in UTF-8.") from error

@@ -12,6 +12,7 @@ import numpy as np
 
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import ellipse, joined, pixels
+from vjo_train.data.sources.objects.signs import is_cvat
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.split_names import split_in
 from vjo_train.data.sources.xml_files import LINE, read_xml
@@ -49,15 +50,6 @@ class CVAT(ObjectFiles):
             )
             pictures += [_picture(file, image) for image in tree.findall("image")]
         return Read(pictures, _shown(list(names), pictures))
-
-
-def is_cvat(file: Path) -> bool:
-    """Whether a file is one of CVAT's, by its first bytes."""
-    try:
-        with file.open("rb") as content:
-            return b"<annotations" in content.read(1 << 12)
-    except OSError:
-        return False
 
 
 def _shown(names: Sequence[str], pictures: Sequence[Picture]) -> list[str]:

@@ -15,6 +15,7 @@ from PIL import Image
 from vjo_train.data.opening import BROKEN
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import ellipse, joined, pixels, read_json
+from vjo_train.data.sources.objects.signs import is_labelme
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.split_names import split_in
 from vjo_train.errors import DataError
@@ -35,18 +36,6 @@ class LabelMe(ObjectFiles):
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         return Read([_picture(root, file) for file in files])
-
-
-def is_labelme(file: Path) -> bool:
-    """Whether a file is one of LabelMe's, by its first and last bytes: in between there may be the picture."""
-    try:
-        with file.open("rb") as content:
-            head = content.read(1 << 14)
-            content.seek(max(0, file.stat().st_size - (1 << 14)))
-            ends = head + content.read()
-    except OSError:
-        return False
-    return b'"shapes"' in ends and (b'"imagePath"' in ends or b'"imageHeight"' in ends)
 
 
 def _picture(root: Path, file: Path) -> Picture:

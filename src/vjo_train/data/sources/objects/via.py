@@ -11,6 +11,7 @@ from typing import Any
 
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import ellipse, read_json
+from vjo_train.data.sources.objects.signs import is_via
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.split_names import split_in
 from vjo_train.errors import DataError
@@ -58,18 +59,6 @@ class VIA(ObjectFiles):
                     said = f"{file}: {place}: found the shape {str(shape)[:80]}; must have its numbers"
                     picture.fault = picture.fault or f"{said}."
         return list(pictures.values())
-
-
-def is_via(file: Path) -> bool:
-    """Whether a file is one of VIA's, by its first bytes."""
-    try:
-        with file.open("rb") as content:
-            head = content.read(1 << 16)
-    except OSError:
-        return False
-    if file.suffix == ".csv":
-        return b"region_shape_attributes" in head
-    return b'"_via_' in head or b'"shape_attributes"' in head or (b'"regions"' in head and b'"filename"' in head)
 
 
 Regions = Sequence[tuple[Any, Mapping[str, Any]]]
