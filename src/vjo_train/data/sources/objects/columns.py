@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 PICTURE = (
     *("filename", "file", "filepath", "path", "imagepath", "image", "imageid", "imagename", "imageindex", "imgid"),
-    *("img", "imgname", "imagefile", "imagefilename", "patientid", "externalid", "frame", "id", "name"),
+    *("img", "imgname", "imagefile", "imagefilename", "patientid", "externalid", "frame", "idcode", "id", "name"),
 )
 CLASS = (
     *("class", "classname", "label", "labelname", "category", "categoryname", "findinglabel", "findinglabels"),
