@@ -12,6 +12,7 @@ from vjo_train.data.sources.objects import signs
 from vjo_train.data.sources.objects.signs import head
 from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.split_names import split_in
+from vjo_train.data.sources.yolo.bare import NAMES, names_file
 
 
 def looks_like(place: Path) -> str:
@@ -182,12 +183,20 @@ def _folder_of(place: Path, table: Path) -> str:
     return ""
 
 
-def _yolo(place: Path) -> Iterator[Path]:
+def _yolo(place: Path) -> Iterator[Path | _Sign]:
     files = [place] if place.is_file() else _files(place, ("*.yaml", "*.yml"))
     for path in files:
         if path.suffix in (".yaml", ".yml") and re.search(rb"^names\s*:", head(path), re.MULTILINE):
             yield path
-    yield from _files(place, ("labels/*.txt", "labels/*/*.txt", "*/labels/*.txt"))
+    rows = re.compile(rb"\s*\d+(\s+[01]?\.\d+(e-\d+)?){4,}\s*")
+    patterns = ("labels/*.txt", "labels/*/*.txt", "*/labels/*.txt", "*.txt", "obj_train_data/*.txt", "*/*.txt")
+    for path in _files(place, patterns, most=100):
+        first, _, _ = (content := head(path)).partition(b"\n")
+        if path.name not in NAMES and (rows.fullmatch(first) or (not content and "labels" in path.parts)):
+            named = names_file(place)
+            yield (
+                _Sign(path) if named else _Sign(path, note=f"It has no list of class names: write {place}/classes.txt.")
+            )
 
 
 def _cityscapes(place: Path) -> Iterator[Path]:

@@ -116,9 +116,8 @@ class Gathering:
     def _read_images(self, part: Part) -> dict[Any, int]:
         """Image id -> row."""
         rows: dict[Any, int] = {}
-        for image in items(part.file, "images"):
+        for image, name in zip(items(part.file, "images"), part.names, strict=True):
             row, key = len(self._where), image.get("id")
-            name = str(image["file_name"]).replace("\\", "/")
             self._where.append((part, name))
             sides: list[Any] = [image.get(side) for side in ("height", "width")]
             sound = all(type(side) is int and 1 <= side <= LONGEST_SIDE for side in sides)

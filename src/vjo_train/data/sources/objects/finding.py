@@ -34,7 +34,8 @@ class Finder:
 
         A path is looked for from the folder of its file, from the root and from the folder of pictures; else the name
         alone counts, then without its ending. Of several, those with most of the path's folders are meant, then those
-        beside the file, then those of the split, then the nearest ones.
+        beside the file, then those of the split, then the nearest ones. What lies in folders of another split is never
+        meant.
 
         Args:
             name: as it is written; its folders may be of another machine.
@@ -46,7 +47,8 @@ class Finder:
             if (whole := os.path.normpath(os.path.join(folder, path.lstrip("/")))) in self._paths:
                 return [whole]
         last = path.rpartition("/")[2]
-        found = self._named.get(last) or self._stems.get(last) or self._stems.get(stem(last)) or []
+        likely = self._named.get(last) or self._stems.get(last) or self._stems.get(stem(last)) or []
+        found = [one for one in likely if _may_be_of(one, split)]
         for sign in (
             lambda one: _common(one, path),
             lambda one: os.path.dirname(one) == os.path.normpath(beside),
@@ -57,6 +59,12 @@ class Finder:
                 best = max(map(sign, found))
                 found = [one for one in found if sign(one) == best]
         return found
+
+
+def _may_be_of(path: str, split: str) -> bool:
+    """Whether no folder of a path says another split; `trainval` says nothing."""
+    said = {word for folder in path.split("/")[:-1] if (word := split_in(folder))} - {"trainval"}
+    return split in ("", "trainval") or not said or split in said
 
 
 def _common(one: str, other: str) -> int:
