@@ -110,6 +110,17 @@ def test_maps_among_the_pictures_are_no_pictures(tmp_path: Path) -> None:
     assert source.split(root, "train") == ["train/street/a.jpg"]
 
 
+def test_part_of_a_name_may_be_that_of_the_map(tmp_path: Path) -> None:
+    """As of DRIVE and DeepGlobe."""
+    root = tmp_path / "set"
+    for k in range(3):
+        picture(root / f"train/{k}_sat.jpg")
+        save(root / f"train/{k}_mask.png", VALUES)
+    source = MaskFiles(images="{split}/{stem}_sat.jpg", masks="{split}/{stem}_mask.png")
+    assert source.split(source.root(root), "train") == [f"train/{k}_sat.jpg" for k in range(3)]
+    assert maps(source, root, ["a", "b"]) == {f"train/{k}_sat.jpg": VALUES.tolist() for k in range(3)}
+
+
 def test_a_split_may_be_part_of_a_name(tmp_path: Path) -> None:
     root = tmp_path / "set"
     for split in ("train", "val"):

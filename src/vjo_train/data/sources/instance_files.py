@@ -179,8 +179,7 @@ class InstanceFiles(MaskFiles):
         return {split: pictures for split, pictures in left.items() if pictures}
 
     def _objects_of(self, picture: str, split: str) -> str:
-        stem = os.path.splitext(os.path.relpath(picture, self.images.replace(SPLIT, split)))[0]
-        return os.path.normpath(self.masks.replace(SPLIT, split).replace(STEM, stem))
+        return os.path.normpath(self.of(picture, split, self.masks))
 
     def pairs(self, root: Path) -> list[tuple[str, str]]:
         """Every picture with the file or files of its objects, there or not; sorted, below the root."""

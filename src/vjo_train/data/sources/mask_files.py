@@ -45,7 +45,8 @@ class MaskFiles(Source):
     the log says so. Such maps may be JPEG files.
 
     Args:
-        images: folder of the pictures, below the root, such as `images`, `images/{split}` or `{split}_images`.
+        images: folder of the pictures, below the root, such as `images`, `images/{split}` or `{split}_images`; or,
+            where only part of their names is that of their maps, files such as `train/{stem}_sat.jpg`.
         masks: file of a picture's map, below the root; `{stem}` is the picture's name without extension, with the
             folders that it lies in below `images`.
         first: the value of the first class in the maps: 1 where 0 is background, 0 where there is none.
@@ -73,7 +74,8 @@ class MaskFiles(Source):
         if STEM not in masks or (SPLIT in images and SPLIT not in masks):
             needed = STEM if STEM not in masks else SPLIT
             raise ConfigError(f"dataset.source.masks: found '{masks}'; must hold {needed}.")
-        self.images, self.masks, self.first, self.ignore = images, masks, first, list(ignore)
+        self.images, self.named = os.path.split(images) if STEM in images else (images, "")
+        self.masks, self.first, self.ignore = masks, first, list(ignore)
         self.palette = dict(palette) if isinstance(palette, Mapping) else palette
 
     def root(self, folder: Path) -> Path:
@@ -175,18 +177,26 @@ class MaskFiles(Source):
 
     def _without_maps(self, pictures: list[str], split: str) -> list[str]:
         """The pictures of a split but those that are maps of others, in the same folder."""
-        maps = {
-            os.path.normpath(self._beside(picture, split, file)) for picture in pictures for file in self.patterns()
-        }
-        return [picture for picture in pictures if os.path.normpath(picture) not in maps]
+        own = [picture for picture in pictures if self._stem(picture, split)]
+        maps = {os.path.normpath(self.of(picture, split, file)) for picture in own for file in self.patterns()}
+        return [picture for picture in own if os.path.normpath(picture) not in maps]
+
+    def _stem(self, picture: str, split: str) -> str:
+        """What `{stem}` stands for; nothing for what is no picture by its name."""
+        path = os.path.relpath(picture, self.images.replace(SPLIT, split))
+        if not self.named:
+            return os.path.splitext(path)[0]
+        folder, name = os.path.split(path)
+        match = re.fullmatch(re.escape(self.named).replace(re.escape(STEM), "(.+)"), name)
+        return os.path.join(folder, match[1]) if match else ""
 
     def patterns(self) -> list[str]:
         """The files of each picture, as `masks`."""
         return [self.masks]
 
-    def _beside(self, picture: str, split: str, file: str) -> str:
-        name = os.path.splitext(os.path.relpath(picture, self.images.replace(SPLIT, split)))[0]
-        return file.replace(SPLIT, split).replace(STEM, name)
+    def of(self, picture: str, split: str, file: str) -> str:
+        """The file of a picture, there or not; `file` as of `beside`."""
+        return file.replace(SPLIT, split).replace(STEM, self._stem(picture, split))
 
     def pairs(self, root: Path) -> list[tuple[str, str]]:
         """Every picture with the file that its map is, or would be; sorted, below the root."""
@@ -200,7 +210,7 @@ class MaskFiles(Source):
             file: with `{stem}` and perhaps `{split}`, as `masks`.
         """
         parts = self._pictures(root)
-        return sorted((name, self._beside(name, split, file)) for split, names in parts.items() for name in names)
+        return sorted((name, self.of(name, split, file)) for split, names in parts.items() for name in names)
 
 
 def _below(root: Path, folder: str) -> list[str]:
