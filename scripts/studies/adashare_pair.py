@@ -6,7 +6,7 @@ each task runs, the share of the deep blocks (all past the first stage) that `co
 beside those of a network with all blocks trained alike, and FLOPs and time of `colour` alone, in
 PyTorch and as an ONNX file.
 
-    .venv/bin/python scripts/studies/adashare_pair.py [seeds=1,2,3] [images=2048] [epochs=24] [sparsity=0.2] \\
+    .venv/bin/python scripts/studies/adashare_pair.py [seeds=1,2,3] [images=2048] [epochs=24] [sparsity=0.4] \\
         [warmup=0.4]
 """
 
@@ -40,7 +40,7 @@ Pictures = tuple[Tensor, dict[str, Tensor]]
 
 def main(arguments: list[str]) -> None:
     """Runs every seed and prints a table."""
-    given = {"seeds": "1,2,3", "images": "2048", "epochs": "24", "sparsity": "0.2", "warmup": "0.4"}
+    given = {"seeds": "1,2,3", "images": "2048", "epochs": "24", "sparsity": "0.4", "warmup": "0.4"}
     given |= dict(word.split("=", 1) for word in arguments)
     count, epochs = int(given["images"]), int(given["epochs"])
     print(f"{torch.__version__}, {torch.get_num_threads()} threads, {given}", flush=True)
