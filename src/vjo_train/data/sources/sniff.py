@@ -161,6 +161,12 @@ def _kitti(place: Path) -> Iterator[Path]:
     yield from _files(place, ("label_2/*.txt", "*/label_2/*.txt"))
 
 
+def _visdrone(place: Path) -> Iterator[Path]:
+    row = re.compile(rb"(-?\d+,){7}-?\d+,?\s*")
+    files = _files(place, ("annotations/*.txt", "*/annotations/*.txt"), most=20)
+    yield from (path for path in files if row.fullmatch(head(path).partition(b"\n")[0]))
+
+
 def _table(place: Path) -> Iterator[_Sign]:
     for path in _files(place, ("*.csv", "*/*.csv", "*.parquet"), most=100):
         if pictures := _folder_of(place, path):
@@ -256,6 +262,9 @@ _LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | _Sign]]]] = {
     "cvat": ("CVAT for images", _cvat),
     "via": ("VIA, the VGG Image Annotator", _via),
     "kitti": ("KITTI's object detection", _kitti),
+    "crowdhuman": ("CrowdHuman's lists", lambda place: _files(place, ("*.odgt", "*/*.odgt"))),
+    "mot": ("MOTChallenge's sequences", lambda place: _files(place, ("*/gt/gt.txt", "*/*/gt/gt.txt"))),
+    "visdrone": ("VisDrone's object detection", _visdrone),
     "box_table": ("a table of boxes", _box_table),
     "yolo": ("YOLO", _yolo),
     "masks": ("pictures with a map each", _masks),
@@ -266,8 +275,7 @@ _LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | _Sign]]]] = {
 
 
 WEAKEST = "folders"
-
-_BY_HAND = "not read; FiftyOne and Roboflow convert it to COCO's JSON, which dataset=coco reads."
+_BY_HAND = "not read; COCO's JSON of it is, by dataset=coco. A source of your own: docs/extending.md."
 _UNREAD: dict[str, tuple[tuple[str, ...], bytes | None, str]] = {
     "JSON of Label Studio": (
         ("*.json",),
@@ -275,13 +283,10 @@ _UNREAD: dict[str, tuple[tuple[str, ...], bytes | None, str]] = {
         "not read; export it there as COCO, for dataset=coco.",
     ),
     "CreateML's JSON": (("*.json", "*/*.json"), b'"coordinates"', _BY_HAND),
-    "CrowdHuman's lists": (("*.odgt",), None, _BY_HAND),
-    "MOT's sequences": (("*/seqinfo.ini", "*/*/seqinfo.ini"), None, _BY_HAND),
     "WIDER FACE's lists": (("*_bbx_gt.txt", "*/*_bbx_gt.txt"), None, _BY_HAND),
     "Supervisely's JSON": (("*/ann/*.json", "ann/*.json"), b'"classTitle"', _BY_HAND),
     "BDD100K's JSON": (("*.json", "*/*.json", "*/*/*.json"), b'"box2d"', _BY_HAND),
     "DOTA": (("*/labelTxt*/*.txt", "labelTxt*/*.txt"), None, _BY_HAND),
-    "VisDrone": (("VisDrone*/annotations/*.txt", "annotations/*.txt"), None, _BY_HAND),
     "DICOM": (("*.dcm", "*/*.dcm", "*/*/*.dcm"), None, "not read; convert the pictures to PNG, of 16 bits if need be."),
     "TFRecord": (("*.tfrecord*", "*/*.tfrecord*"), None, _BY_HAND),
     "MATLAB's files": (("*.mat", "*/*.mat"), None, "not read, but for dataset=pascal_context."),

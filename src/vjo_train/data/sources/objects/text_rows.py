@@ -19,19 +19,23 @@ def text_files(root: Path, folders: Sequence[str]) -> list[Path]:
     return sorted({path for path in found if not path.name.startswith(".")})
 
 
-def rows(file: Path, separator: str | None = None) -> Iterator[tuple[int, list[str]]]:
-    """The number of each line that is not empty, from 1, and its words.
+def lines(file: Path) -> Iterator[tuple[int, str]]:
+    """The number of each line that is not empty, from 1, and its text.
 
     Raises:
         DataError: it cannot be read.
     """
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        found = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: cannot be read ({error}); must be a text file.") from error
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            yield number, [word.strip() for word in line.strip().split(separator)]
+    yield from ((number, line.strip()) for number, line in enumerate(found, 1) if line.strip())
+
+
+def rows(file: Path, separator: str | None = None) -> Iterator[tuple[int, list[str]]]:
+    """The number of each line that is not empty, from 1, and its words; raises as `lines`."""
+    for number, line in lines(file):
+        yield number, [word.strip() for word in line.split(separator)]
 
 
 def picture_of(root: Path, file: Path, read: ReadRow, separator: str | None = None) -> Picture:
