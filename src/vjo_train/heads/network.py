@@ -15,7 +15,7 @@ from vjo_train.heads.merged import Merged
 from vjo_train.heads.own_cells import placed
 from vjo_train.heads.self_supervised.base import SelfSupervised
 from vjo_train.sharing.base import Sharing
-from vjo_train.types import SharedFeatures
+from vjo_train.sharing.features import SharedFeatures
 
 
 class Branches(nn.Module):
