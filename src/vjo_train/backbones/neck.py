@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import torch.nn.functional as F
 from annotated_types import Ge
 from torch import Tensor, nn
+from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelP6P7
 
 from vjo_train.errors import ConfigError
 from vjo_train.types import Features, usual_stride
@@ -35,7 +36,11 @@ class FPN(nn.Module):
     ) -> None:
         super().__init__()
         self._inputs = [level for level in sorted(in_channels) if level[1:] >= finest[1:]]
-        self.fpn = _Layers([in_channels[level] for level in self._inputs], channels, coarse == "convolutions")
+        self.fpn = FeaturePyramidNetwork(
+            [in_channels[level] for level in self._inputs],
+            channels,
+            extra_blocks=LastLevelP6P7(channels, channels) if coarse == "convolutions" else None,
+        )
         self.channels = {f"p{level[1:]}": channels for level in [*self._inputs, "c6", "c7"]}
 
     def inputs(self, read: Collection[str]) -> list[str]:
@@ -53,15 +58,15 @@ class FPN(nn.Module):
         if not wanted:
             return {}
         coarse = {"p6", "p7"} & {*wanted}
-        sums = self.fpn.inner_blocks[-1](pyramid["c5"])
+        sums = self.fpn.get_result_from_inner_blocks(pyramid["c5"], -1)
         found: Features = {}
         for place in range(len(self._inputs) - 1, -1, -1):
             level = f"p{self._inputs[place][1:]}"
             if level != "p5":
-                own = self.fpn.inner_blocks[place](pyramid[self._inputs[place]])
+                own = self.fpn.get_result_from_inner_blocks(pyramid[self._inputs[place]], place)
                 sums = own + F.interpolate(sums, size=own.shape[-2:], mode="nearest")
             if level in wanted or (level == "p5" and coarse):
-                found[level] = self.fpn.layer_blocks[place](sums)
+                found[level] = self.fpn.get_result_from_layer_blocks(sums, place)
             if level == min(wanted):
                 break
         layers = self.fpn.extra_blocks
@@ -70,44 +75,6 @@ class FPN(nn.Module):
         if "p7" in coarse:
             found["p7"] = found["p6"][..., ::2, ::2] if layers is None else _halved(F.relu(found["p6"]), layers.p7)
         return {level: found[level] for level in wanted}
-
-
-class _Layers(nn.Module):
-    """The weights, under the names of torchvision's `FeaturePyramidNetwork`, as that one starts them.
-
-    Args:
-        inputs: channels of the backbone's levels, finest first.
-        channels: of every level.
-        coarse: with `p6` and `p7` by convolutions.
-    """
-
-    def __init__(self, inputs: Sequence[int], channels: int, coarse: bool) -> None:
-        super().__init__()
-        extra = _Coarse(channels) if coarse else None
-        pairs = [(_block(own, channels, 1), _block(channels, channels, 3)) for own in inputs]
-        self.inner_blocks = nn.ModuleList(inner for inner, _ in pairs)
-        self.layer_blocks = nn.ModuleList(layer for _, layer in pairs)
-        _start(self)
-        self.extra_blocks = extra
-
-
-class _Coarse(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.p6, self.p7 = (nn.Conv2d(channels, channels, 3, 2, 1) for _ in range(2))
-        _start(self)
-
-
-def _block(inputs: int, outputs: int, size: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, size, padding=size // 2))
-
-
-def _start(part: nn.Module) -> None:
-    for layer in part.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_uniform_(layer.weight, a=1)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
 
 
 def _halved(feature: Tensor, layer: nn.Conv2d) -> Tensor:

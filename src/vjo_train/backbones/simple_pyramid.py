@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models.convnext import LayerNorm2d
 
 from vjo_train.types import Features
 
@@ -29,14 +30,6 @@ class SimplePyramid(nn.Module):
     def forward(self, x: Tensor) -> Features:
         """[B, width, h, w] -> {"c2": [B, width/4, 4h, 4w], .., "c5": [B, width, h/2, w/2]}, rounded up."""
         return {"c2": self.c2(x), "c3": self.c3(x), "c4": x, "c5": F.max_pool2d(x, 2, ceil_mode=True)}
-
-
-class LayerNorm2d(nn.LayerNorm):
-    """LayerNorm over the channels of each place."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, h, w] -> the same shape."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 def _doubled(inputs: int, outputs: int) -> nn.ConvTranspose2d:

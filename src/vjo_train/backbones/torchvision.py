@@ -1,18 +1,19 @@
-"""torchvision's ResNets, MobileNets and ConvNeXt, cut into four stages."""
+"""ResNets, MobileNets and ConvNeXt from torchvision, cut into four stages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Interval
 from torch import nn
+from torchvision.models import get_model
+from torchvision.models.resnet import BasicBlock, ResNet
 
 from vjo_train.backbones.base import LEVELS, Backbone
 from vjo_train.backbones.frozen_norm import FrozenNorm
-from vjo_train.backbones.resnet import ResNet
 from vjo_train.backbones.weights import load_weights
 from vjo_train.config.rules import check_norm, check_output_stride
 from vjo_train.group_norm import GroupNorm
@@ -68,10 +69,13 @@ class TorchvisionBackbone(Backbone):
         if norm != "group" and name.startswith("mobilenet_v3"):
             # What the network has where no layer is given, and its weights were trained with.
             layer = partial(layer, eps=0.001)
-        if name.startswith("resnet"):
-            model: nn.Module = ResNet(name, layer, (False, output_stride < 16, output_stride < 32))
+        if name == "resnet10":
+            model: nn.Module = ResNet(BasicBlock, [1, 1, 1, 1], norm_layer=layer)
+        elif output_stride < 32:
+            dilated = [False, output_stride < 16, True]
+            model = get_model(name, weights=None, norm_layer=layer, replace_stride_with_dilation=dilated)
         else:
-            model = _from_torchvision(name, norm_layer=layer)
+            model = get_model(name, weights=None, norm_layer=layer)
         load_weights(model, name, weights)
         stages = _stages(model, name)
         strides = {level: min(usual_stride(level), output_stride) for level in LEVELS}
@@ -87,17 +91,10 @@ class ConvNeXt(Backbone):
     """
 
     def __init__(self, *, weights: str | None = None, frozen_stages: Annotated[int, Interval(ge=0, le=4)] = 0) -> None:
-        model = _from_torchvision("convnext_tiny")
+        model = get_model("convnext_tiny", weights=None)
         load_weights(model, "convnext_tiny", weights)
         stages = _stages(model, "convnext_tiny")
         super().__init__(stages, _channels(stages), frozen_stages)
-
-
-def _from_torchvision(name: str, **options: Any) -> nn.Module:
-    from torchvision.models import get_model  # see `backbones.resnet`
-
-    model: nn.Module = get_model(name, weights=None, **options)
-    return model
 
 
 def _group_norm(channels: int) -> GroupNorm:

@@ -8,6 +8,7 @@ from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
+from torchvision.models import get_model_weights, list_models
 
 from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.runs.unpickling import read_plain
@@ -32,8 +33,6 @@ def load_weights(model: nn.Module, name: str, weights: str | None) -> None:
     if weights is None:
         return
     if weights == "imagenet":
-        from torchvision.models import get_model_weights, list_models  # see `backbones.resnet`
-
         if name not in list_models():
             raise ConfigError(f"backbone.weights=imagenet: there are none for {name}; give a file or null.")
         newest = get_model_weights(name).DEFAULT

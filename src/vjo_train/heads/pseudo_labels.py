@@ -8,8 +8,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.ops import box_iou
 
-from vjo_train.heads.detection.boxes import pairwise_iou
 from vjo_train.types import IGNORE, OTHER, Batch, Boxes, Detections, Keypoints, Target
 
 
@@ -114,6 +114,6 @@ def right_objects(said: Boxes, truth: Boxes) -> tuple[int, int]:
     sure = ~said.difficult
     if not len(truth):
         return 0, int(sure.sum())
-    overlap = pairwise_iou(said.xyxy[sure], truth.xyxy.to(said.xyxy))
+    overlap = box_iou(said.xyxy[sure], truth.xyxy.to(said.xyxy))
     same = said.labels[sure][:, None] == truth.labels[None]
     return int(((overlap >= 0.5) & same).any(1).sum()), int(sure.sum())

@@ -6,19 +6,15 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from vjo_train.errors import ConfigError
 from vjo_train.sharing.pyramid import stages_of
 
-CHANGE = ("conv1", "bn1", "relu", "conv2", "bn2")
-"""The parts of a block in their order, before the last ReLU."""
-DEEPER = ("relu", "conv3", "bn3")
-"""The further ones of a bottleneck."""
-
 
 def is_block(layer: nn.Module) -> bool:
-    """Whether `layer` is a residual block of a ResNet, ours or torchvision's: it is known by its parts."""
-    return all(hasattr(layer, name) for name in (*CHANGE, "downsample"))
+    """Whether `layer` is a residual block of a ResNet."""
+    return isinstance(layer, BasicBlock | Bottleneck)
 
 
 def shortcut(block: nn.Module, inputs: Tensor) -> Tensor:
@@ -31,7 +27,10 @@ def shortcut(block: nn.Module, inputs: Tensor) -> Tensor:
 
 def change(block: nn.Module, inputs: Tensor) -> Tensor:
     """What a block adds to its shortcut, before the last ReLU."""
-    for name in (*CHANGE, *(DEEPER if hasattr(block, DEEPER[-1]) else ())):
+    layers: tuple[str, ...] = ("conv1", "bn1", "relu", "conv2", "bn2")
+    if isinstance(block, Bottleneck):
+        layers = (*layers, "relu", "conv3", "bn3")
+    for name in layers:
         inputs = getattr(block, name)(inputs)
     return inputs
 

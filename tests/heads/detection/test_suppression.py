@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor, nn
-from torchvision.ops import nms
 
 from vjo_train.heads.detection.boxes import pairwise_iou
 from vjo_train.heads.detection.suppression import suppress, suppress_in_onnx
@@ -43,20 +41,6 @@ def test_it_is_greedy_within_each_group_of_each_image() -> None:
     kept = suppress(*given, GROUPS, IOU)
     assert kept.tolist() == [greedy(*(part[k] for part in given)) for k in range(4)]
     assert 20 < int(kept.sum()) < 200
-
-
-@pytest.mark.parametrize(("count", "spread"), [(30, 60.0), (500, 60.0), (500, 400.0), (2000, 300.0)])
-def test_it_keeps_what_torchvisions_kernel_keeps(count: int, spread: float) -> None:
-    generator = torch.Generator().manual_seed(count)
-    corner = torch.rand(count, 2, generator=generator) * spread
-    boxes = torch.cat([corner, corner + torch.rand(count, 2, generator=generator) * 60], 1).round()  # ties are common
-    scores = (torch.rand(count, generator=generator) * 50).round()
-    groups = torch.randint(0, GROUPS, (count,), generator=generator)
-    kept = suppress(boxes[None], scores[None], groups[None], GROUPS, 0.5)[0]
-    for group in range(GROUPS):
-        own = (groups == group).nonzero()[:, 0]
-        theirs = own[nms(boxes[own], scores[own], 0.5)]
-        assert kept[own].nonzero()[:, 0].tolist() == torch.isin(own, theirs).nonzero()[:, 0].tolist()
 
 
 def test_without_boxes() -> None:

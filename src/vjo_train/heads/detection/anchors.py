@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from vjo_train.heads.detection.boxes import pairwise_iou
 from vjo_train.heads.detection.objects import Objects
@@ -53,26 +54,17 @@ def grid_anchors(
     Returns:
         [h * w * A, 4] float32 per level, A = 3 * sizes: cells row by row, the anchors of a cell together.
     """
+    # AnchorGenerator sets its anchors around the cells' top left corners.
     sides = [tuple(size * stride for size in sizes) for stride in strides]
     if cells == "cornered":
         sides = [tuple(math.floor(side) for side in own) for own in sides]
-    anchors = []
-    for shape, step, own, stride in zip(shapes, steps_of(shapes, strides, cells), sides, strides, strict=True):
-        down, across = (
-            torch.arange(length, device=device) * pixels for length, pixels in zip(shape, step, strict=True)
-        )
-        corners = torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=-1).repeat(1, 1, 2).view(-1, 1, 4)
-        places = corners if cells == "cornered" else corners + stride / 2
-        anchors.append((places + cell_anchors(own, device)).view(-1, 4))
-    return anchors
-
-
-def cell_anchors(sides: Sequence[float], device: torch.device) -> Tensor:
-    """[3 * sides, 4]: around (0, 0), boxes of the area of squares of `sides`, in each of `RATIOS`, on whole pixels."""
-    ratios = torch.tensor(RATIOS, device=device).sqrt()[:, None]
-    lengths = torch.tensor(sides, device=device, dtype=torch.float32)
-    half = torch.stack([(1 / ratios * lengths).flatten(), (ratios * lengths).flatten()], dim=1) / 2
-    return torch.cat([-half, half], dim=1).round()
+    generator = AnchorGenerator(tuple(sides), (RATIOS,) * len(strides))
+    generator.set_cell_anchors(torch.float32, device)
+    steps = [[torch.tensor(step, device=device) for step in own] for own in steps_of(shapes, strides, cells)]
+    anchors = generator.grid_anchors([list(shape) for shape in shapes], steps)
+    if cells == "cornered":
+        return list(anchors)
+    return [level + stride / 2 for level, stride in zip(anchors, strides, strict=True)]
 
 
 @torch.no_grad()

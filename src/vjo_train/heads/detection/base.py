@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 import torch
 from annotated_types import Ge, Interval
 from torch import Tensor
+from torchvision.ops import batched_nms
 
 from vjo_train.drawing.sheet import Sheet
 from vjo_train.heads.base import Head, TaskMetrics
@@ -185,8 +186,6 @@ class DetectionHead(Head):
         untrained detector has something to show too.
         """
         sizes = torch.tensor([target.size for target in batch.targets], dtype=torch.float32, device=batch.scales.device)
-        from torchvision.ops import batched_nms  # slow to import, and predictions do without
-
         sums = []
         with torch.autocast(sizes.device.type, enabled=False):
             pairs, boxes = self.find(outputs, sizes, threshold=0.0)

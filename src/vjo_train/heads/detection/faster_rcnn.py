@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from annotated_types import Ge
 from torch import Tensor, nn
+from torchvision.models.detection.faster_rcnn import TwoMLPHead
 
 from vjo_train.heads.class_rows import ClassRows, of_layer
 from vjo_train.heads.detection.boxes import decode, encode
 from vjo_train.heads.detection.dense import sum_per_image
 from vjo_train.heads.detection.objects import Objects
 from vjo_train.heads.detection.proposals import proposal_loss
-from vjo_train.heads.detection.region_layers import TwoLayers
 from vjo_train.heads.detection.regions import (
     OFFSET_WEIGHTS,
     RESOLUTION,
@@ -45,7 +45,7 @@ class FasterRCNN(RegionHead):
 
     def __init__(self, *, hidden: Annotated[int, Ge(8)] = 1024, **options: Any) -> None:
         super().__init__(**options)
-        self.roi_head = TwoLayers(self.pooled_channels * RESOLUTION**2, hidden)
+        self.roi_head = TwoMLPHead(self.pooled_channels * RESOLUTION**2, hidden)
         self.roi_logits = nn.Linear(hidden, self.num_classes + 1)
         self.roi_offsets = nn.Linear(hidden, self.num_classes * 4)
         for layer, spread in ((self.roi_logits, 0.01), (self.roi_offsets, 0.001)):

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
+from torchvision.ops import generalized_box_iou_loss
 
 from vjo_train.heads.class_rows import ClassRows, of_layer
 from vjo_train.heads.detection.anchors import Cells, steps_of
@@ -134,8 +135,6 @@ class FCOS(DetectionHead):
         points, strides = locations.points[place], locations.strides[place, None]
         truth = objects.boxes[image, picked]
         boxes = boxes_around(points, outputs.sides[image, place].float() * strides)
-        from torchvision.ops import generalized_box_iou_loss  # slow to import, and predictions do without
-
         overlap = generalized_box_iou_loss(boxes, truth)
         centre = F.binary_cross_entropy_with_logits(
             outputs.centreness[image, place].float(), centreness(sides_of(points, truth)), reduction="none"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.ops import roi_align
 
 from vjo_train.heads.detection.boxes import area
 
@@ -60,8 +61,6 @@ def by_torchvision(
     centred: bool = True,
 ) -> Tensor:
     """Regions [M, 4] of the images [M], each on the level at its place [M], by torchvision's kernel."""
-    from torchvision.ops import roi_align  # slow to import, and predictions on a CPU do without
-
     boxes = torch.cat([image[:, None].to(regions), regions], dim=1)
     places = [(place == at).nonzero()[:, 0] for at in range(len(features))]
     pooled = [

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import torch
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
+from torchvision.models.detection.rpn import RPNHead
 
 from vjo_train.heads.detection.anchors import BACKGROUND, IGNORED, RATIOS, grid_anchors, match
 from vjo_train.heads.detection.base import DetectionHead
@@ -18,7 +19,6 @@ from vjo_train.heads.detection.dense import common_channels, rows, stride
 from vjo_train.heads.detection.objects import Objects
 from vjo_train.heads.detection.pooling import pool_regions
 from vjo_train.heads.detection.proposals import ProposalOutputs, propose
-from vjo_train.heads.detection.region_layers import ProposalLayers
 from vjo_train.heads.detection.sampling import sample
 from vjo_train.types import Features, Target
 
@@ -130,7 +130,7 @@ class RegionHead(DetectionHead):
         self.rois_per_image = rois_per_image
         self.split_losses = split_losses
         self.cells = cells
-        self.proposal_head = ProposalLayers(inputs, len(RATIOS))
+        self.proposal_head = RPNHead(inputs, len(RATIOS))
 
     @abstractmethod
     def losses_by_part(self, outputs: RegionOutputs, objects: Objects) -> dict[str, Tensor]:

@@ -6,13 +6,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
-from vjo_train.heads.detection.greedy import by_group
+from torchvision.ops import batched_nms
 
 _LOWEST = -3.4e38
 """Below every score that takes part."""
 
 
+@torch.library.custom_op(
+    "vjo_train::suppress", mutates_args=(), schema="(Tensor b, Tensor s, Tensor g, int n, float t) -> Tensor"
+)
 def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, count: int, threshold: float) -> Tensor:
     """Which boxes of each image stay, if of two of one group with more IoU than `threshold` the better one does.
 
@@ -26,42 +28,16 @@ def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, count: int, threshol
     Returns:
         [B, K] bool.
     """
-    # Only graphs need the operator, and calling it imports torch's compiler, which takes seconds.
-    run = _operator if torch.compiler.is_compiling() else _by_image
-    kept: Tensor = run(boxes, scores, groups, count, threshold)
-    return kept
-
-
-def _by_image(boxes: Tensor, scores: Tensor, groups: Tensor, count: int, threshold: float) -> Tensor:
     kept = torch.zeros_like(scores, dtype=torch.bool)
     for row, box, score, group in zip(kept, boxes, scores, groups, strict=True):
         places = (score > _LOWEST).nonzero()[:, 0]
-        row[places] = _stays(box[places], score[places], group[places], threshold)
+        row[places[batched_nms(box[places], score[places], group[places], threshold)]] = True
     return kept
 
 
-_operator = torch.library.custom_op(
-    "vjo_train::suppress",
-    _by_image,
-    mutates_args=(),
-    schema="(Tensor b, Tensor s, Tensor g, int n, float t) -> Tensor",
-)
-
-
-@_operator.register_fake
+@suppress.register_fake
 def _(boxes: Tensor, scores: Tensor, groups: Tensor, count: int, threshold: float) -> Tensor:
     return torch.empty_like(scores, dtype=torch.bool)
-
-
-def _stays(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) -> Tensor:
-    if boxes.is_cpu:
-        found = by_group(boxes.detach().float().numpy(), scores.detach().float().numpy(), groups.numpy(), threshold)
-        return torch.from_numpy(found)
-    from torchvision.ops import batched_nms  # slow to import, and a CPU does without
-
-    stays = torch.zeros_like(scores, dtype=torch.bool)
-    stays[batched_nms(boxes, scores, groups, threshold)] = True
-    return stays
 
 
 def suppress_in_onnx(boxes: Any, scores: Any, groups: Any, count: int, threshold: float) -> Any:

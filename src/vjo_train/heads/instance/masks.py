@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.ops import roi_align
 
 from vjo_train.heads.detection.dense import sum_per_image
 from vjo_train.heads.detection.objects import Objects
@@ -31,8 +32,6 @@ def crop_masks(masks: Tensor, picked: Tensor, boxes: Tensor, size: int) -> Tenso
     Returns:
         [M, size, size] float32 in 0..1.
     """
-    from torchvision.ops import roi_align  # for training alone, and slow to import
-
     table = torch.cat([picked[:, None].to(boxes), boxes], dim=1)
     cells: Tensor = roi_align(masks[:, None].float(), table, size, 1.0, sampling_ratio=2, aligned=True)
     return cells[:, 0]

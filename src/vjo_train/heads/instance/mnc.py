@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Interval
 from torch import Tensor, nn
+from torchvision.models.detection.faster_rcnn import TwoMLPHead
 
 from vjo_train.heads.class_rows import ClassRows, of_layer
 from vjo_train.heads.detection.boxes import clip, decode
 from vjo_train.heads.detection.faster_rcnn import class_loss, offset_loss
 from vjo_train.heads.detection.objects import Objects
 from vjo_train.heads.detection.proposals import proposal_loss
-from vjo_train.heads.detection.region_layers import TwoLayers
 from vjo_train.heads.detection.regions import OFFSET_WEIGHTS, RESOLUTION, RegionOutputs, Regions, in_type_of
 from vjo_train.heads.instance.base import POOLED, InstanceHead, MaskBranch, regions_with_masks
 from vjo_train.heads.instance.masks import mask_loss
@@ -78,8 +78,8 @@ class MNC(InstanceHead):
         self.stages = stages
         channels = self.pooled_channels
         self.mask_branch = MaskBranch(channels, 1, mask_depth, mask_width or channels)
-        self.box_path = TwoLayers(channels * RESOLUTION**2, hidden)
-        self.mask_path = TwoLayers(channels * RESOLUTION**2, hidden)
+        self.box_path = TwoMLPHead(channels * RESOLUTION**2, hidden)
+        self.mask_path = TwoMLPHead(channels * RESOLUTION**2, hidden)
         self.category = nn.Linear(2 * hidden, self.num_classes + 1)
         nn.init.normal_(self.category.weight, std=0.01)
         nn.init.zeros_(self.category.bias)
