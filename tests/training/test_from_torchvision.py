@@ -114,6 +114,7 @@ def features_of(module: MultiTaskModule, image: Tensor) -> tuple[Any, Frames]:
     return module.share(images, module.tasks).tasks, Frames(canvas, size.float(), size, torch.ones(1))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("name", DETECTORS)
 def test_detectors_give_the_same(name: str, files: Any) -> None:
