@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,9 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from layout import Layout
 from tests.miniatures import write_arrays, write_coco, write_pascal, write_streets
+from tools import TOOLS
 
 from vjo_train.data.clips import Clips
 from vjo_train.data.scenes import Scenes
@@ -41,27 +42,6 @@ from vjo_train.heads.detection.coco import run_lengths
 
 SPLITS = {"train": 3, "val": 1, "test": 2}
 BOXES, MASKS, MAPS = ("boxes", "classes"), ("masks", "boxes"), ("semantic",)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a miniature is written, and what reads it.
-
-    Attributes:
-        write: writes it into a folder.
-        source: what reads it.
-        kinds: what tasks ask of it; each is a task of its own.
-        classes: of the data set; None: those that its files name.
-        place: `dataset.root` below the folder.
-        splits: what are trained on, validated and tested.
-    """
-
-    write: Callable[[Path], None]
-    source: Callable[[], Source]
-    kinds: Sequence[str]
-    classes: Sequence[str] | None = None
-    place: str = "."
-    splits: tuple[str, str | None, str] = ("train", "val", "test")
 
 
 def shapes(root: Path) -> None:
@@ -249,6 +229,7 @@ def _by_split(kind: type[Any], **files: Any) -> Callable[[], Source]:
 
 
 LAYOUTS: Mapping[str, Layout] = {
+    **TOOLS,
     "voc": Layout(shapes, VOC, ("boxes", "semantic", "masks"), CLASSES),
     "voc_beside": Layout(beside, Beside, BOXES),
     "scenes": Layout(scenes, SceneFiles, ("keypoints", "depth", "normals", "edges", "category", "masks")),

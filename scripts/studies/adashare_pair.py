@@ -1,15 +1,18 @@
 """Does `sharing=adashare` drop the blocks that a task does not need? On a constructed pair of tasks, over seeds.
 
-Both tasks read `c5` of a ResNet-18. `colour` is the mean colour of the picture, which the first blocks give and
-shortcuts carry on; `shape` is which shapes the picture shows, which takes depth. Prints for each seed which blocks each
-task runs, the share of the deep blocks (all past the first stage) that `colour` dropped, its figure beside that of a
-network with all blocks trained alike, and FLOPs and time of `colour` alone, in PyTorch and as an ONNX file.
+Both tasks read `c4` of a ResNet-18, six blocks. `colour` is the mean colour of the picture, which the first blocks give
+and shortcuts carry on; `shape` is which of six shapes lies in it, which takes depth. Prints for each seed which blocks
+each task runs, the share of the deep blocks (all past the first stage) that `colour` dropped, the figures of both
+beside those of a network with all blocks trained alike, and FLOPs and time of `colour` alone, in
+PyTorch and as an ONNX file.
 
-    .venv/bin/python scripts/studies/adashare_pair.py [seeds=1,2,3] [images=1024] [epochs=30] [sparsity=0.05]
+    .venv/bin/python scripts/studies/adashare_pair.py [seeds=1,2,3] [images=2048] [epochs=24] [sparsity=0.4] \\
+        [warmup=0.4]
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 import time
@@ -17,36 +20,36 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vjo_train.backbones.torchvision import TorchvisionBackbone
-from vjo_train.data.shape_painting import CLASSES
-from vjo_train.data.shape_scene import draw
+from vjo_train.data.shape_painting import CLASSES, paint, random_colour, rasterised, textured
 from vjo_train.inference.runtimes.onnx import open_session
 from vjo_train.sharing.adashare import AdaShare
 
 TASKS = ("colour", "shape")
-SIZE, BATCH, RATE, SHALLOW = 64, 32, 0.001, 2
-"""Pixels; images; learning rate; blocks of the first stage."""
+SIZE, BATCH, RATE, SHALLOW, BLOCKS = 32, 32, 0.001, 2, 6
+"""Pixels; images; learning rate; blocks of the first stage; blocks up to `c4`."""
 ALL = {task: [1] * 8 for task in TASKS}
 Pictures = tuple[Tensor, dict[str, Tensor]]
 
 
 def main(arguments: list[str]) -> None:
     """Runs every seed and prints a table."""
-    given = {"seeds": "1,2,3", "images": "1024", "epochs": "30", "sparsity": "0.05"}
+    given = {"seeds": "1,2,3", "images": "2048", "epochs": "24", "sparsity": "0.4", "warmup": "0.4"}
     given |= dict(word.split("=", 1) for word in arguments)
     count, epochs = int(given["images"]), int(given["epochs"])
     print(f"{torch.__version__}, {torch.get_num_threads()} threads, {given}", flush=True)
     for seed in map(int, given["seeds"].split(",")):
-        train, test = pictures(seed, count), pictures(10_000 + seed, count // 2)
-        sought = fit(seed, train, epochs, sparsity=float(given["sparsity"]))
+        train, test = pictures(seed, count), pictures(10_000 + seed, 1000)
+        sought = fit(seed, train, epochs, sparsity=float(given["sparsity"]), warmup=float(given["warmup"]))
         whole = fit(seed, train, epochs, policy=ALL)
-        ways = sought[0].ways
-        dropped = ways["colour"][SHALLOW:].count(False) / len(ways["colour"][SHALLOW:])
+        ways = {task: way[:BLOCKS] for task, way in sought[0].ways.items()}
+        dropped = ways["colour"][SHALLOW:].count(False) / (BLOCKS - SHALLOW)
         print(f"seed {seed}: " + "; ".join(f"{task} {''.join(map(str, map(int, way)))}" for task, way in ways.items()))
         print(f"  deep blocks that colour dropped: {100 * dropped:.0f} %")
         for task in TASKS:
@@ -60,22 +63,28 @@ def main(arguments: list[str]) -> None:
 
 
 def pictures(seed: int, count: int) -> Pictures:
-    """Drawn scenes [N, 3, S, S] about 0, the mean colour [N, 3] of each, and which shapes it shows [N, C]."""
-    scenes = [draw(np.random.default_rng([seed, k]), SIZE, 0.2) for k in range(count)]
-    images = torch.from_numpy(np.stack([scene.image for scene in scenes])).permute(0, 3, 1, 2).float() / 128 - 1
-    shown = torch.zeros(count, len(CLASSES))
-    for row, scene in zip(shown, scenes, strict=True):
-        row[list(scene.labels)] = 1
-    return images, {"colour": images.mean((2, 3)), "shape": shown}
+    """Pictures of one shape [N, 3, S, S] about 0, the mean colour [N, 3] of each, and its shape [N]."""
+    drawn = [picture(np.random.default_rng([seed, k])) for k in range(count)]
+    images = torch.from_numpy(np.stack([image for image, _ in drawn])).permute(0, 3, 1, 2) / 128 - 1
+    return images, {"colour": images.mean((2, 3)), "shape": torch.tensor([label for _, label in drawn])}
+
+
+def picture(rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], int]:
+    """[S, S, 3] in 0..255 with an upright shape of any place and colour; its class."""
+    canvas = textured(rng, SIZE, random_colour(rng), strength=5)
+    label, radius = int(rng.integers(len(CLASSES))), SIZE * rng.uniform(0.25, 0.4)
+    alpha = rasterised(label, radius, rng.uniform(radius, SIZE - radius, 2), 0.0, SIZE)
+    paint(rng, canvas, alpha, SIZE, random_colour(rng), contrast=80, strength=5)
+    return canvas.clip(0, 255).astype(np.float32), label
 
 
 def fit(seed: int, data: Pictures, epochs: int, **keys: object) -> tuple[AdaShare, nn.ModuleDict]:
     """Trains both tasks; all steps are drawn by the seed."""
     torch.manual_seed(seed)
-    levels = dict.fromkeys(TASKS, ("c5",))
+    levels = dict.fromkeys(TASKS, ("c4",))
     backbone = TorchvisionBackbone(name="resnet18", norm="group")
     sharing = AdaShare(backbone=backbone, neck=nn.Identity(), levels=levels, seed=seed, **keys)  # type: ignore[arg-type]
-    heads = nn.ModuleDict({task: nn.Linear(512, target.shape[1]) for task, target in data[1].items()})
+    heads = nn.ModuleDict({"colour": nn.Linear(256, 3), "shape": nn.Linear(256, len(CLASSES))})
     policy = [p for p in sharing.policies.parameters() if p.requires_grad]
     rest = [*sharing.backbone.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW([{"params": rest}, {"params": policy, "lr": 10 * RATE, "weight_decay": 0}], lr=RATE)
@@ -87,7 +96,7 @@ def fit(seed: int, data: Pictures, epochs: int, **keys: object) -> tuple[AdaShar
         chosen = torch.randint(len(images), (BATCH,), generator=generator)
         shared = sharing(images[chosen], TASKS)
         losses = [
-            loss(task, heads[task](shared.tasks[task]["c5"].mean((2, 3))), targets[task][chosen]) for task in TASKS
+            loss(task, heads[task](shared.tasks[task]["c4"].mean((2, 3))), targets[task][chosen]) for task in TASKS
         ]
         optimizer.zero_grad()
         torch.stack([*losses, *shared.auxiliary.values()]).sum().backward()
@@ -100,19 +109,19 @@ def loss(task: str, outputs: Tensor, targets: Tensor) -> Tensor:
     """About 1 at the start for both."""
     if task == "colour":
         return F.mse_loss(outputs, targets) / targets.var()
-    return F.binary_cross_entropy_with_logits(outputs, targets) / 0.7
+    return F.cross_entropy(outputs, targets) / math.log(len(CLASSES))
 
 
 @torch.no_grad()
 def figure(sharing: AdaShare, heads: nn.ModuleDict, data: Pictures, task: str) -> float:
-    """R2 of the colour; the share of right answers of the shapes."""
+    """R2 of the colour; the share of pictures whose shape is right."""
     images, targets = data
     outputs = torch.cat(
-        [heads[task](sharing(part, (task,)).tasks[task]["c5"].mean((2, 3))) for part in images.split(64)]
+        [heads[task](sharing(part, (task,)).tasks[task]["c4"].mean((2, 3))) for part in images.split(64)]
     )
     if task == "colour":
         return 1 - float((outputs - targets[task]).square().mean() / targets[task].var())
-    return float(((outputs > 0) == (targets[task] > 0)).float().mean())
+    return float((outputs.argmax(1) == targets[task]).float().mean())
 
 
 class Colour(nn.Module):
@@ -123,7 +132,7 @@ class Colour(nn.Module):
         self.sharing = sharing
 
     def forward(self, images: Tensor) -> Tensor:
-        found: Tensor = self.sharing(images, ("colour",)).tasks["colour"]["c5"]
+        found: Tensor = self.sharing(images, ("colour",)).tasks["colour"]["c4"]
         return found
 
 

@@ -42,7 +42,7 @@ SETTINGS = (
     "dataset=mixture",
     f"dataset.classes=[{','.join(CLASSES)}]",
     "dataset.val_fraction=0",
-    "dataset.size=128",
+    "dataset.size=96",
     "dataset.workers=0",
     "dataset.augment.zoom_out=0",
     "dataset.augment.jitter=0.3",
@@ -51,7 +51,7 @@ SETTINGS = (
     "neck.channels=64",
     "optimizer=adamw",
     "optimizer.lr=0.002",
-    "trainer.max_epochs=12",
+    "trainer.max_epochs=30",
     "trainer.progress=false",
 )
 SMALL = {"detection": ["heads.detection.depth=1"], "detection_retinanet": ["heads.detection.depth=1"]}

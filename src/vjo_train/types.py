@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Protocol, TypeAlias, overload, runtime_checkable
+from typing import Any, TypeAlias, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 Features: TypeAlias = dict[str, Tensor]
 """A pyramid: `c2`..`c5` from the backbone (strides 4..32), `p3`..`p7` from the neck, each [B, C, h, w]; `EXTENT`."""
@@ -40,7 +40,6 @@ def canvas_of(size: int | Sequence[int]) -> Canvas:
 
 IGNORE = 255
 """The class of pixels that count neither way in a semantic mask."""
-
 
 OTHER = -1
 """The category of an image of none of the classes of a data set or a head, which counts neither way."""
@@ -299,45 +298,3 @@ class Detections(Movable):
     """[N, K, 3] float32: x, y, and how sure the point is, in 0..1."""
     tracks: Tensor | None = None
     """[N] int64: identities in a video from 1 on, 0 for an object that is not followed; None where nothing is."""
-
-
-@dataclass
-class SharedFeatures:
-    """What a way of sharing hands to the heads."""
-
-    tasks: dict[str, Features]
-    """The pyramid that each task's head sees."""
-    representation: list[Tensor]
-    """The tensors at which the shared part ends (where `weighting.at=features` takes gradients)."""
-    behind: list[nn.Parameter] = field(default_factory=list)
-    """Shared parameters that lie between the representation and the heads."""
-    auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
-    """Losses of the sharing itself, scalars, by name: means over this rank's images, labelled or not."""
-    figures: Mapping[str, Tensor] = field(default_factory=dict)
-    """What else the log should show of the sharing: scalars without graph, by name, and means in the same way."""
-    statistics: Mapping[str, Tensor] = field(default_factory=dict)
-    """What the sharing keeps running averages of: tensors without graph, by name, means over this rank's images. A
-    training step hands them back to it as means over the global batch (`Sharing.observe`)."""
-    summary: Tensor | None = None
-    """[B, C] float32 without graph: what kind of image each one is, the backbone's `c5` averaged over space."""
-
-
-def summary(c5: Tensor) -> Tensor:
-    """[B, C, h, w] -> `SharedFeatures.summary`."""
-    return c5.detach().float().mean((2, 3))
-
-
-@runtime_checkable
-class OwnRate(Protocol):
-    """A module whose own parameters, those of its children left out, learn at a rate of their own, never decayed."""
-
-    lr_factor: float
-    """The learning rate relative to the optimizer's."""
-
-
-@runtime_checkable
-class Layered(Protocol):
-    """A module that says how deep its parameters lie, for `optimizer.layer_decay`."""
-
-    def parameters_by_depth(self) -> list[list[nn.Parameter]]:
-        """The parameters, layer by layer from the image on; those in none are as deep as what follows the module."""

@@ -168,7 +168,9 @@ def test_masks(devkit):
         read_mask(path, (40, 30), 2, "classes")
     with pytest.raises(DataError, match=r"found the index 2; allowed are 0\.\.1 \(classes\) and 255"):
         read_mask(path, (30, 40), 1, "classes")
-    Image.new("RGB", (40, 30)).save(path)
+    Image.new("RGB", (40, 30), (1, 1, 1)).save(path)
+    assert (read_mask(path, (30, 40), 2, "classes") == 1).all(), "three equal colours are a grey"
+    Image.new("RGB", (40, 30), (1, 1, 0)).save(path)
     with pytest.raises(DataError, match=r"mask of mode RGB; must be an 8-bit palette"):
         read_mask(path, (30, 40), 2, "classes")
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from vjo_train.data.objects import Objects
+from vjo_train.data.sources import xml_files
 from vjo_train.data.sources.voc import annotation, layout
 from vjo_train.errors import DataError
 from vjo_train.geometry import to_devkit
@@ -106,7 +107,7 @@ def test_what_is_no_regular_file(tmp_path):
     os.mkfifo(tmp_path / "pipe.xml")
     (tmp_path / "loop.xml").symlink_to("loop.xml")
     with (tmp_path / "huge.xml").open("wb") as file:
-        file.truncate(annotation.MOST_BYTES + 1)
+        file.truncate(xml_files.MOST_BYTES + 1)
     for name, message in (("pipe", "no regular file"), ("loop", "symbolic links"), ("huge", "found 16777217 bytes")):
         with pytest.raises(DataError, match=rf"{name}\.xml: .*{message}"):
             annotation.parse(tmp_path / f"{name}.xml", CLASSES)

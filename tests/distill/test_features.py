@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vjo_train.distill.features import FeatureDistillation, Teacher, feature_distance
 from vjo_train.errors import ConfigError
 from vjo_train.heads.own_cells import placed
-from vjo_train.types import SharedFeatures
+from vjo_train.sharing.features import SharedFeatures
 
 WHOLE = torch.tensor([[0.0, 1.0, 0.0, 1.0]])
 

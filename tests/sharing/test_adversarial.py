@@ -16,8 +16,9 @@ from tests.training.test_module import assert_same, fit, state
 from vjo_train.errors import ConfigError, NumericsError
 from vjo_train.optim.optimizers import AdamW
 from vjo_train.sharing.adversarial import AdversarialSharing, similarity
+from vjo_train.sharing.features import SharedFeatures
 from vjo_train.sharing.reversal import dann_ramp, reverse_gradient
-from vjo_train.types import Features, SharedFeatures
+from vjo_train.types import Features
 
 BOTH = ("classification", "detection")
 IMAGES = torch.randn(16, 3, 64, 64, generator=torch.Generator().manual_seed(0))

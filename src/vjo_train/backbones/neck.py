@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Literal
 
 import torch.nn.functional as F
@@ -11,7 +11,8 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelP6P7
 
-from vjo_train.types import Features
+from vjo_train.errors import ConfigError
+from vjo_train.types import Features, usual_stride
 
 
 class FPN(nn.Module):
@@ -108,3 +109,25 @@ def renumbered(names: Iterable[str], blocks: int) -> dict[str, str]:
 
 _BLOCK = re.compile(r"^(.*\bfpn\.)(inner_blocks|layer_blocks)\.(\d+)\.(.*)$")
 """The name of a weight of a pyramid's block: before, kind of block, number, the rest."""
+
+
+def check_neck(strides: Mapping[str, int], levels: Mapping[str, Sequence[str]]) -> None:
+    """The neck adds up levels whose strides double.
+
+    Args:
+        strides: level of the backbone -> pixels of the canvas per cell.
+        levels: task -> those that its head reads, of backbone or neck.
+
+    Raises:
+        ConfigError: a head reads the neck of a backbone whose strides do not double.
+    """
+    if all(stride == usual_stride(level) for level, stride in strides.items()):
+        return
+    for task, names in levels.items():
+        for level in names:
+            if level not in strides:
+                raise ConfigError(
+                    f"heads.{task}: reads {level} of the neck, whose levels need a backbone of strides 4, 8, 16, 32; a"
+                    f" dilated one has {', '.join(map(str, strides.values()))}. Let the head read the backbone, such as"
+                    " c5, or use backbone.output_stride=32."
+                )

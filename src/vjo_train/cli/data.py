@@ -68,7 +68,10 @@ def _guess(places: list[str]) -> None:
         raise ConfigError(f"guess: {place} looks like no layout that is known; docs/data.md describes them.")
     for guess in found:
         print(f"{guess.place} looks like {guess.what}, by {guess.seen}:")
-        print(f"  vjo-data summary dataset={guess.choice} dataset.root={guess.place}")
+        if guess.choice:
+            print(f"  vjo-data summary {guess.overrides}")
+        if guess.note:
+            print(f"  {guess.note}")
 
 
 def _data_job(action: str, cfg: Any) -> None:

@@ -69,7 +69,7 @@ def _list(cfg: Any) -> None:
     else:
         console = Console()
         console.print(listing.terminal(found, console.width))
-        console.print(f"{len(found.runs)} of {found.found} runs" if len(found.runs) < found.found
-                      else f"{found.found} runs", highlight=False)  # fmt: skip
+        shown = f"{len(found.runs)} of " if len(found.runs) < found.found else ""
+        console.print(f"{shown}{found.found} {'run' if found.found == 1 else 'runs'}", highlight=False)
     if found.skipped:
         print(f"Skipped {len(found.skipped)}, which cannot be read: {'; '.join(found.skipped)}", file=sys.stderr)

@@ -53,13 +53,21 @@ def _train_command() -> None:
                 _refuse(error)
                 raise
             folder = _folder(checked, stack)
+            if checked.counts:
+                from vjo_train.comparison import budget
+                from vjo_train.config.jobs import count_arithmetic
+
+                assert folder is not None
+                budget.measure(composer, checked.counts, folder, count_arithmetic)
+                checked = check_training(composer, args.overrides, args.multirun)
             if checked.trials:
                 from vjo_train.comparison import choosing
                 from vjo_train.tuning.trial import run_trial
 
                 choosing.run(composer, checked.trials, run_trial)
                 checked = check_training(composer, args.overrides, args.multirun)
-            sys.argv += [*checked.added, *named(checked.place, folder)]
+            kept = [word for word in sys.argv if word not in checked.dropped]
+            sys.argv = [*kept, *checked.added, *named(checked.place, folder)]
             if checked.started is not None and checked.started.rank:
                 sys.argv += [f"hydra.run.dir={quoted(str(folder))}", "hydra.output_subdir=null"]  # rank 0 writes it
             # Jobs may run in other processes, by a launcher's choice: where they write is known before.

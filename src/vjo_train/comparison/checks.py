@@ -40,10 +40,21 @@ def tested(run: Run) -> str:
     return run.results.data.split(" ")[-1]
 
 
+def budget_of(run: Run) -> str:
+    """What `compare.budget` held equal for a run."""
+    return str((run.config.get("compare") or {}).get("budget") or "steps")
+
+
 def budget_differences(method: Mapping[int, Run], singles: Mapping[str, Mapping[int, Run]]) -> list[str]:
-    """In what the budgets of a method's runs differ from those of the single-task runs of the same seed."""
+    """In what the budgets of a method's runs differ from those of the single-task runs of the same seed.
+
+    Under `compare.budget=compute` the plan has made them equal, and epochs, images and steps differ.
+    """
     found = []
     for seed, run in sorted(method.items()):
+        budget = budget_of(run)
+        if budget == "compute":
+            continue
         for task in run.tasks:
             alone = singles.get(task, {}).get(seed)
             if alone is None:
@@ -56,7 +67,7 @@ def budget_differences(method: Mapping[int, Run], singles: Mapping[str, Mapping[
                 found.append(f"seed {seed}: how many images {task} has seen is not recorded")
             elif images[0] != images[1]:
                 found.append(f"seed {seed}: {task} has seen {images[0]} images, alone {images[1]}")
-            if joint.steps != single.steps:
+            if budget == "steps" and joint.steps != single.steps:
                 found.append(f"seed {seed}: {joint.steps} steps, {task} alone {single.steps}")
     return list(dict.fromkeys(found))
 
@@ -82,6 +93,7 @@ def setting_differences(runs: Sequence[Run]) -> list[str]:
     keys = list(dict.fromkeys(key for config in flat for key in config))
     found = []
     tuned = {key for run in runs if (run.config.get("compare") or {}).get("tune") for key in TUNED}
+    tuned |= {"trainer.max_epochs" for run in runs if budget_of(run) == "compute"}
     for key in keys:
         if key.partition(".")[0] in OWN or key in INDIFFERENT | tuned:
             continue

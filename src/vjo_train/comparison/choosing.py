@@ -18,7 +18,7 @@ from typing import Protocol
 
 from omegaconf import DictConfig
 
-from vjo_train.comparison.plan import Case
+from vjo_train.comparison.plan import Case, seed_left_out
 from vjo_train.config.compose import Composer, quoted
 from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.files import replacing
@@ -111,11 +111,7 @@ def trials(
     Raises:
         ConfigError: a folder holds a trial of another config.
     """
-    common = [
-        text
-        for text, override in zip(overrides, composer.parse(list(overrides)), strict=True)
-        if override.key_or_group != "seed"
-    ]
+    common = seed_left_out(composer, overrides)
     found = []
     for case in cases:
         words = [*common, *case.words, f"seed={seed}"]

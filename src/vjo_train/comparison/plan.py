@@ -86,6 +86,23 @@ def _method(text: str) -> Case:
     return Case(name, words)
 
 
+def groups(found: Sequence[Case]) -> list[tuple[list[str], list[str]]]:
+    """The names of the tasks alone and of the methods, for each share of the labels."""
+    made: list[tuple[list[str], list[str]]] = []
+    for case in found:
+        alone = any(word.startswith("single=") for word in case.words)
+        if alone and (not made or made[-1][1]):
+            made.append(([], []))
+        made[-1][not alone].append(case.name)
+    return made
+
+
+def seed_left_out(composer: Composer, overrides: Sequence[str]) -> list[str]:
+    """The user's overrides without the seeds."""
+    parsed = composer.parse(list(overrides))
+    return [text for text, override in zip(overrides, parsed, strict=True) if override.key_or_group != "seed"]
+
+
 def check_settings(cfg: DictConfig) -> None:
     """Refuses what would make a comparison unfair.
 
@@ -104,21 +121,20 @@ def check_settings(cfg: DictConfig) -> None:
 
 
 def sweep_word(
-    composer: Composer, cfg: DictConfig, overrides: Sequence[str], chosen: Mapping[str, Sequence[str]]
+    composer: Composer, found: Sequence[Case], overrides: Sequence[str], chosen: Mapping[str, Sequence[str]]
 ) -> str:
-    """Stores the cases of `cfg` for Hydra; returns the override that sweeps over them.
+    """Stores the cases of a comparison for Hydra; returns the override that sweeps over them.
 
     Args:
         composer: of the comparison's config.
-        cfg: the config.
+        found: its cases.
         overrides: the user's.
         chosen: case -> the overrides that its trials have chosen.
 
     Raises:
-        ConfigError: see `cases`; or an override that the cases would undo.
+        ConfigError: an override that the cases would undo.
     """
-    found = cases(cfg)
-    groups = composer.groups
+    known = composer.groups
     set_by_cases: dict[str, str] = {}
     for case in found:
         node = OmegaConf.create({})
@@ -126,7 +142,7 @@ def sweep_word(
         for override in composer.parse([*case.words, *chosen.get(case.name, ())]):
             key, value = override.key_or_group, override.value()
             set_by_cases[key] = case.name
-            if key in groups:
+            if key in known:
                 composer.check_choices([str(override.input_line)])
                 choices.append({f"override /{key}": value})
             else:

@@ -67,6 +67,12 @@ class Comparison:
         """Method -> in what its runs' budgets differ from the single-task runs'; nothing where they are equal."""
         return {label: checks.budget_differences(group, self.singles) for label, group in self.methods.items()}
 
+    @property
+    def budget(self) -> str:
+        """What `compare.budget` held equal."""
+        runs = [run for group in (*self.methods.values(), *self.singles.values()) for run in group.values()]
+        return next(map(checks.budget_of, runs), "steps")
+
     def paired_seeds(self, label: str) -> list[int]:
         """The seeds of which there are a run of the method and one of each task alone; none at unequal budgets."""
         if self.budgets[label]:

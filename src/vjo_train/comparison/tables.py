@@ -18,6 +18,13 @@ from vjo_train.comparison.delta import Interval
 from vjo_train.comparison.summary import SINGLE, Comparison
 from vjo_train.report.text import count_text, duration, figure, markdown, spread
 
+EQUAL = {
+    "steps": "per task as many images as alone, in as many steps",
+    "epochs": "per task as many images as alone, in any number of steps",
+    "compute": "a method has as many whole epochs as cost, forward and backward, what all tasks alone cost together",
+}
+"""`compare.budget` -> what it says."""
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -88,7 +95,7 @@ def costs(comparison: Comparison) -> Sheet:
 
 
 def budgets(comparison: Comparison) -> Sheet:
-    """What each case could spend, and what its trials have chosen; nothing where none was tuned."""
+    """What each case could spend, and what its trials have chosen; nothing where all are alike."""
     groups = {f"{task} alone": group for task, group in comparison.singles.items()} | dict(comparison.methods)
     rows = []
     for label, group in groups.items():
@@ -100,9 +107,9 @@ def budgets(comparison: Comparison) -> Sheet:
         trials = "-" if tuned is None else str(tuned)
         rows.append([label, trials, str(run.config["optimizer"]["lr"]), shown, str(results.epochs), str(results.steps)])
     header = ["case", "trials", "optimizer.lr", "weights", "epochs", "steps"]
-    tuned = any(row[1] != "-" for row in rows)
+    told = comparison.budget == "compute" or any(row[1] != "-" for row in rows)
     return Sheet(
-        "Budgets: trials on val by which each case was tuned, and the length of a run", header, rows if tuned else []
+        "Budgets: trials on val by which each case was tuned, and the length of a run", header, rows if told else []
     )
 
 
@@ -144,8 +151,7 @@ def remarks(comparison: Comparison) -> list[str]:
         "Intervals over seeds are Student's t intervals of the paired gains; over images, percentile intervals of a "
         "bootstrap that draws the same test images for both runs and all tasks. They are not corrected for the number "
         "of methods.",
-        "Equal budgets: per task as many images as alone, in as many steps. Checkpoints are picked on val; the test "
-        "split is measured once.",
+        f"Equal budgets: {EQUAL[comparison.budget]}. Checkpoints are picked on val; the test split is measured once.",
     ]
 
 

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from vjo_train.backbones.base import FeatureNet
+from vjo_train.backbones.neck import check_neck
 from vjo_train.config.conformity import CLASSES
 from vjo_train.config.instantiation import make, wanted
 from vjo_train.config.rules import check_norm
@@ -162,7 +163,7 @@ def model_on(cfg: DictConfig, pyramid: Pyramid) -> MultiTaskModule:
     if not cfg.heads:
         raise ConfigError("heads: found none; choose at least one, such as heads=[classification,detection].")
     branches = heads(cfg, pyramid.channels, pyramid.strides, run_folder.trained_tasks(cfg))
-    _check_neck(pyramid, {task: head.levels for task, head in branches.items()})
+    check_neck(pyramid.backbone.strides, {task: head.levels for task, head in branches.items()})
     difficulty = {task: head.difficulty for task, head in branches.items()}
     sharing = make(
         cfg.sharing,
@@ -220,21 +221,6 @@ def heads(
             if level not in channels:
                 raise ConfigError(f"heads.{task}: reads level {level}; backbone and neck give {', '.join(channels)}.")
     return made
-
-
-def _check_neck(pyramid: Pyramid, levels: Mapping[str, Sequence[str]]) -> None:
-    """The neck adds up levels whose strides double; task -> the levels that its head reads."""
-    strides = pyramid.backbone.strides
-    if all(stride == usual_stride(level) for level, stride in strides.items()):
-        return
-    for task, names in levels.items():
-        for level in names:
-            if level not in strides:
-                raise ConfigError(
-                    f"heads.{task}: reads {level} of the neck, whose levels need a backbone of strides 4, 8, 16, 32; a"
-                    f" dilated one has {', '.join(map(str, strides.values()))}. Let the head read the backbone, such as"
-                    " c5, or use backbone.output_stride=32."
-                )
 
 
 def merged(cfg: DictConfig, branches: Mapping[str, Head]) -> dict[str, Merged]:

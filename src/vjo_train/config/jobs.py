@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vjo_train.config import build, starting
@@ -34,7 +35,7 @@ from vjo_train.runs import run_folder
 from vjo_train.runs.results import Results
 from vjo_train.schedules.joint import Joint
 from vjo_train.tracking.mot_files import find_sequences
-from vjo_train.training import checkpoints, run
+from vjo_train.training import arithmetic, checkpoints, run
 from vjo_train.training.exported import ExportedModule
 from vjo_train.types import canvas_of
 
@@ -50,6 +51,15 @@ def train(cfg: DictConfig, output: Path) -> Results:
     built = build.job(cfg, output)
     starting.begin(built, cfg)
     return run.train(built)
+
+
+def count_arithmetic(cfg: DictConfig) -> float:
+    """Floating-point operations of an epoch of the composed config (see `arithmetic.epoch_flops`).
+
+    Raises:
+        VjoError: as `train`.
+    """
+    return arithmetic.epoch_flops(build.job(cfg, Path(HydraConfig.get().runtime.output_dir)))
 
 
 def evaluate(cfg: DictConfig, output: Path, checkpoint: Path) -> Results:

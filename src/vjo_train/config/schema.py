@@ -85,6 +85,10 @@ class CompareConfig:
             `weighting=dwa weighting.temperature=1`; a word without `=` is a weighting.
         tune: trials by which the learning rate of every case, single tasks included, and the weights of `fixed` are
             chosen on val, all on the first seed; None: every case is trained with what the config says.
+        budget: what is equal between a method and the single-task runs. `steps`: each task sees as many images as
+            alone, in as many steps. `epochs`: as many images, in any number of steps. `compute`: the arithmetic of
+            training; a method has as many whole epochs of `trainer.max_epochs` as cost what all tasks alone cost
+            together (see `comparison.budget`).
         delta: what delta_m counts of each task: the metric that stands for it, the mean of all that the field reports,
             or `pooled`, those of all tasks alike.
         labels: shares of every task's labels; all is compared at each of them, and the report is a label curve. None:
@@ -93,6 +97,7 @@ class CompareConfig:
 
     methods: Annotated[Sequence[str], Len(1)] = ("equal", "balanced", "adatask", "aligned", "dbmtl")
     tune: Annotated[int, Ge(2)] | None = None
+    budget: Literal["steps", "epochs", "compute"] = "steps"
     delta: Literal["monitor", "metrics", "pooled"] = "monitor"
     labels: Annotated[Sequence[Annotated[float, Interval(gt=0, le=1)]], Len(1)] | None = None
 

@@ -149,10 +149,8 @@ class DataModule(PlannedSplits):
             made=self.generate is not None or self.download,
         )
         rules.check_cuts(val_split=self.val_split, val_fraction=self.val_fraction, fold=self.fold, group=self.group)
-        if self.generate is not None and self.classes != self.generate.classes:
-            raise ConfigError(
-                f"dataset.classes: found {list(self.classes)}; the drawn classes are {list(self.generate.classes)}."
-            )
+        if self.generate is not None:
+            self.generate.check_classes(self.classes)
 
     # What is there
 
@@ -280,11 +278,6 @@ class DataModule(PlannedSplits):
         """The last image that the loading process `pid` took up, where that is known."""
         rows = [row for watch in self._watches if (row := watch.image_of(pid)) is not None]
         return self.index.image(self.root, rows[0]) if rows else None
-
-    @property
-    def _place(self) -> tuple[int, int]:
-        """This process's rank, and the number of ranks."""
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
     def _loader(self, sampler: Sampler[BatchPlan], augment: Augment | None, batch_size: int) -> BatchLoader:
         watch = Watch(self.workers)

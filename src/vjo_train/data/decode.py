@@ -25,6 +25,9 @@ from vjo_train.data.rgb import as_rgb
 from vjo_train.errors import DataError
 from vjo_train.types import IGNORE, Canvas
 
+JPEG = b"\xff\xd8\xff"
+"""How a JPEG file begins."""
+
 
 class OtherSizeError(DataError):
     """A picture is of another size than its annotation says."""
@@ -89,7 +92,7 @@ def _turbo(path: Path, canvas: Canvas | None, size: tuple[int, int] | None) -> n
             return None
         with open(path, "rb", buffering=0) as file:
             start = file.read(3)
-            if start != b"\xff\xd8\xff":
+            if start != JPEG:
                 return None
             content = start + file.read()
         height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
@@ -199,10 +202,25 @@ def read_mask(path: Path, size: tuple[int, int], highest: int, meaning: str) -> 
     return torch.from_numpy(indices.astype(np.int16 if many else np.uint8))
 
 
-def read_values(path: Path, size: tuple[int, int]) -> Tensor:
-    """A palette or grey PNG of 8 or 16 bits, or a `.npy` file -> its values as int32 [H, W]; raises as `read_mask`."""
+def read_values(path: Path, size: tuple[int, int], *, lossy: bool = False) -> Tensor:
+    """A palette or grey PNG of 8 or 16 bits, or a `.npy` file -> its values as int32 [H, W].
+
+    Args:
+        path: the map.
+        size: (height, width) that it must have.
+        lossy: it says yes and no alone, so that it may be a JPEG, whose values are near what was meant: 255 above 127,
+            0 below.
+
+    Raises:
+        DataError: as `read_mask`; a JPEG that may not be one.
+    """
     if not is_array(path):
-        return torch.from_numpy(_indices(path, size).astype(np.int32))
+        indices = _indices(path, size)
+        if is_lossy(path):
+            if not lossy:
+                raise DataError(f"{path}: is a JPEG, which does not keep values as they are; must be a PNG.")
+            indices = np.where(indices > 127, 255, 0)
+        return torch.from_numpy(indices.astype(np.int32))
     values = read_numbers(path, size)
     if not torch.equal(values, values.round()):  # NaN too
         raise DataError(f"{path}: found values that are no whole numbers; a map of classes holds their numbers.")
@@ -246,7 +264,8 @@ def _indices(path: Path, size: tuple[int, int]) -> npt.NDArray[np.integer[Any]]:
     with opened(path) as image:
         if (image.height, image.width) == size:  # a mask of another size is not worth the memory
             decoded(image, path)
-        if image.mode not in ("P", "L") and not image.mode.startswith("I"):
+            image = _one_grey(image)
+        if image.mode not in ("1", "P", "L") and not image.mode.startswith("I"):
             raise DataError(f"{path}: found a mask of mode {image.mode}; must be an 8-bit palette PNG, or a grey one.")
         if (image.height, image.width) != size:
             raise DataError(
@@ -257,6 +276,20 @@ def _indices(path: Path, size: tuple[int, int]) -> npt.NDArray[np.integer[Any]]:
             image, dtype=np.int32 if image.mode.startswith("I") else np.uint8
         )
     return indices
+
+
+def _one_grey(image: Image.Image) -> Image.Image:
+    """The grey picture that some tools save as three equal colours; others as they are."""
+    if image.mode not in ("RGB", "RGBA", "LA"):
+        return image
+    red, *others = (image.getchannel(channel) for channel in ("L" if image.mode == "LA" else "RGB"))
+    return red if all(red.tobytes() == other.tobytes() for other in others) else image
+
+
+def is_lossy(path: Path) -> bool:
+    """Whether a map is a JPEG, by its first bytes: its values are only near what was meant."""
+    with path.open("rb") as file:
+        return file.read(3) == JPEG
 
 
 def _picture_array(path: Path) -> npt.NDArray[np.uint8]:

@@ -46,6 +46,11 @@ class PlannedSplits(Splits):
     _pictures_plan: PicturesPlan | None
 
     @property
+    def _place(self) -> tuple[int, int]:
+        """This process's rank, and the number of ranks."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+    @property
     def training_labels(self) -> dict[str, npt.NDArray[np.int64]]:
         """Planned task -> the training images whose label for it is kept.
 

@@ -79,6 +79,11 @@ class Shapes:
             "seed": self.seed,
         }
 
+    def check_classes(self, names: Sequence[str]) -> None:
+        """Raises ConfigError where a data set of this drawing is given other classes."""
+        if tuple(names) != self.classes:
+            raise ConfigError(f"dataset.classes: found {list(names)}; the drawn classes are {list(self.classes)}.")
+
     def folder(self, cache: Path) -> Path:
         """Where `write` puts the set below `cache`: one folder for each choice of parameters."""
         key = hashlib.sha256(json.dumps(self.parameters, sort_keys=True).encode()).hexdigest()[:12]

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from vjo_train.errors import ConfigError
 from vjo_train.heads.own_cells import covered
-from vjo_train.types import EXTENT, SharedFeatures
+from vjo_train.sharing.features import SharedFeatures
+from vjo_train.types import EXTENT
 
 LEAST = 1e-3
 """The length below which a vector counts as this long, which bounds the gradient where features are zero."""

@@ -8,7 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vjo_train.types import EXTENT, MEAN_COLOUR, SharedFeatures
+from vjo_train.sharing.features import SharedFeatures
+from vjo_train.types import EXTENT, MEAN_COLOUR
 
 
 def extent(images: Tensor) -> Tensor:

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import torch
 from annotated_types import Ge, Gt, Interval
 from torch import nn
 
 from vjo_train.errors import ConfigError
-from vjo_train.types import Layered, OwnRate
 
 PLAIN = ("layer_scale", "_token", "pos_embed", "relative_position_bias_table", "logit_scale")
 """How the names of parameters end that have several dimensions and are not decayed."""
+
+
+@runtime_checkable
+class OwnRate(Protocol):
+    """A module whose own parameters, those of its children left out, learn at a rate of their own, never decayed."""
+
+    lr_factor: float
+    """The learning rate relative to the optimizer's."""
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """A module that says how deep its parameters lie, for `optimizer.layer_decay`."""
+
+    def parameters_by_depth(self) -> list[list[nn.Parameter]]:
+        """The parameters, layer by layer from the image on; those in none are as deep as what follows the module."""
 
 
 def parameter_groups(

@@ -8,10 +8,11 @@ from typing import Annotated
 from annotated_types import Ge
 from torch import Tensor, nn
 
+from vjo_train.sharing.features import SharedFeatures, summary
 from vjo_train.sharing.hard import HardSharing
 from vjo_train.sharing.mmoe import expert
 from vjo_train.sharing.pyramid import channels, inputs_of, reads_neck, trainable, views
-from vjo_train.types import Features, SharedFeatures, summary
+from vjo_train.types import Features
 
 
 class Adapters(HardSharing):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vjo_train.errors import ConfigError
 from vjo_train.sharing.base import Sharing
+from vjo_train.sharing.features import SharedFeatures, summary
 from vjo_train.sharing.policy import (
     Policy,
     Way,
@@ -26,7 +27,7 @@ from vjo_train.sharing.policy import (
 )
 from vjo_train.sharing.pyramid import channels, reads_neck, trainable, views
 from vjo_train.sharing.residual import blended, is_block, rows_of, run
-from vjo_train.types import Features, SharedFeatures, summary
+from vjo_train.types import Features
 
 log = logging.getLogger("vjo_train")
 

@@ -12,11 +12,12 @@ from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
 from vjo_train.errors import ConfigError
+from vjo_train.sharing.features import SharedFeatures
 from vjo_train.sharing.hard import HardSharing
 from vjo_train.sharing.layers import block
 from vjo_train.sharing.pyramid import kinds, read_by
 from vjo_train.sharing.reversal import dann_ramp, reverse_gradient
-from vjo_train.types import Features, SharedFeatures
+from vjo_train.types import Features
 
 FLAT = 1e-6
 """`similarity` takes a map with ||A^T A||^2 below this for flat."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from vjo_train.types import SharedFeatures
+from vjo_train.sharing.features import SharedFeatures
 
 
 class Sharing(nn.Module):

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from vjo_train.errors import ConfigError
 from vjo_train.sharing.base import Sharing
+from vjo_train.sharing.features import SharedFeatures, summary
 from vjo_train.sharing.pyramid import NECK, channels, reads_neck, stages_of, trainable
 from vjo_train.sharing.tree import KEY, Groups, tree
-from vjo_train.types import Features, SharedFeatures, summary
+from vjo_train.types import Features
 
 
 class Branched(Sharing):

@@ -12,8 +12,9 @@ from annotated_types import Gt, Interval
 from torch import Tensor, nn
 
 from vjo_train.sharing.base import Sharing
+from vjo_train.sharing.features import SharedFeatures, summary
 from vjo_train.sharing.pyramid import channels, reads_neck, stages_of, trainable
-from vjo_train.types import Features, SharedFeatures, summary
+from vjo_train.types import Features
 
 
 class CrossStitch(Sharing):
@@ -120,7 +121,7 @@ class Unit(nn.Module):
         count: K.
         width: C, the channels with weights of their own; 1 for all together.
         own_share: see `CrossStitch`.
-        lr_factor: see `vjo_train.types.OwnRate`.
+        lr_factor: see `vjo_train.optim.optimizers.OwnRate`.
     """
 
     def __init__(self, count: int, width: int, own_share: float, lr_factor: float) -> None:

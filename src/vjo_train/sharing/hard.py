@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from vjo_train.sharing.base import Sharing
+from vjo_train.sharing.features import SharedFeatures, summary
 from vjo_train.sharing.pyramid import channels, pyramid, read_by, trainable, views
-from vjo_train.types import SharedFeatures, summary
 
 
 class HardSharing(Sharing):

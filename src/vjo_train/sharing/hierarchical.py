@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from vjo_train.errors import ConfigError
 from vjo_train.sharing.base import Sharing
+from vjo_train.sharing.features import SharedFeatures, summary
 from vjo_train.sharing.layers import coarser
 from vjo_train.sharing.pyramid import channels, reads_neck, stages_of, steps, trainable
-from vjo_train.types import Features, SharedFeatures, summary
+from vjo_train.types import Features
 
 
 class Hierarchical(Sharing):

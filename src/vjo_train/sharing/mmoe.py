@@ -10,10 +10,10 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
+from vjo_train.sharing.features import SharedFeatures
 from vjo_train.sharing.hard import HardSharing
 from vjo_train.sharing.layers import block
 from vjo_train.sharing.pyramid import channels, kinds, pyramid, read_by, trainable
-from vjo_train.types import SharedFeatures
 
 SUMMARY = "c5"
 """The level from which the gates see what kind of image it is."""

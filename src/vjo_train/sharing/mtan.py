@@ -13,9 +13,10 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from vjo_train.sharing.base import Sharing
+from vjo_train.sharing.features import SharedFeatures, summary
 from vjo_train.sharing.layers import block, normalised
 from vjo_train.sharing.pyramid import channels, steps, trainable
-from vjo_train.types import Features, SharedFeatures, summary
+from vjo_train.types import Features
 
 
 class MTAN(Sharing):

@@ -24,7 +24,7 @@ class Policy(nn.Module):
     Args:
         blocks: L.
         start: the log-odds at the start.
-        lr_factor: see `vjo_train.types.OwnRate`.
+        lr_factor: see `vjo_train.optim.optimizers.OwnRate`.
     """
 
     def __init__(self, blocks: int, start: float, lr_factor: float) -> None:

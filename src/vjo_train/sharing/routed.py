@@ -10,11 +10,12 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from vjo_train.errors import ConfigError
+from vjo_train.sharing.features import SharedFeatures, summary
 from vjo_train.sharing.hard import HardSharing
 from vjo_train.sharing.mmoe import SUMMARY, expert, mix
 from vjo_train.sharing.pyramid import channels, kinds, pyramid, read_by, trainable
 from vjo_train.sharing.router import Route, Router
-from vjo_train.types import Features, SharedFeatures, summary
+from vjo_train.types import Features
 
 
 class Routed(HardSharing):

@@ -10,8 +10,8 @@ from torch import Tensor
 from vjo_train.distill.features import FeatureDistillation
 from vjo_train.heads.base import Head
 from vjo_train.sharing.base import Sharing
+from vjo_train.sharing.features import SharedFeatures
 from vjo_train.training.self_supervised import WithHelpers
-from vjo_train.types import SharedFeatures
 
 
 class Distilled(WithHelpers):

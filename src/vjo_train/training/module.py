@@ -17,11 +17,12 @@ from vjo_train.heads.parts import head_name, joint_parameters, loss_name, own_pa
 from vjo_train.optim.lr_schedules import LRSchedule
 from vjo_train.optim.optimizers import Optimizer
 from vjo_train.sharing.base import Sharing
+from vjo_train.sharing.features import SharedFeatures
 from vjo_train.training.distilled import Distilled
 from vjo_train.training.gradient_checks import all_finite
 from vjo_train.training.losses import StepLosses, check_finite, step_losses
 from vjo_train.training.self_supervised import stacked
-from vjo_train.types import Batch, SharedFeatures
+from vjo_train.types import Batch
 from vjo_train.weighting.base import ImageLosses, TaskLosses, Weighting
 
 

@@ -60,6 +60,7 @@ class Balanced(LossWeighting):
     ) -> None:
         super().__init__(**options)
         self.batches, self.at = batches, at
+        self.calibrates = batches if len(self.tasks) > 1 else 0
         self.register_buffer("log_sum", torch.zeros(len(self.tasks), dtype=torch.float64))  # of the norms
         self.register_buffer("count", torch.zeros(len(self.tasks), dtype=torch.int64))  # of the batches in it
 

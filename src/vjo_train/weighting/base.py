@@ -119,12 +119,14 @@ class Weighting(nn.Module):
         unsolved: how often a solver did not reach its tolerance (each time is logged with its residual).
         meta_tasks: the tasks that batches of held-out images must be labelled for; empty where none are needed.
         meta_every: steps from one such batch to the next.
+        calibrates: steps at the start of training that cost more than all later ones.
         image_weights: task -> [b] on the CPU, the weights of this rank's images in the last batch, NaN where one is not
             labelled; empty for a weighting that does not tell images apart.
     """
 
     meta_tasks: tuple[str, ...] = ()
     meta_every: int = 1
+    calibrates: int = 0
     calls: Tensor
     unsolved: Tensor
 

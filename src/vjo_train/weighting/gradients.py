@@ -95,6 +95,7 @@ class GradientWeighting(Weighting):
             raise refuse("losses", losses, "name a loss weighting in the config, or hand over the object.")
         self.at, self.every, self.sample = at, every, sample
         self.losses = losses
+        self.calibrates = 0 if losses is None else losses.calibrates
         self.register_buffer("reused", torch.full((len(self.tasks),), float("nan"), dtype=torch.float64))
         self._checked: set[tuple[str, ...]] = set()
 

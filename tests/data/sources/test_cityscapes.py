@@ -54,6 +54,23 @@ def read(root: Path, classes: list[str] | None = None) -> tuple[Cityscapes, Inde
     return source, load_index(source, source.root(root), classes or source.class_names(root), root.parent / "cache")
 
 
+def test_coarse_maps_are_read_when_asked_for(root: Path) -> None:
+    scene(root, "aachen_0_1", STREET)
+    fine = read(root)[1]
+    for file in sorted((root / "gtFine").rglob("*.png")):
+        coarse = Path(str(file).replace("gtFine", "gtCoarse"))
+        coarse.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(coarse)
+    with pytest.raises(
+        DataError, match=r"none of its 1 pictures has a map: looked for gtFine/train/aachen/aachen_0_1_"
+    ):
+        read(root)
+    source = Cityscapes(annotations="gtCoarse")
+    index = load_index(source, root, source.class_names(root), root.parent / "cache")
+    assert index.boxes.tolist() == fine.boxes.tolist()
+    assert index.labelled["semantic"].all()
+
+
 def test_the_class_map_has_the_nineteen_classes(root: Path) -> None:
     scene(root, "aachen_0_1", STREET)
     source, index = read(root)

@@ -123,6 +123,36 @@ def test_a_picture_outside_is_a_fault(root: Path, name: str) -> None:
     assert "found a path out of the folder of pictures" in str(index.faults[0])
 
 
+def test_one_file_without_a_split_is_shared_out(root: Path) -> None:
+    """TACO's `annotations.json`, Label Studio's `result.json`, CVAT's `instances_default.json`."""
+    names = [f"batch_{k % 2}/{k:02d}.jpg" for k in range(18)]
+    written(root / "annotations.json", document(names), root)
+    source = COCO()
+    parts = {split: source.split(root, split) for split in ("train", "val")}
+    assert {split: len(part) for split, part in parts.items()} == {"train": 16, "val": 2}
+    assert sorted(parts["train"] + parts["val"]) == sorted(name.removesuffix(".jpg") for name in names)
+    assert len(source.split(root, "annotations")) == 18
+    assert source.has_split(root, "val")
+    assert not source.has_split(root, "test")
+
+
+def test_splits_are_words_of_names_and_pictures_are_found_by_name(root: Path) -> None:
+    """Objects365 says `images/v1/patch0/x.jpg` of `train/patch0/x.jpg`, LVIS says addresses."""
+    for split, number in (("train", 1), ("val", 2)):
+        written(root / f"zhiyuan_objv2_{split}.json", document([f"images/v1/patch{number}/x.jpg"]), None)
+        picture(root / split / f"patch{number}/x.jpg")
+    source = COCO()
+    assert source.split(root, "val") == ["val/patch2/x"]
+    assert {part.picture(part.names[0]) for part in source.parts(root)} == {"train/patch1/x.jpg", "val/patch2/x.jpg"}
+    content = document(["x.jpg"])
+    content["images"][0] |= {"coco_url": "http://images.cocodataset.org/val2017/x.jpg"}
+    content["images"][0].pop("file_name")
+    lvis = root.parent / "lvis"
+    written(lvis / "lvis_v1_train.json", content, None)
+    picture(lvis / "val2017/x.jpg")
+    assert source.split(lvis, "train") == ["val2017/x"]
+
+
 def test_splits_that_are_not_there(root: Path) -> None:
     written(root / "annotations/instances_train2017.json", ONE, root / "train2017")
     written(root / "annotations/instances_val2014.json", ONE, None)

@@ -41,6 +41,19 @@ def stacks(source: InstanceFiles, root: Path, index: Any, row: int) -> torch.Ten
     return placed
 
 
+def test_numbers_are_not_read_from_a_jpeg(tmp_path: Path) -> None:
+    """Its noise would be objects; a file of one object each may be one."""
+    root = tmp_path / "set"
+    square = np.zeros(SIZE, np.uint8)
+    square[8:24, 8:24] = 255
+    save(root / "images/a.png", np.zeros((*SIZE, 3), np.uint8))
+    save(root / "masks/a.jpg", square)
+    save(root / "masks/a/1.jpg", square)
+    numbers, each = InstanceFiles(objects="masks/{stem}.jpg"), InstanceFiles(objects="masks/{stem}/*.jpg")
+    assert "is a JPEG, which does not keep values as they are" in read(numbers, root)[0].faults[0]
+    assert read(each, root)[0].boxes.tolist() == [[8, 8, 24, 24]]
+
+
 def test_a_map_of_16_bits_holds_more_objects_than_a_byte(tmp_path: Path) -> None:
     root = tmp_path / "set"
     for name in ("a", "b", "c"):

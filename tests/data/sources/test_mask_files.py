@@ -70,6 +70,68 @@ def test_values_may_begin_at_the_first_class_and_be_ignored(tmp_path: Path) -> N
             MaskFiles(images="images/{split}", masks=wrong)
 
 
+def test_white_is_the_class_of_black_and_white_maps(tmp_path: Path) -> None:
+    """As of ISIC, Kvasir, DRIVE, ...: 255 is not what is ignored there."""
+    root = tmp_path / "set"
+    shown = np.zeros((32, 48))
+    shown[8:24, 8:40] = 255
+    for name, ending in (("a", "png"), ("b", "jpg"), ("c", "png")):
+        save(root / f"images/{name}.jpg", np.zeros((32, 48, 3)))
+        save(root / f"masks/{name}_yes.{ending}", np.stack([shown] * 3, axis=-1) if name == "b" else shown)
+    png, jpeg = MaskFiles(masks="masks/{stem}_yes.png"), MaskFiles(masks="masks/{stem}_yes.jpg")
+    assert maps(png, root, ["polyp"]) == dict.fromkeys(("images/a.jpg", "images/c.jpg"), (shown > 0).tolist())
+    assert maps(jpeg, root, ["polyp"]) == {"images/b.jpg": (shown > 0).tolist()}
+    notes = load_index(png, root, ["polyp"], tmp_path / "cache").notes[:, 1].tolist()
+    assert notes == ["the maps are black and white: 255 is polyp, 0 is not"]
+    with pytest.raises(
+        DataError, match=r"b_yes\.jpg: is a JPEG, which does not keep values as they are; must be a PNG"
+    ):
+        maps(jpeg, root, ["polyp", "lesion"])
+    save(root / "masks/c_yes.png", np.where(shown, 1, 0))
+    assert maps(png, root, ["polyp"])["images/a.jpg"] == shown.tolist(), "beside 1, 255 is ignored"
+
+
+def test_maps_that_are_nowhere_are_said(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    picture(root / "images/a.jpg")
+    save(root / "masks/a.jpg", VALUES)
+    with pytest.raises(DataError, match=r"none of its 1 pictures has a map: looked for masks/a\.png, but .* a\.jpg, "):
+        maps(MaskFiles(), root, ["road"])
+    with pytest.raises(DataError, match=r"looked for labels/a\.png, but there is no such folder"):
+        maps(MaskFiles(masks="labels/{stem}.png"), root, ["road"])
+
+
+def test_maps_among_the_pictures_are_no_pictures(tmp_path: Path) -> None:
+    """As of ADE20K's full set."""
+    root = tmp_path / "set"
+    picture(root / "train/street/a.jpg")
+    save(root / "train/street/a_seg.png", VALUES)
+    source = MaskFiles(images="{split}", masks="{split}/{stem}_seg.png")
+    assert maps(source, root, ["a", "b"]) == {"train/street/a.jpg": VALUES.tolist()}
+    assert source.split(root, "train") == ["train/street/a.jpg"]
+
+
+def test_part_of_a_name_may_be_that_of_the_map(tmp_path: Path) -> None:
+    """As of DRIVE and DeepGlobe."""
+    root = tmp_path / "set"
+    for k in range(3):
+        picture(root / f"train/{k}_sat.jpg")
+        save(root / f"train/{k}_mask.png", VALUES)
+    source = MaskFiles(images="{split}/{stem}_sat.jpg", masks="{split}/{stem}_mask.png")
+    assert source.split(source.root(root), "train") == [f"train/{k}_sat.jpg" for k in range(3)]
+    assert maps(source, root, ["a", "b"]) == {f"train/{k}_sat.jpg": VALUES.tolist() for k in range(3)}
+
+
+def test_a_split_may_be_part_of_a_name(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    for split in ("train", "val"):
+        picture(root / f"{split}_images/a.jpg")
+        save(root / f"{split}_masks/a.png", VALUES)
+    source = MaskFiles(images="{split}_images", masks="{split}_masks/{stem}.png")
+    assert source.splits(root) == ["train", "val"]
+    assert maps(source, root, ["a", "b"]) == dict.fromkeys(("train_images/a.jpg", "val_images/a.jpg"), VALUES.tolist())
+
+
 def test_maps_of_16_bits_keep_their_values(tmp_path: Path) -> None:
     root = tmp_path / "set"
     picture(root / "images/a.jpg")
@@ -84,7 +146,9 @@ def test_colours_are_named_by_a_palette(tmp_path: Path) -> None:
     picture(root / "images/a.png")
     save(root / "labels/a_L.png", [[[64, 0, 0], [0, 0, 142], [1, 2, 3]], [[0, 0, 142], [64, 0, 0], [64, 0, 0]]])
     (root / "colours.txt").write_text("64 0 0\t\tBicyclist\n0,0,142,Car\n\n")
-    for palette in ("colours.txt", {"Bicyclist": [64, 0, 0], "Car": [0, 0, 142]}):
+    (root / "class_dict.csv").write_text("name,r,g,b\nBicyclist,64,0,0\nCar,0,0,142\n")
+    (root / "labelmap.txt").write_text("# label:color_rgb:parts:actions\nBicyclist:64,0,0::\nCar:0,0,142::\n")
+    for palette in ("colours.txt", "class_dict.csv", "labelmap.txt", {"Bicyclist": [64, 0, 0], "Car": [0, 0, 142]}):
         source = MaskFiles(masks="labels/{stem}_L.png", palette=palette)
         assert source.class_names(root) == ["Bicyclist", "Car"]
         assert maps(source, root, ["Bicyclist", "Car"]) == {"images/a.png": [[1, 2, 255], [2, 1, 1]]}

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import Answer
-from vjo_train.data.sources.sniff import looks_like
+from vjo_train.data.sources.sniff import guesses, looks_like
 from vjo_train.data.sources.voc.source import VOC
 from vjo_train.data.sources.yolo.source import YOLO
 from vjo_train.errors import DataError
@@ -24,6 +26,12 @@ FILES = {
     "voc_beside": {"train/a.jpg": "", "train/a.xml": "<annotation></annotation>"},
     "masks": {"images/train/a.jpg": "", "masks/train/a.png": ""},
     "folders": {"train/cat/a.jpg": "", "train/dog/b.png": "", "val/cat/c.jpg": ""},
+    "labelme": {"a.jpg": "", "a.json": '{"shapes": [], "imagePath": "a.jpg"}'},
+    "cvat": {"images/a.jpg": "", "annotations.xml": "<?xml version='1.0'?><annotations></annotations>"},
+    "via": {"train/a.jpg": "", "train/via_region_data.json": '{"a.jpg1": {"filename": "a.jpg", "regions": []}}'},
+    "kitti": {"training/image_2/0.png": "", "training/label_2/0.txt": ""},
+    "box_table": {"images/a.jpg": "", "train_labels.csv": "filename,width,height,class,xmin,ymin,xmax,ymax\n"},
+    "table": {"train/a1.jpg": "", "train.csv": "id_code,diagnosis\na1,2\n"},
     "": {"a.jpg": "", "notes.json": '{"x": 1}', "b.yaml": "x: 1"},
 }
 
@@ -39,6 +47,50 @@ def write(root: Path, layout: str) -> Path:
 def test_each_layout_is_told_from_the_others(tmp_path, layout):
     said = looks_like(write(tmp_path, layout))
     assert (f"dataset={layout} dataset.root={tmp_path}" in said) if layout else said == ""
+
+
+@pytest.mark.parametrize(
+    ("pictures", "maps", "keys"),
+    [
+        ("PNGImages/p{}.png", "PedMasks/p{}_mask.png", ("PNGImages", "PedMasks/{stem}_mask.png")),
+        ("ISIC_Input/{}.jpg", "ISIC_GroundTruth/{}_segmentation.png", ("ISIC_Input", "ISIC_GroundTruth/{stem}_segm")),
+        ("images/{}.jpg", "masks/{}.jpg", ("", "masks/{stem}.jpg")),
+        ("images/train/{}.jpg,images/val/{}.jpg", "annotations/train/{}.png,annotations/val/{}.png",
+         ("images/{split}", "annotations/{split}/{stem}.png")),
+        ("train/{}.png,val/{}.png", "trainannot/{}.png,valannot/{}.png", ("{split}", "{split}annot/{stem}.png")),
+        ("i/train/rome/{}.jpg,i/val/rome/{}.jpg", "gt/train/rome/{}_gt.png,gt/val/rome/{}_gt.png",
+         ("i/{split}", "gt/{split}/{stem}_gt.png")),
+    ],
+)  # fmt: skip
+def test_folders_of_maps_are_told_by_their_names(
+    pictures: str, maps: str, keys: tuple[str, str], tmp_path: Path
+) -> None:
+    for names, values in ((pictures, range(0, 256, 8)), (maps, [0, 3] * 16)):
+        for name in (one.format(k) for one in names.split(",") for k in range(3)):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.tile(np.array(values, np.uint8), (8, 1))).save(tmp_path / name)
+    (guess,) = guesses(tmp_path)
+    assert guess.choice == "masks"
+    assert all(key in guess.overrides for key in keys)
+    assert ("Maps hold 0, 3." in guess.note) == (".jpg" not in maps)
+
+
+def test_what_is_not_read_is_said(command: Callable[..., Answer], tmp_path: Path) -> None:
+    files = {"project-1.json": '[{"id": 1, "annotations": [{"result": []}]}]', "dicom/a.dcm": "x"}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+        status, out, _ = command("vjo-data", "guess", str(tmp_path))
+        assert status == 0
+        assert "not read; " in out
+        (tmp_path / name).unlink()
+
+
+def test_folders_of_pictures_of_other_things_are_no_classes(tmp_path: Path) -> None:
+    for name in ("train/images/a.jpg", "train/depth/a.jpg", "val/images/a.jpg", "val/depth/a.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert looks_like(tmp_path) == ""
 
 
 def test_labels_without_a_yaml_file_are_yolo(tmp_path):

@@ -50,6 +50,31 @@ def test_a_column_of_names(tmp_path: Path) -> None:
     assert sorted(name for part in shared for name in part) == ["a.jpg", "b.jpg", "c.jpg"]
 
 
+def test_pictures_by_their_names_alone(tmp_path: Path) -> None:
+    """ISIC, APTOS, ... name them without an ending; ChestX-ray14 has them in several folders."""
+    write(
+        tmp_path,
+        "Image Index,Finding Labels,View,\na,Hernia|Edema,PA,\nb.png,No Finding,AP,\n",
+        "one/a.jpg",
+        "two/b.png",
+    )
+    _, flags, index = load(tmp_path)
+    assert index.classes.tolist() == ["Edema", "Hernia", "No Finding"], "a bar separates, a space does not"
+    assert flags == {"a": [1, 1, -1], "b.png": [-1, -1, 1]}
+    assert index.images.tolist() == ["pictures/one/a.jpg", "pictures/two/b.png"]
+    assert not index.faults.tolist()
+    write(tmp_path, "id_code,diagnosis\na,2\nb,0\n")
+    assert load(tmp_path)[1] == {"a": [-1, 1], "b": [1, -1]}
+
+
+def test_without_0_a_table_of_1_and_minus_1_says_yes_and_no(tmp_path: Path) -> None:
+    """As CelebA's; beside 0 or a blank, -1 is unknown."""
+    write(tmp_path, "image_id,Male,Young\na.jpg,1,-1\nb.jpg,-1,-1\n")
+    assert load(tmp_path)[1] == {"a.jpg": [1, -1], "b.jpg": [-1, -1]}
+    write(tmp_path, "image_id,Male,Young\na.jpg,1,-1\nb.jpg,-1,0\nc.jpg,True,\n")
+    assert load(tmp_path)[1] == {"a.jpg": [1, 0], "b.jpg": [0, -1], "c.jpg": [1, 0]}
+
+
 def test_columns_of_numbers(tmp_path: Path) -> None:
     write(tmp_path, "image,cat,age,score\na.jpg,1,7,1\nb.jpg,0,,0\nc.jpg,,-1e3,nan\n")
     source, flags, index = load(tmp_path, numbers=["age", "score"])

@@ -17,6 +17,7 @@ from tests.conftest import Answer
 from tests.data.test_datamodule import make
 from vjo_train.data.index import Index
 from vjo_train.data.sources.opened import load_index
+from vjo_train.data.sources.sniff import looks_like
 from vjo_train.data.sources.yolo.source import YOLO
 from vjo_train.errors import DataError
 
@@ -359,3 +360,44 @@ def test_the_command_sums_it_up(command: Callable[..., Answer], written):
     assert {name: split["images"] for name, split in splits.items()} == {"train": 9, "val": 1, "test": 1}
     assert splits["train"]["labelled"] == {"classes": 9, "boxes": 9, "semantic": 9, "masks": 9, "keypoints": 0}
     assert splits["test"]["without_objects"] == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "pictures", "labels"),
+    [
+        ("classes.txt", "a{}.jpg", "a{}.txt"),  # labelImg
+        ("classes.txt", "images/a{}.jpg", "labels/a{}.txt"),  # Label Studio
+        ("labels/classes.txt", "images/a{}.jpg", "labels/a{}.txt"),
+        ("obj.names", "obj_train_data/a{}.jpg", "obj_train_data/a{}.txt"),  # CVAT's YOLO 1.1
+    ],
+)
+def test_a_list_of_class_names_does_for_a_yaml_file(names: str, pictures: str, labels: str, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    for k in range(9):
+        for place in (pictures, labels):
+            (root / place.format(k)).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 20)).save(root / pictures.format(k))
+        (root / labels.format(k)).write_text("1 0.5 0.5 0.2 0.4\n")
+    (root / names).write_text("cat\ndog\n")
+    source = YOLO()
+    found = source.root(root)
+    index = load_index(source, found, source.class_names(found), tmp_path / "cache")
+    assert {split: len(source.split(found, split)) for split in source.splits(found)} == {"train": 8, "val": 1}
+    assert (index.classes.tolist(), set(index.labels.tolist()), len(index.boxes)) == (["cat", "dog"], {1}, 9)
+    np.testing.assert_allclose(index.boxes[0], [16, 6, 24, 14], atol=1e-5)
+    assert f"dataset=yolo dataset.root={root} reads it" in looks_like(root)
+
+
+def test_folders_of_a_list_of_names_may_be_splits(tmp_path: Path) -> None:
+    """Roboflow's Darknet export."""
+    for split in ("train", "valid"):
+        (tmp_path / split).mkdir()
+        Image.new("RGB", (40, 20)).save(tmp_path / split / "a.jpg")
+        (tmp_path / split / "a.txt").write_text("0 0.5 0.5 0.2 0.4\n")
+        (tmp_path / split / "_darknet.labels").write_text("cat\n")
+    source = YOLO()
+    found = source.root(tmp_path)
+    assert {split: source.split(found, split) for split in source.splits(found)} == {
+        "train": ["train/a"],
+        "val": ["valid/a"],
+    }

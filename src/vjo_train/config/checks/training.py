@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from vjo_train import __version__
-from vjo_train.comparison import choosing, plan
+from vjo_train.comparison import budget, choosing, plan
 from vjo_train.config.checks.class_names import check_without_names, class_names
 from vjo_train.config.checks.config import check_run, unchosen_heads
 from vjo_train.config.checks.effects import TRAINING, say_without_effect
@@ -34,17 +34,21 @@ class Checked:
 
     Attributes:
         place: where to write; None in all but the first of a run's processes, which reserves their common folder.
+        dropped: overrides to take out, whose key the cases of a comparison set from them.
         added: overrides to add: those that drop the keys of heads that are not chosen, the classes that the data set
             names itself, and the word that sweeps over a comparison's cases.
         comparison: the runs of a comparison; none for any other command, and none before its trials have ended.
+        counts: the cases whose arithmetic must be counted before its trials and runs are known.
         trials: those that must be run before the runs of a comparison are known.
         started: what started this process beside others of its run; None where nothing did, or this program itself.
         config: what all of those must have been given, as plain data.
     """
 
     place: Place | None
+    dropped: list[str] = field(default_factory=list, kw_only=True)
     added: list[str] = field(default_factory=list)
     comparison: list[plan.Planned] = field(default_factory=list)
+    counts: list[budget.Count] = field(default_factory=list)
     trials: list[choosing.Trial] = field(default_factory=list)
     started: Launch | None = None
     config: dict[str, Any] = field(default_factory=dict)
@@ -165,15 +169,28 @@ def _sweep(composer: Composer, overrides: list[str]) -> Checked:
     place = Place(key, folder_at(master, key), new)
     if "BasicSweeper" not in master.hydra.sweeper._target_:
         return Checked(place)  # another sweeper decides as it goes; each of its runs is checked when it starts
-    added = []
+    added, dropped = [], []
     if master.get("compare") is not None:
         check_run(master, TrainConfig)
         plan.check_settings(master)
         plan.check_sweep(composer, overrides)
-        tried = _trials(composer, master, overrides, place.folder)
+        cases = plan.cases(master)
+        if master.compare.get("budget") == "compute":
+            counts = _counts(composer, master, overrides, cases)
+            flops = budget.read(place.folder, counts)
+            if any(count.case not in flops for count in counts):
+                return Checked(place, counts=counts)
+            cases = budget.lengthened(cases, flops, master.trainer.max_epochs)
+            dropped = [
+                text
+                for text, word in zip(overrides, composer.parse(overrides), strict=True)
+                if word.key_or_group == budget.KEY
+            ]
+            overrides = [word for word in overrides if word not in dropped]
+        tried = _trials(composer, master, overrides, place.folder, cases)
         if to_come := [trial for trial in tried if not trial.ended]:
             return Checked(place, trials=to_come)
-        added = [plan.sweep_word(composer, master, overrides, choosing.chosen(tried))]
+        added = [plan.sweep_word(composer, cases, overrides, choosing.chosen(tried))]
     jobs = composer.jobs([*overrides, *added], master.hydra.sweeper.get("params"))
     for job in jobs:
         composer.check_choices(job)
@@ -185,7 +202,7 @@ def _sweep(composer: Composer, overrides: list[str]) -> Checked:
             compared.append(plan.planned(cfg))
         _check_launcher(master.hydra.launcher, cfg.trainer)
     plan.check_folders(compared)
-    return Checked(place, added, compared)
+    return Checked(place, added, compared, dropped=dropped)
 
 
 def _check_launcher(launcher: DictConfig, trainer: DictConfig) -> None:
@@ -207,15 +224,30 @@ def _check_launcher(launcher: DictConfig, trainer: DictConfig) -> None:
         )
 
 
-def _trials(composer: Composer, master: DictConfig, overrides: list[str], folder: Path) -> list[choosing.Trial]:
+def _first_seed(composer: Composer, master: DictConfig, overrides: list[str]) -> int:
+    return int(composer.compose(composer.jobs(list(overrides), master.hydra.sweeper.get("params"))[0]).seed)
+
+
+def _counts(composer: Composer, master: DictConfig, overrides: list[str], cases: list[plan.Case]) -> list[budget.Count]:
+    """What `compare.budget=compute` counts, checked."""
+    plan.sweep_word(composer, cases, overrides, {})
+    counts = budget.counts(composer, cases, overrides, _first_seed(composer, master, overrides))
+    for count in counts:
+        composer.check_choices(list(count.words))
+        check_run(composer.compose(list(count.words)), TrainConfig)
+    return counts
+
+
+def _trials(
+    composer: Composer, master: DictConfig, overrides: list[str], folder: Path, cases: list[plan.Case]
+) -> list[choosing.Trial]:
     """The trials of a comparison, checked; none without `compare.tune`."""
     count = master.compare.get("tune")
     if count is None:
         return []
     # The word also refuses overrides that the cases would undo.
-    plan.sweep_word(composer, master, overrides, {})
-    first = composer.compose(composer.jobs(list(overrides), master.hydra.sweeper.get("params"))[0])
-    tried = choosing.trials(composer, plan.cases(master), overrides, folder, first.seed, count)
+    plan.sweep_word(composer, cases, overrides, {})
+    tried = choosing.trials(composer, cases, overrides, folder, _first_seed(composer, master, overrides), count)
     for trial in tried:
         if not trial.ended:
             composer.check_choices(list(trial.words))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zlib import crc32
 
 import numpy as np
@@ -47,7 +47,7 @@ CATEGORIES = {
 """The benchmark's 7 groups -> those of the 19 classes that they hold."""
 WITH_INSTANCES = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
 
-_PICTURE, _MAP, _INSTANCES = "_leftImg8bit.png", "_gtFine_labelIds.png", "_gtFine_instanceIds.png"
+_MAP, _INSTANCES = "_labelIds.png", "_instanceIds.png"
 _DISPARITY = "disparity/{split}/{stem}_disparity.png"
 _LEAST = 1000
 """The least value of a single object: 1000 x its label id + its number. Below, a value is the label id of a region."""
@@ -79,13 +79,14 @@ class Cityscapes(MaskFiles):
 
     Args:
         categories: pixels are of the 7 groups `CATEGORIES` instead of the 19 classes.
+        annotations: the folder of the maps, and part of their names.
     """
 
     kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks(), Depth(inverse=True))
     maps: Mapping[str, torch.dtype] = {"semantic": torch.uint8, "masks": torch.int16, "depth": torch.float32}
 
-    def __init__(self, *, categories: bool = False) -> None:
-        super().__init__(images="leftImg8bit/{split}", masks="gtFine/{split}/{stem}" + _MAP)
+    def __init__(self, *, categories: bool = False, annotations: Literal["gtFine", "gtCoarse"] = "gtFine") -> None:
+        super().__init__(images="leftImg8bit/{split}", masks=f"{annotations}/{{split}}/{{stem}}_{annotations}{_MAP}")
         self.categories = categories
 
     def class_names(self, root: Path) -> list[str]:
@@ -111,11 +112,11 @@ class Cityscapes(MaskFiles):
         files = [*(_instances_of(mask) for _, mask in self.pairs(root)), *disparities]
         return f"{super().stamp(root)} {stamp_of(root, files)}"
 
-    def read_index(self, root: Path, classes: Sequence[str]) -> Index:
+    def index_of_maps(self, root: Path, classes: Sequence[str]) -> Index:
         for name in classes:
             if name not in self._label_ids():
                 raise DataError(f"dataset.classes: found '{name}'; allowed are {', '.join(self._label_ids())}.")
-        index = super().read_index(root, classes)
+        index = super().index_of_maps(root, classes)
         paths = [_instances_of(mask) for _, mask in self.pairs(root)]
         there = np.array([(root / path).is_file() for path in paths], np.bool_)
         faults = dict(zip(index.faulty.tolist(), index.faults.tolist(), strict=True))

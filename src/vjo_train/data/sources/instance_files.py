@@ -17,7 +17,7 @@ import torch
 from annotated_types import Ge, Interval
 
 from vjo_train.data.array_files import is_array
-from vjo_train.data.decode import read_image, read_values
+from vjo_train.data.decode import is_lossy, read_image, read_values
 from vjo_train.data.index import Index, table
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.boxes import Boxes
@@ -26,7 +26,7 @@ from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
 from vjo_train.data.opening import opened
-from vjo_train.data.sources.mask_files import SPLIT, STEM, MaskFiles
+from vjo_train.data.sources.mask_files import SPLIT, STEM, MaskFiles, check_some
 from vjo_train.data.sources.pictures import bytes_of, stamp_of
 from vjo_train.data.sources.sizes import measured
 from vjo_train.errors import ConfigError, DataError
@@ -100,7 +100,7 @@ class InstanceFiles(MaskFiles):
             if fault and row not in faults:
                 faults[row] = fault
         ids = [picture for picture, _ in pairs]
-        return table(
+        index = table(
             classes=classes,
             ids=ids,
             images=ids,
@@ -114,6 +114,8 @@ class InstanceFiles(MaskFiles):
                 "pixels": np.array([print_ for _, print_, _ in found], np.uint32),
             },
         )
+        check_some(root, index, [objects for _, objects in pairs])
+        return index
 
     def _read_objects(
         self, root: Path, classes: int, files: str, size: tuple[int, int], known: bool
@@ -135,7 +137,7 @@ class InstanceFiles(MaskFiles):
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[Any]]:
         """Boxes [N, 4], labels [N], and the pixels: a map [H, W] int16 of k + 1 for object k, or [N, H, W] bool."""
         if "*" in files:
-            own = [read_values(root / file, size).numpy() > 0 for file in _files(root, files)]
+            own = [read_values(root / file, size, lossy=True).numpy() > 0 for file in _files(root, files)]
             stack = (
                 np.stack([mask for mask in own if mask.any()]) if any(map(np.any, own)) else np.empty((0, *size), bool)
             )
@@ -177,8 +179,7 @@ class InstanceFiles(MaskFiles):
         return {split: pictures for split, pictures in left.items() if pictures}
 
     def _objects_of(self, picture: str, split: str) -> str:
-        stem = os.path.splitext(os.path.relpath(picture, self.images.replace(SPLIT, split)))[0]
-        return os.path.normpath(self.masks.replace(SPLIT, split).replace(STEM, stem))
+        return os.path.normpath(self.of(picture, split, self.masks))
 
     def pairs(self, root: Path) -> list[tuple[str, str]]:
         """Every picture with the file or files of its objects, there or not; sorted, below the root."""
@@ -208,7 +209,7 @@ def _numbers(path: Path, size: tuple[int, int]) -> npt.NDArray[np.int64]:
     if not is_array(path):
         with opened(path) as image:
             coloured = image.mode in ("RGB", "RGBA")
-        if coloured:
+        if coloured and not is_lossy(path):
             red, green, blue = read_image(path, None, size).numpy().astype(np.int64)
             coded: npt.NDArray[np.int64] = red | (green << 8) | (blue << 16)
             return coded

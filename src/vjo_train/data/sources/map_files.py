@@ -74,12 +74,15 @@ class MapFiles(MaskFiles):
         self.files = {kind.name: file for kind, file in given.items()}
         self.depth_step = depth_step
 
+    def patterns(self) -> list[str]:
+        return [self.masks, *self.files.values()]
+
     def stamp(self, root: Path) -> str:
         files = [file for kind in self.files for file in self._files(root, kind)]
         return f"{super().stamp(root)} {stamp_of(root, files)}"
 
-    def read_index(self, root: Path, classes: Sequence[str]) -> Index:
-        index = super().read_index(root, classes)
+    def index_of_maps(self, root: Path, classes: Sequence[str]) -> Index:
+        index = super().index_of_maps(root, classes)
         files = {kind: np.asarray(self._files(root, kind), np.str_) for kind in self.files}
         there = {kind: np.array([(root / one).is_file() for one in own], np.bool_) for kind, own in files.items()}
         files = {kind: np.where(there[kind], own, "") for kind, own in files.items()}
@@ -93,7 +96,7 @@ class MapFiles(MaskFiles):
             return normalised(read_vectors(path, size))
         if kind == "depth":
             return known_depth(read_numbers(path, size) * self.depth_step)
-        return _yes_and_no(read_values(path, size))
+        return _yes_and_no(read_values(path, size, lossy=True))
 
     def _files(self, root: Path, kind: str) -> list[str]:
         """The file of each picture, or where it would be, in the order of the index."""

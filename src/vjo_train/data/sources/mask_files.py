@@ -22,13 +22,17 @@ from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.by_split import images_of, offered
+from vjo_train.data.sources.palette import read_palette
 from vjo_train.data.sources.pictures import bytes_of, is_picture, stamp_of
 from vjo_train.data.sources.sizes import measured
 from vjo_train.data.sources.split_names import meant
+from vjo_train.data.sources.white import WHITE, black_and_white, yes_and_no
 from vjo_train.errors import ConfigError, DataError
 from vjo_train.types import IGNORE
 
 SPLIT, STEM = "{split}", "{stem}"
+_WHITE = "white"
+"""In `Index.by_image`: maps are black and white."""
 
 
 class MaskFiles(Source):
@@ -37,14 +41,19 @@ class MaskFiles(Source):
     A picture is labelled for `semantic` where its map is there. Without `{split}` in `images`, the pictures are shared
     out among train, val and test, 8 : 1 : 1, by a hash of their names. Pictures and maps may be `.npy` files.
 
+    Where there is one class, and the maps hold nothing but 0 and 255, 255 is the class, as in most sets of that kind;
+    the log says so. Such maps may be JPEG files.
+
     Args:
-        images: folder of the pictures, below the root, such as `images` or `images/{split}`.
+        images: folder of the pictures, below the root, such as `images`, `images/{split}` or `{split}_images`; or,
+            where only part of their names is that of their maps, files such as `train/{stem}_sat.jpg`.
         masks: file of a picture's map, below the root; `{stem}` is the picture's name without extension, with the
             folders that it lies in below `images`.
         first: the value of the first class in the maps: 1 where 0 is background, 0 where there is none.
         ignore: values that count neither way.
         palette: maps are in colours: class name -> [red, green, blue], or a text file below the root with a line
-            `red green blue name` for each. Colours without a name count neither way. None: maps hold numbers.
+            `red green blue name` for each, or what else `read_palette` knows. Colours without a name count neither
+            way. None: maps hold numbers.
 
     Raises:
         ConfigError: `masks` lacks `{stem}`, or `{split}` where `images` has it.
@@ -65,7 +74,8 @@ class MaskFiles(Source):
         if STEM not in masks or (SPLIT in images and SPLIT not in masks):
             needed = STEM if STEM not in masks else SPLIT
             raise ConfigError(f"dataset.source.masks: found '{masks}'; must hold {needed}.")
-        self.images, self.masks, self.first, self.ignore = images, masks, first, list(ignore)
+        self.images, self.named = os.path.split(images) if STEM in images else (images, "")
+        self.masks, self.first, self.ignore = masks, first, list(ignore)
         self.palette = dict(palette) if isinstance(palette, Mapping) else palette
 
     def root(self, folder: Path) -> Path:
@@ -93,11 +103,20 @@ class MaskFiles(Source):
         return stamp_of(root, [path for pair in self.pairs(root) for path in pair])
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
+        index = self.index_of_maps(root, classes)
+        check_some(root, index, [mask for _, mask in self.pairs(root)])
+        return index
+
+    def index_of_maps(self, root: Path, classes: Sequence[str]) -> Index:
+        """The index, though perhaps no picture is labelled."""
         pairs = self.pairs(root)
         faults: dict[int, str] = {}
         sizes = [measured(root / picture, row, faults) for row, (picture, _) in enumerate(pairs)]
         there = [(root / mask).is_file() for _, mask in pairs]
         ids = [picture for picture, _ in pairs]
+        maps = [(root / mask, size) for (_, mask), size, known in zip(pairs, sizes, there, strict=True) if known]
+        white = self.palette is None and len(classes) == self.first == 1 and black_and_white(maps)
+        said = f"the maps are black and white: {WHITE} is {classes[0]}, 0 is not"
         return table(
             classes=classes,
             ids=ids,
@@ -108,12 +127,16 @@ class MaskFiles(Source):
             labelled={"semantic": there},
             files={"semantic": [mask if known else "" for (_, mask), known in zip(pairs, there, strict=True)]},
             faults=faults,
+            notes=[(-1, "black and white", said)] if white else (),
+            by_image={_WHITE: np.ones(len(ids), np.bool_)} if white else {},
         )
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
         path, size, classes = index.file(root, row, kind), index.size(row), index.classes.tolist()
         if self.palette is not None:
             return self._named(read_image(path, None, size), root, classes)
+        if _WHITE in index.by_image:
+            return yes_and_no(path, size)
         values = read_values(path, size)
         ignored = torch.isin(values, torch.tensor(self.ignore, dtype=torch.int32))
         wrong = values[~ignored & ((values < 0) | (values >= len(classes) + self.first))]
@@ -136,32 +159,44 @@ class MaskFiles(Source):
     def _colours(self, root: Path) -> dict[str, Sequence[int]]:
         if not isinstance(self.palette, str):
             return dict(self.palette or {})
-        path = root / self.palette
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror}); must be a text file of colours.") from error
-        found: dict[str, Sequence[int]] = {}
-        for number, line in enumerate(lines, 1):
-            match = re.fullmatch(r"\s*(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\S.*?)\s*", line)
-            if match is None and line.strip():
-                raise DataError(f"{path}: line {number}: found '{line[:60]}'; must be red, green, blue and a name.")
-            if match is not None:
-                found[match[4]] = [int(match[k]) for k in (1, 2, 3)]
-        return found
+        return read_palette(root / self.palette)
 
     def _pictures(self, root: Path) -> dict[str, list[str]]:
         """Split, or nothing where there are no folders of splits -> its pictures, below the root."""
         if SPLIT not in self.images:
-            return {"": found} if (found := _below(root, self.images)) else {}
-        before, _, _ = self.images.partition(SPLIT)
-        names = (
-            sorted(name for name in os.listdir(root / before) if (root / before / name).is_dir())
-            if (root / before).is_dir()
-            else []
-        )
+            parts = {"": _below(root, self.images)}
+            return {name: own for name, listed in parts.items() if (own := self._without_maps(listed, name))}
+        before, _, after = self.images.partition(SPLIT)
+        above, start = os.path.split(before)
+        end = after.partition("/")[0]
+        folders = sorted(os.listdir(root / above)) if (root / above).is_dir() else []
+        matches = [re.fullmatch(f"{re.escape(start)}(.+){re.escape(end)}", name) for name in folders]
+        names = [match[1] for match in matches if match and (root / above / match[0]).is_dir()]
         parts = {name: _below(root, self.images.replace(SPLIT, name)) for name in names}
-        return {name: pictures for name, pictures in parts.items() if pictures}
+        return {name: own for name, listed in parts.items() if (own := self._without_maps(listed, name))}
+
+    def _without_maps(self, pictures: list[str], split: str) -> list[str]:
+        """The pictures of a split but those that are maps of others, in the same folder."""
+        own = [picture for picture in pictures if self._stem(picture, split)]
+        maps = {os.path.normpath(self.of(picture, split, file)) for picture in own for file in self.patterns()}
+        return [picture for picture in own if os.path.normpath(picture) not in maps]
+
+    def _stem(self, picture: str, split: str) -> str:
+        """What `{stem}` stands for; nothing for what is no picture by its name."""
+        path = os.path.relpath(picture, self.images.replace(SPLIT, split))
+        if not self.named:
+            return os.path.splitext(path)[0]
+        folder, name = os.path.split(path)
+        match = re.fullmatch(re.escape(self.named).replace(re.escape(STEM), "(.+)"), name)
+        return os.path.join(folder, match[1]) if match else ""
+
+    def patterns(self) -> list[str]:
+        """The files of each picture, as `masks`."""
+        return [self.masks]
+
+    def of(self, picture: str, split: str, file: str) -> str:
+        """The file of a picture, there or not; `file` as of `beside`."""
+        return file.replace(SPLIT, split).replace(STEM, self._stem(picture, split))
 
     def pairs(self, root: Path) -> list[tuple[str, str]]:
         """Every picture with the file that its map is, or would be; sorted, below the root."""
@@ -174,13 +209,8 @@ class MaskFiles(Source):
             root: of the data set.
             file: with `{stem}` and perhaps `{split}`, as `masks`.
         """
-        pairs = []
-        for split, pictures in self._pictures(root).items():
-            folder = self.images.replace(SPLIT, split)
-            for picture in pictures:
-                name = os.path.splitext(os.path.relpath(picture, folder))[0]
-                pairs.append((picture, file.replace(SPLIT, split).replace(STEM, name)))
-        return sorted(pairs)
+        parts = self._pictures(root)
+        return sorted((name, self.of(name, split, file)) for split, names in parts.items() for name in names)
 
 
 def _below(root: Path, folder: str) -> list[str]:
@@ -191,6 +221,25 @@ def _below(root: Path, folder: str) -> list[str]:
         shown = [name for name in files if is_picture(name) or is_array(name)]
         found += [(below / name).as_posix() for name in shown if not name.startswith(".")]
     return sorted(found)
+
+
+def check_some(root: Path, index: Index, files: Sequence[str]) -> None:
+    """Checks that some picture has a label.
+
+    Args:
+        root: of the data set.
+        index: of it.
+        files: where the labels of its pictures would be.
+
+    Raises:
+        DataError: none has one, so that they lie somewhere else.
+    """
+    if any(flags.any() for flags in index.labelled.values()) or not files:
+        return
+    place = root / os.path.dirname(files[0])
+    there = sorted(os.listdir(place)) if place.is_dir() else []
+    said = f", but that folder holds {', '.join(there[:2])}, .." if there else ", but there is no such folder"
+    raise DataError(f"{root}: none of its {len(files)} pictures has a map: looked for {files[0]}{said}.")
 
 
 def _code(colour: Sequence[int]) -> int:

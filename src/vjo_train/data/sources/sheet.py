@@ -9,24 +9,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from vjo_train.data.sources.objects.columns import PICTURE, plain
+from vjo_train.data.sources.objects.signs import delimiter
 from vjo_train.data.sources.parquet import ENDINGS, parquet_rows
 from vjo_train.errors import DataError
 
 log = logging.getLogger("vjo_train")
 
-FLAGS = {"1": 1, "1.0": 1, "0": -1, "0.0": -1, "": 0, "-1": 0, "-1.0": 0}
-"""What stands in a column of a class -> its flag: there, not there, unknown."""
-_PATHS = ("path", "file", "filename", "file_name", "image", "image_path", "image_id")
-_NAMES = ("label", "labels", "class", "classes", "category", "target", "tags")
+FLAGS = {"1": 1, "1.0": 1, "true": 1, "0": -1, "0.0": -1, "false": -1, "": 0, "-1": 0, "-1.0": 0}
+"""What stands in a column of a class, in small letters -> its flag: there, not there, unknown."""
+_NAMES = (
+    *("label", "labels", "class", "classes", "category", "target", "tags", "findinglabels", "diagnosis", "dx"),
+    *("classname", "classid", "labelname", "breed", "species", "level", "attributeids"),
+)
+_SEPARATORS = (";", "|")
+"""Of several names, where none is asked for: no name of a class has these."""
 
 
 LARGEST = float(np.finfo(np.float32).max)
 Rows: TypeAlias = Sequence[Mapping[str, str]]
+Value = TypeVar("Value", int, None)
 
 
 class Asked(NamedTuple):
@@ -35,7 +42,7 @@ class Asked(NamedTuple):
     path: str | None
     labels: tuple[str, ...] | None
     label: str | None
-    separator: str
+    separator: str | None
     numbers: tuple[str, ...]
     split: str | None
 
@@ -76,9 +83,8 @@ def read_sheet(file: Path, changed: int, asked: Asked) -> Sheet:
         DataError: it cannot be read, or lacks a column.
     """
     is_parquet = file.suffix.lower() in ENDINGS
-    separator = asked.separator
-    columns, rows = parquet_rows(file, separator) if is_parquet else _rows(file)
-    path = _column(file, columns, asked.path, _PATHS, "path")
+    columns, rows = parquet_rows(file, asked.separator or _SEPARATORS[0]) if is_parquet else _rows(file)
+    path = _column(file, columns, asked.path, PICTURE, "path")
     split = asked.split if asked.split is not None else next((one for one in columns if one.lower() == "split"), None)
     labels, label = _label_columns(file, columns, rows, asked, (path, split))
     for key, names in (("labels", labels or ()), ("split", [split] if split else []), ("numbers", asked.numbers)):
@@ -88,12 +94,14 @@ def read_sheet(file: Path, changed: int, asked: Asked) -> Sheet:
     log.info("%s: pictures in '%s', classes in %s, numbers: %s.", file, path, said, ", ".join(asked.numbers) or "none")
     classes: tuple[str, ...]
     if label is not None:
+        separator = asked.separator or _separator(file, [row[label] for row in rows])
         named = [[name.strip() for name in row[label].split(separator) if name.strip()] for row in rows]
         classes = tuple(sorted({name for names in named for name in names}))
         flags = [[0] * len(classes) if not own else [1 if name in own else -1 for name in classes] for own in named]
     else:
         labels = labels or ()
-        classes, flags = labels, [[FLAGS.get(row[name].strip(), 0) for name in labels] for row in rows]
+        classes, flags = labels, [[_flag(row[name], 0) for name in labels] for row in rows]
+        flags = _two_valued(file, flags, {row[name].strip() for row in rows for name in labels})
     if both := sorted({*classes} & {*asked.numbers}):
         raise DataError(f"{file}: found '{both[0]}' among the classes and the numbers; must be one of them.")
     pictures = tuple(row[path].strip() for row in rows)
@@ -118,12 +126,38 @@ def _label_columns(
     labels, label = asked.labels, asked.label
     if labels is None and label is None:
         left = [name for name in columns if name not in (*taken, *asked.numbers)]
-        labels = tuple(name for name in left if {row[name].strip() for row in rows} <= set(FLAGS)) or None
+        labels = tuple(name for name in left if _are_flags({row[name].strip().lower() for row in rows})) or None
     if labels is not None:
         return labels, None
-    if label is None and asked.numbers and not any(name.strip().lower() in _NAMES for name in columns):
+    if label is None and asked.numbers and not any(plain(name) in _NAMES for name in columns):
         return None, None
     return None, _column(file, columns, label, _NAMES, "label")
+
+
+def _flag(text: str, other: Value) -> int | Value:
+    return FLAGS.get(text.strip().lower(), other)
+
+
+def _are_flags(values: set[str]) -> bool:
+    """Whether a column holds 0, 1 and unknown alone, and is not empty."""
+    return values <= FLAGS.keys() and values != {""}
+
+
+def _two_valued(file: Path, flags: list[list[int]], values: set[str]) -> list[list[int]]:
+    """Where a table has 1 and -1, but neither 0 nor blanks, as CelebA's, -1 is a no."""
+    if not {"-1", "1"} <= values <= {"-1", "1", "-1.0", "1.0"}:
+        return flags
+    log.info("%s: holds 1 and -1 alone, neither 0 nor blanks: -1 is a no.", file)
+    return [[flag or -1 for flag in row] for row in flags]
+
+
+def _separator(file: Path, values: Sequence[str]) -> str:
+    """Between several names in a column, where nobody says it."""
+    found = next((mark for mark in _SEPARATORS if any(mark in value for value in values)), _SEPARATORS[0])
+    spaced = next((value for value in values if " " in value.strip() and found not in value), None)
+    if spaced is not None:
+        log.info("%s: takes '%s' for one class; dataset.source.separator=' ' if these are several.", file, spaced[:60])
+    return found
 
 
 def _numbers(rows: Rows, columns: Sequence[str]) -> tuple[npt.NDArray[np.float32], dict[int, str]]:
@@ -157,7 +191,7 @@ def _faults(
     seen: dict[str, int] = {}
     for number, (picture, row) in enumerate(zip(pictures, rows, strict=True)):
         line = number + start
-        wrong = next((name for name in labels if row[name].strip() not in FLAGS), None)
+        wrong = next((name for name in labels if _flag(row[name], None) is None), None)
         if wrong is not None:
             faults[number] = f"{file}: {word} {line}: found '{row[wrong][:40]}' for {wrong}; must be 0, 1, -1 or blank."
         if picture in seen:
@@ -174,8 +208,7 @@ def _rows(file: Path) -> tuple[list[str], list[dict[str, str]]]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: cannot be read ({error}); must be a CSV or TSV file in UTF-8.") from error
     first = text.partition("\n")[0]
-    delimiter = max("\t,;", key=first.count)
-    reader = csv.DictReader(text.splitlines(), delimiter=delimiter, restval="")
+    reader = csv.DictReader(text.splitlines(), delimiter=delimiter(first), restval="")
     columns = list(reader.fieldnames or [])
     rows = [{name: row[name] or "" for name in columns} for row in reader]
     if not rows:
@@ -186,7 +219,7 @@ def _rows(file: Path) -> tuple[list[str], list[dict[str, str]]]:
 def _column(file: Path, columns: Sequence[str], name: str | None, likely: Sequence[str], key: str) -> str:
     """`name`, or the first column that is called as one of `likely`."""
     if name is None:
-        name = next((column for word in likely for column in columns if column.strip().lower() == word), None)
+        name = next((column for word in likely for column in columns if plain(column) == word), None)
     if name is None or name not in columns:
         what = f"no column '{name}'" if name else f"no column of the {key}"
         raise DataError(f"{file}: found {what}; its columns are {', '.join(columns)}; see dataset.source.{key}.")

@@ -6,12 +6,25 @@ import re
 from collections.abc import Iterable
 
 _ALIKE = ({"val", "valid", "validation"}, {"train", "training"}, {"test", "testing"})
+_WORDS = {word: min(words, key=len) for words in _ALIKE for word in words} | {"trainval": "trainval"}
 
 
 def meant(split: str, names: Iterable[str]) -> list[str]:
-    """Those of `names` that a user may mean by `split`: itself alone, else `valid` or `val2017` for `val`."""
+    """Those of `names` that a user may mean by `split`: itself alone, else `valid` or `val2017` for `val`, else the
+    ones that have it as a word, such as `lvis_v1_val`.
+    """
     known = list(names)
     if split in known:
         return [split]
     alike = next((alike for alike in _ALIKE if split in alike), {split})
-    return [name for name in known if any(re.fullmatch(rf"{re.escape(other)}[-_]?\d*", name) for other in alike)]
+    found = [name for name in known if any(re.fullmatch(rf"{re.escape(other)}[-_]?\d*", name) for other in alike)]
+    return found or [name for name in known if split in _WORDS and split_in(name) == _WORDS[split]]
+
+
+def split_in(name: str) -> str:
+    """`train`, `val`, `test` or `trainval`, where one of them, or what means the same, is a word of a name; or nothing.
+
+    `VisDrone2019-DET-train` is `train`, `valid` is `val`, `train_val` is nothing, as it names two.
+    """
+    words = {_WORDS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _WORDS}
+    return words.pop() if len(words) == 1 else ""

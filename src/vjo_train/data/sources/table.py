@@ -19,6 +19,7 @@ from vjo_train.data.labels.numbers import Numbers
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.by_split import images_of, offered
+from vjo_train.data.sources.objects.finding import Finder
 from vjo_train.data.sources.pictures import bytes_of, stamp_of
 from vjo_train.data.sources.sheet import Asked, Sheet, read_sheet
 from vjo_train.data.sources.sizes import measured
@@ -37,10 +38,11 @@ class Table(Source):
     Args:
         file: the table, below the root.
         images: the folder that paths are below, below the root.
-        path: column of the paths; None: the first that is called so, such as `path`, `file` or `image`.
+        path: column of the paths; None: the first that is called so, such as `path`, `file` or `image`. A name without
+            folder or ending is looked for below `images`.
         labels: columns of the classes; None: all that hold nothing but 0, 1, -1 and blanks.
         label: column of class names, in the place of `labels`; None: one that is called so, if there are no `labels`.
-        separator: between several names in that column.
+        separator: between several names in that column; None: `;` or `|`, where there is one.
         numbers: columns of numbers, such as an age; blanks are unknown.
         split: column of the splits; None: `split`, if there is one.
     """
@@ -55,7 +57,7 @@ class Table(Source):
         path: str | None = None,
         labels: Sequence[str] | None = None,
         label: str | None = None,
-        separator: str = ";",
+        separator: str | None = None,
         numbers: Sequence[str] | None = None,
         split: str | None = None,
     ) -> None:
@@ -103,21 +105,34 @@ class Table(Source):
 
     def stamp(self, root: Path) -> str:
         content = hashlib.sha256((root / self.file).read_bytes()).hexdigest()
-        return f"{content} {stamp_of(root / self.images, sorted(self._sheet(root).pictures))}"
+        return f"{content} {stamp_of(root, self._files(root, sorted(self._sheet(root).pictures)))}"
+
+    def _files(self, root: Path, pictures: Sequence[str]) -> list[str]:
+        """The file of each picture, below the root: as it is written, or the only one of that name."""
+        files = [f"{self.images}/{picture}" for picture in pictures]
+        there = [(root / file).is_file() for file in files]
+        if all(there):
+            return files
+        finder = Finder(root, self.images)
+        likely = [
+            [] if known else finder.find(name, self.images, "") for name, known in zip(pictures, there, strict=True)
+        ]
+        return [found[0] if len(found) == 1 else file for file, found in zip(files, likely, strict=True)]
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         sheet = self._sheet(root)
         order = np.argsort(np.asarray(sheet.pictures, np.str_), kind="stable")
         ids = [sheet.pictures[number] for number in order.tolist()]
         faults = {row: sheet.faults[number] for row, number in enumerate(order.tolist()) if number in sheet.faults}
-        sizes = [measured(root / self.images / picture, row, faults, shown=True) for row, picture in enumerate(ids)]
+        images = self._files(root, ids)
+        sizes = [measured(root / picture, row, faults, shown=True) for row, picture in enumerate(images)]
         flags = _chosen(sheet.flags[order], sheet.classes, classes, np.int8(0))
         numbers = _chosen(sheet.numbers[order], sheet.columns, classes, np.float32(np.nan))
         return table(
             classes=classes,
             ids=ids,
-            images=[f"{self.images}/{picture}" for picture in ids],
-            image_bytes=bytes_of(root / self.images, ids),
+            images=images,
+            image_bytes=bytes_of(root, images),
             sizes=sizes,
             objects=[Objects.none() for _ in ids],
             labelled={

@@ -20,6 +20,7 @@ from vjo_train.errors import DataError
 
 EDGE = 0.01
 """How far a box may leave the picture without a word, in pixels: numbers are rounded."""
+DROPPED = "dropped box"
 _ELSEWHERE = -1
 """The label of a category that the data set leaves out."""
 
@@ -115,9 +116,8 @@ class Gathering:
     def _read_images(self, part: Part) -> dict[Any, int]:
         """Image id -> row."""
         rows: dict[Any, int] = {}
-        for image in items(part.file, "images"):
+        for image, name in zip(items(part.file, "images"), part.names, strict=True):
             row, key = len(self._where), image.get("id")
-            name = str(image["file_name"]).replace("\\", "/")
             self._where.append((part, name))
             sides: list[Any] = [image.get(side) for side in ("height", "width")]
             sound = all(type(side) is int and 1 <= side <= LONGEST_SIDE for side in sides)
@@ -221,13 +221,29 @@ class Gathering:
         table = np.array(self._boxes, np.float64).reshape(-1, 4)
         corners = np.concatenate([table[:, :2], table[:, :2] + table[:, 2:]], axis=1)
         sides = sizes[owners][:, [1, 0, 1, 0]].astype(np.float64)
-        beyond = np.maximum(-corners, corners - sides)
         for number in np.flatnonzero(~np.isfinite(corners).all(axis=1)):
             self._fault(int(owners[number]), f"found the bbox {table[number].tolist()}; must be finite numbers")
-        clipped = np.minimum(np.maximum(corners, 0), sides).astype(np.float32)
-        empty = ~((clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1]))
+        clipped, changes = inside(corners, sides)
         faulty = np.isin(owners, list(self.faults))
-        for kind, these in (("clipped box", (beyond > EDGE).any(axis=1) & ~empty), ("dropped box", empty)):
+        for kind, these in changes.items():
             for number in np.flatnonzero(these & ~faulty):
                 self._notes.append((int(owners[number]), kind, f"found the bbox {table[number].tolist()}"))
-        return clipped, ~(empty | faulty)
+        return clipped, ~(changes[DROPPED] | faulty)
+
+
+def inside(
+    corners: npt.NDArray[np.float64], sides: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float32], dict[str, npt.NDArray[np.bool_]]]:
+    """Boxes cut to their pictures.
+
+    Args:
+        corners: [N, 4] xyxy.
+        sides: [N, 4] width, height, width, height of their pictures.
+
+    Returns:
+        [N, 4], and kind of change -> [N] whether a box is changed so; a `DROPPED` one has no area in its picture.
+    """
+    clipped = np.minimum(np.maximum(corners, 0), sides).astype(np.float32)
+    empty = ~((clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1]))
+    beyond = (np.maximum(-corners, corners - sides) > EDGE).any(axis=1)
+    return clipped, {"clipped box": beyond & ~empty, DROPPED: empty}

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from vjo_train.data.sources.coco.document import items, start
+from vjo_train.data.sources.objects.finding import Finder
 from vjo_train.data.sources.sniff import looks_like
-from vjo_train.data.sources.split_names import meant
+from vjo_train.data.sources.split_names import meant, split_in
 from vjo_train.data.sources.voc.layout import listing, nearest, shown
 from vjo_train.errors import DataError
 
@@ -119,6 +121,8 @@ def parts(root: Path, annotations: Mapping[str, str], images: Mapping[str, str])
     for split, file in files.items():
         names = _names(file, *_stamp(file))
         folder = images[split] if split in images else _folder(root, split, file, names)
+        if split not in images and names and not any((root / folder / name).is_file() for name in names[:LOOKED_UP]):
+            folder, names = "", _elsewhere(root, split, file, names, root.stat().st_mtime_ns)
         found.append(Part(split, file, folder, names, _points(file)))
     return found
 
@@ -183,11 +187,27 @@ def _names(file: Path, size: int, changed: int) -> tuple[str, ...]:
     """The names of the pictures of a file, which are asked for several times in a run."""
     names = []
     for number, image in enumerate(items(file, "images")):
-        name = image.get("file_name")
+        name = image.get("file_name") or _of_address(image.get("coco_url"))
         if not isinstance(name, str) or not name.strip("/. "):
             raise DataError(f"{file}: images[{number}] has no file_name; must name its picture.")
         names.append(name.replace("\\", "/"))
     return tuple(names)
+
+
+def _of_address(url: Any) -> str:
+    """The folder and file of LVIS's `http://images.cocodataset.org/train2017/000000000009.jpg`."""
+    return "/".join(url.split("/")[-2:]) if isinstance(url, str) else ""
+
+
+@lru_cache(maxsize=16)
+def _elsewhere(root: Path, split: str, file: Path, names: tuple[str, ...], changed: int) -> tuple[str, ...]:
+    """Where pictures lie that are in none of the usual folders, by their names alone; others stay as they are."""
+    finder = Finder(root)
+    if not finder.all:
+        return names
+    beside = file.parent.relative_to(root).as_posix() if file.is_relative_to(root) else "."
+    found = [finder.find(name, beside, split_in(split)) for name in names]
+    return tuple(likely[0] if len(likely) == 1 else name for name, likely in zip(names, found, strict=True))
 
 
 def _stamp(file: Path) -> tuple[int, int]:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from vjo_train.data.index import Index
@@ -21,8 +17,9 @@ from vjo_train.data.labels.keypoints import Keypoints
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.sources.coco import keypoints, layout
-from vjo_train.data.sources.coco.annotations import Gathered, Gathering, categories
+from vjo_train.data.sources.coco.annotations import Gathering, categories
 from vjo_train.data.sources.coco.files import JsonFiles, check_classes
+from vjo_train.data.sources.coco.indexing import indexed
 from vjo_train.data.sources.coco.outlines import masks
 from vjo_train.data.sources.coco.painting import painted
 from vjo_train.data.sources.voc.layout import listing, nearest
@@ -100,7 +97,7 @@ class COCO(JsonFiles):
             gathering.read(part)
         ids = [name for names in layout.ids(parts) for name in names]
         images = [part.picture(name) for part in parts for name in part.names]
-        return _index(classes, ids, images, _bytes(root, parts), gathering.finish())
+        return indexed(classes, ids, images, _bytes(root, parts), gathering.finish())
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
         objects = index.objects(row)
@@ -125,69 +122,3 @@ def _bytes(root: Path, parts: Sequence[layout.Part]) -> list[int]:
         for folder in {part.folder for part in parts}
     }
     return [listed[part.folder].get(name, -1) for part in parts for name in part.names]
-
-
-def _index(
-    classes: Sequence[str], ids: Sequence[str], images: Sequence[str], image_bytes: Sequence[int], found: Gathered
-) -> Index:
-    """The images sorted by their ids, and the objects in their order."""
-    names = np.asarray(ids, np.str_)
-    order = np.argsort(names, kind="stable")
-    counts = found.counts[order]
-    starts = (np.cumsum(found.counts) - found.counts)[order]
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    objects = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
-    more = found.outlines | {name: found.outlines[name][objects] for name in ("rings", "spans")}
-    points = found.points | {name: found.points[name][objects] for name in keypoints.BY_OBJECT if found.points}
-    places = np.empty_like(order)
-    places[order] = np.arange(len(order))
-    faults = {int(places[row]): what for row, what in found.faults.items()}
-    outlined = found.outlined[order]
-    return Index(
-        classes=np.asarray(list(classes), np.str_),
-        ids=names[order],
-        images=np.asarray(images, np.str_)[order],
-        image_bytes=np.asarray(image_bytes, np.int64)[order],
-        sizes=found.sizes[order],
-        offsets=offsets,
-        boxes=found.boxes[objects],
-        labels=found.labels[objects],
-        difficult=found.crowd[objects],
-        labelled={
-            "classes": found.annotated[order],
-            "boxes": found.annotated[order],
-            "semantic": outlined,
-            "masks": outlined,
-            "keypoints": found.pointed[order],
-        },
-        files={},
-        faulty=np.asarray(list(faults), np.int64),
-        faults=np.asarray(list(faults.values()), np.str_),
-        noted=np.asarray([places[row] for row, _, _ in found.notes], np.int64),
-        notes=np.asarray([note for _, *note in found.notes], np.str_).reshape(-1, 2),
-        by_image={"outline_digests": _digests(more, offsets)} | _point_digests(points, offsets),
-        more=more | points,
-    )
-
-
-def _point_digests(
-    points: Mapping[str, npt.NDArray[Any]], offsets: npt.NDArray[np.int64]
-) -> dict[str, npt.NDArray[np.uint32]]:
-    """Of the key points, in the same way; nothing where there are none."""
-    if not points:
-        return {}
-    digests = [keypoints.digest(points, slice(first, last)) for first, last in pairwise(offsets.tolist())]
-    return {"point_digests": np.array(digests, np.uint32)}
-
-
-def _digests(more: Mapping[str, npt.NDArray[Any]], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
-    """[I]: of the outlines of every image, so that they count in the fingerprint of a split."""
-    digests = np.zeros(len(offsets) - 1, np.uint32)
-    corners, runs = more["corners"].data, more["runs"].data
-    spans = np.concatenate([more["ring_ends"][more["rings"]], more["spans"]], axis=1)
-    for image, (first, last) in enumerate(pairwise(offsets.tolist())):
-        digest = 0
-        for start, end, runs_start, runs_end in spans[first:last].tolist():
-            digest = crc32(runs[runs_start:runs_end], crc32(corners[start:end], digest))
-        digests[image] = digest
-    return digests

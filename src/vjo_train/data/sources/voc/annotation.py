@@ -6,20 +6,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISREG
 from xml.etree import ElementTree
-from xml.parsers import expat
 
 import numpy as np
 import numpy.typing as npt
 
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.voc.layout import listing, nearest, shown
+from vjo_train.data.sources.xml_files import read_xml
 from vjo_train.errors import DataError
 from vjo_train.geometry import from_devkit
 
-MOST_BYTES = 1 << 24
-"""Of an annotation file: a thousand times what a crowded image needs."""
 LONGEST_SIDE = 65_535
 """Of an image, in pixels: what a JPEG can have."""
 
@@ -51,7 +48,7 @@ def read(path: Path) -> Annotation:
         DataError: the file is missing, no XML, has a document type (and so perhaps entities), or a corner that is no
             number.
     """
-    root = _read_xml(path)
+    root = read_xml(path)
     if root.tag != "annotation":
         raise DataError(f"{path}: found the root element <{root.tag[:60]}>; must be <annotation>.")
     objects = root.findall("object")
@@ -111,7 +108,7 @@ def difficult(known: Annotation) -> npt.NDArray[np.bool_]:
 
 def named(path: Path) -> set[str]:
     """The class names in an annotation file; raises as `parse` does where it cannot be read."""
-    return {name.strip() for element in _read_xml(path).findall("object") if (name := element.findtext("name"))}
+    return {name.strip() for element in read_xml(path).findall("object") if (name := element.findtext("name"))}
 
 
 def _corners(element: ElementTree.Element, number: int, path: Path) -> tuple[float, float, float, float]:
@@ -149,40 +146,3 @@ def _integer(text: str | None, tag: str, path: Path) -> int:
     except ValueError:
         found = "none" if text is None else shown(text)
         raise DataError(f"{path}: found {found} for {tag}; must be a whole number.") from None
-
-
-def _read_xml(path: Path) -> ElementTree.Element:
-    """The tree of an XML file without a document type, so that entities can neither grow nor read other files."""
-    builder = ElementTree.TreeBuilder()
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-
-    def refuse(*_: object) -> None:
-        raise DataError(f"{path}: found a document type declaration (<!DOCTYPE ...>); an annotation must have none.")
-
-    parser.StartDoctypeDeclHandler = refuse
-    try:
-        parser.Parse(_content(path), True)
-    except expat.ExpatError as error:
-        where = f"{expat.ErrorString(error.code)} in line {error.lineno}, column {error.offset}"
-        raise DataError(f"{path}: found {where}; must be well-formed XML.") from error
-    except (ValueError, LookupError) as error:
-        raise DataError(f"{path}: no readable XML ({error}); must be UTF-8 or of a declared encoding.") from error
-    return builder.close()
-
-
-def _content(path: Path) -> bytes:
-    try:
-        stat = path.stat()
-        if not S_ISREG(stat.st_mode):
-            raise DataError(f"{path}: is no regular file; must be an XML file.")
-        if stat.st_size > MOST_BYTES:
-            raise DataError(f"{path}: found {stat.st_size} bytes; an annotation may have {MOST_BYTES}.")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path}: the annotation is missing; every image of a split must have one.") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error

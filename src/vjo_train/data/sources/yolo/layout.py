@@ -12,6 +12,7 @@ import yaml
 
 from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.sniff import looks_like
+from vjo_train.data.sources.yolo.bare import base_of, names_file, splits_of
 from vjo_train.errors import DataError
 
 SPLITS = ("train", "val", "test")
@@ -40,7 +41,7 @@ class Layout:
 
 
 def find_file(place: Path) -> Path:
-    """The YAML file of a data set: `place` itself, or the one in that folder.
+    """The YAML file of a data set: `place` itself, or the one in that folder; without one, its list of class names.
 
     Raises:
         DataError: there is none, or several.
@@ -56,17 +57,24 @@ def find_file(place: Path) -> Path:
         return files[0]
     if files:
         raise DataError(f"dataset.root: {place} holds {', '.join(path.name for path in files)}; name one of them.")
-    raise DataError(
-        f"dataset.root: {place} holds no data.yaml; it must name the classes and splits.{looks_like(place)}"
-    )
+    if (names := names_file(place)) is not None:
+        return names
+    holds = f"dataset.root: {place} holds no data.yaml or classes.txt; it must name the classes and splits."
+    raise DataError(holds + looks_like(place))
 
 
 def read_layout(file: Path) -> Layout:
-    """Reads the YAML file.
+    """Reads the YAML file, or the list of class names (see `bare`).
 
     Raises:
         DataError: it is no such file, lacks `names`, or says wrong things of key points.
     """
+    if file.suffix not in (".yaml", ".yml"):
+        names = dict(enumerate(filter(None, map(str.strip, _text(file).splitlines()))))
+        if not names:
+            raise DataError(f"{file}: found no class names; must have one a line.")
+        base = base_of(file)
+        return Layout(file, base, names, splits_of(base, file.stat().st_mtime_ns), points=None, swap=None)
     content = _content(file)
     names = _names(content.get("names"), file)
     given = {name: content[name] for name in SPLITS if content.get(name)}

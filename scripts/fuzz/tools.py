@@ -1,0 +1,38 @@
+"""Miniatures as annotation tools and public sets write objects."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from layout import Layout
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.data.sources import exports
+from tests.data.sources.exports import small
+from tests.data.sources.test_public_objects import crowdhuman, mot, visdrone
+
+from vjo_train.data.sources.objects.box_table import BoxTable
+from vjo_train.data.sources.objects.cvat import CVAT
+from vjo_train.data.sources.objects.kitti import KITTI
+from vjo_train.data.sources.objects.labelme import LabelMe
+from vjo_train.data.sources.objects.mot import MOT
+from vjo_train.data.sources.objects.odgt import CrowdHuman
+from vjo_train.data.sources.objects.via import VIA
+from vjo_train.data.sources.objects.visdrone import VisDrone
+
+BOXES, PIXELS = ("boxes", "classes"), ("masks", "boxes", "semantic")
+
+TOOLS: Mapping[str, Layout] = {
+    "labelme": Layout(small(exports.labelme), LabelMe, PIXELS),
+    "cvat": Layout(small(exports.cvat), CVAT, PIXELS),
+    "via": Layout(small(exports.via), VIA, PIXELS),
+    "box_table": Layout(small(exports.tensorflow), BoxTable, BOXES),
+    "kitti": Layout(small(exports.kitti), KITTI, BOXES),
+    "crowdhuman": Layout(crowdhuman, CrowdHuman, BOXES, splits=("train", None, "val")),
+    "visdrone": Layout(visdrone, VisDrone, BOXES, splits=("train", None, "val")),
+    "mot": Layout(mot, MOT, BOXES, splits=("train", None, "test")),
+}
+"""Name -> the layout."""

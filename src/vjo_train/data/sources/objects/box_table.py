@@ -1,0 +1,135 @@
+"""A table of boxes: CSV with a row for each."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vjo_train.data.sources.objects.columns import Columns, columns_of
+from vjo_train.data.sources.objects.records import Picture, Read, Thing
+from vjo_train.data.sources.objects.signs import HEADLESS, box_columns, delimiter, headless
+from vjo_train.data.sources.objects.source import ObjectFiles
+from vjo_train.data.sources.split_names import split_in
+from vjo_train.errors import DataError
+
+
+class BoxTable(ObjectFiles):
+    """A row for each box, as of TensorFlow, Open Images, RetinaNet and many contests; columns by their names.
+
+    Boxes are xmin, ymin, xmax, ymax, or x, y, width, height, or a list of these in one column, in pixels, whose first
+    one begins at 0; where none of a table is above 1, they are shares of the picture. A row without numbers says that
+    nothing is there. A table without a first line of names has a path, x1, y1, x2, y2 and a class.
+
+    Args:
+        file: the table, below the root, or a pattern for several, such as `*_labels.csv`; None: all CSV files that hold
+            boxes. Their names or folders may say the split.
+        images: the folder that pictures are looked for in, below the root.
+        path: column of the pictures; None: the first that is called so, such as `filename` or `ImageID`.
+        label: column of the classes; None: the first that is called so; without one, all boxes are of one class.
+        names: file of `class,name` below the root, where the column holds codes, as of Open Images; None: if there is
+            `class-descriptions-boxable.csv`, that.
+    """
+
+    what = "CSV file with columns of boxes, such as filename, class, xmin, ymin, xmax, ymax"
+
+    def __init__(
+        self,
+        *,
+        file: str | None = None,
+        images: str = ".",
+        path: str | None = None,
+        label: str | None = None,
+        names: str | None = None,
+    ) -> None:
+        super().__init__(images=images)
+        self.file, self.path, self.label, self.names = file, path, label, names
+
+    def files(self, root: Path) -> list[Path]:
+        if self.file is not None:
+            return sorted(path for path in root.glob(self.file) if path.is_file())
+        return [
+            path for path in sorted(root.rglob("*.csv")) if path.is_file() and box_columns(path, self.path, self.label)
+        ]
+
+    def records(self, root: Path, files: Sequence[Path]) -> Read:
+        names = self._names(root)
+        pictures = [picture for file in files for picture in self._table(root, file, names)]
+        return Read(pictures, list(dict.fromkeys(names.values())) if names else ())
+
+    def _names(self, root: Path) -> dict[str, str]:
+        """Code of a class -> its name."""
+        file = root / (self.names or "class-descriptions-boxable.csv")
+        if not file.is_file() and self.names is None:
+            return {}
+        rows = [row for row in _rows(file) if len(row) == 2]
+        return {code.strip(): name.strip() for code, name in rows}
+
+    def _table(self, root: Path, file: Path, names: Mapping[str, str]) -> list[Picture]:
+        rows = _rows(file)
+        bare = bool(rows) and headless(rows[0])
+        header = list(HEADLESS) if bare else rows[0] if rows else []
+        for key, name in (("path", self.path), ("label", self.label)):
+            if name is not None and name not in header:
+                said = f"found no column '{name}'; it has {', '.join(header)}"
+                raise DataError(f"{file}: {said}; see dataset.source.{key}.")
+        columns = columns_of(header, {"path": self.path, "label": self.label})
+        if columns is None:
+            raise DataError(f"{file}: found the columns {', '.join(header)[:200]}; must have a picture and a box.")
+        found: dict[tuple[str, str], Picture] = {}
+        folder = split_in(file.stem) or next(filter(None, map(split_in, file.relative_to(root).parts[-2::-1])), "")
+        for line, values in enumerate(rows, 1):
+            if (line > 1 or bare) and any(map(str.strip, values)):
+                row = dict(zip(header, [*values, *[""] * len(header)], strict=False))
+                split = split_in(row[columns.split]) if columns.split else folder
+                name = row[columns.picture].strip()
+                picture = found.setdefault((split, name), Picture(name, file, split, _size(row, columns)))
+                _add(picture, row, columns, names, f"line {line}")
+        pictures = list(found.values())
+        corners = [side for one in pictures for thing in one.things if thing.box for side in thing.box]
+        if corners and max(corners) <= 1:
+            for picture in pictures:
+                picture.shares = True
+        return pictures
+
+
+def _add(picture: Picture, row: Mapping[str, str], columns: Columns, names: Mapping[str, str], where: str) -> None:
+    """Adds the box of a row to its picture."""
+    texts = [row[name].strip() for name in columns.box]
+    if len(texts) == 1:
+        texts = re.split(r"[\s,;]+", texts[0].strip("[](){} "))
+    if all(text.lower() in ("", "nan", "none", "null") for text in texts):
+        return
+    if columns.present is not None and row[columns.present].strip() in ("0", "0.0"):
+        return
+    try:
+        numbers = [float(text) for text in texts]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
+        found = ", ".join(texts)[:80]
+        picture.fault = picture.fault or f"{picture.file}: {where}: found the box ({found}); must be four numbers."
+        return
+    x, y, right, bottom = numbers
+    box = (x, y, right, bottom) if columns.corners else (x, y, x + right, y + bottom)
+    text = row[columns.name].strip() if columns.name else ""
+    ignored = columns.ignored is not None and row[columns.ignored].strip() in ("1", "1.0", "True", "true")
+    picture.things.append(Thing(names.get(text, text), box, difficult=ignored, where=where))
+
+
+def _size(row: Mapping[str, str], columns: Columns) -> tuple[int, int] | None:
+    """(height, width) of the picture; None where the row does not say it."""
+    sides = [row[name].strip() for name in columns.size or ()]
+    return (int(sides[1]), int(sides[0])) if sides and all(map(str.isdecimal, sides)) else None
+
+
+def _rows(file: Path) -> list[list[str]]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            first = lines.readline()
+            lines.seek(0)
+            return list(csv.reader(lines, delimiter=delimiter(first)))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file}: cannot be read ({error}); must be a CSV file in UTF-8.") from error

@@ -1,0 +1,99 @@
+"""Which columns of a table hold what, by their names in public sets and exports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+PICTURE = (
+    *("filename", "file", "filepath", "path", "imagepath", "image", "imageid", "imagename", "imageindex", "imgid"),
+    *("img", "imgname", "imagefile", "imagefilename", "patientid", "externalid", "frame", "idcode", "id", "name"),
+)
+CLASS = (
+    *("class", "classname", "label", "labelname", "category", "categoryname", "findinglabel", "findinglabels"),
+    *("annotationtag", "objectclass", "objectlabel", "type", "classid", "labelid", "categoryid", "species"),
+)
+CORNERS = (
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("x1", "y1", "x2", "y2"),
+    ("roix1", "roiy1", "roix2", "roiy2"),
+    ("upperleftcornerx", "upperleftcornery", "lowerrightcornerx", "lowerrightcornery"),
+    ("left", "top", "right", "bottom"),
+    ("xtl", "ytl", "xbr", "ybr"),
+    ("bboxx1", "bboxy1", "bboxx2", "bboxy2"),
+    ("xmins", "ymins", "xmaxs", "ymaxs"),
+)
+SIDES = (
+    ("x", "y", "width", "height"),
+    ("x", "y", "w", "h"),
+    ("bboxx", "y", "w", "h"),
+    ("bboxx", "bboxy", "bboxwidth", "bboxheight"),
+    ("bboxx", "bboxy", "bboxw", "bboxh"),
+    ("bbxx", "bbxy", "bbxw", "bbxh"),
+    ("left", "top", "width", "height"),
+    ("xmin", "ymin", "width", "height"),
+    ("xmin", "ymin", "w", "h"),
+)
+"""The upper left corner, width and height."""
+LISTED = ("bbox", "boundingbox", "box")
+"""A column of `[x, y, width, height]`."""
+PRESENT = ("target",)
+"""A column of 1 for a row with a box and 0 for a picture without any."""
+IGNORED = ("isgroupof", "difficult", "iscrowd", "ignore")
+SPLIT = ("split", "subset", "set", "partition", "fold")
+
+
+class Columns(NamedTuple):
+    """The columns of a table, as they are called there."""
+
+    picture: str
+    name: str | None
+    """Of the class."""
+    box: tuple[str, ...]
+    """Four of numbers, or one of lists."""
+    corners: bool
+    """The numbers are xmin, ymin, xmax, ymax; else x, y, width, height."""
+    present: str | None
+    ignored: str | None
+    split: str | None
+    size: tuple[str, str] | None
+    """Width and height of the picture."""
+
+
+def plain(name: str) -> str:
+    """A column's name without what is written one way or another: `Roi.X1` and `roi_x1` are `roix1`."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def columns_of(header: Sequence[str], asked: Mapping[str, str | None]) -> Columns | None:
+    """The columns of a table of boxes; None where it is none.
+
+    Args:
+        header: the names of all columns.
+        asked: `path` and `label`: columns that are named by keys.
+    """
+    known: dict[str, str] = {}
+    for name in header:
+        known.setdefault(plain(name), name)
+
+    def first(words: Sequence[str]) -> str | None:
+        return next((known[word] for word in words if word in known), None)
+
+    corners = next((four for four in CORNERS if known.keys() >= {*four}), None)
+    four = corners or next((four for four in SIDES if known.keys() >= {*four}), None)
+    box = tuple(known[word] for word in four) if four else tuple(filter(None, [first(LISTED)]))
+    picture = asked.get("path") or first([word for word in PICTURE if known.get(word) not in box])
+    if not box or picture is None:
+        return None
+    sized = {"width", "height"} <= known.keys() and not {known["width"], known["height"]} & {*box}
+    return Columns(
+        picture=picture,
+        name=asked.get("label") or first([word for word in CLASS if known.get(word) != picture]),
+        box=box,
+        corners=corners is not None,
+        present=first(PRESENT),
+        ignored=first(IGNORED),
+        split=first(SPLIT),
+        size=(known["width"], known["height"]) if sized else None,
+    )

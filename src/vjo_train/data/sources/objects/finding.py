@@ -1,0 +1,77 @@
+"""Pictures that a file names: by their path, or, where another machine wrote it, by their name alone."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+from vjo_train.data.sources.pictures import below, stem
+from vjo_train.data.sources.split_names import split_in
+
+
+class Finder:
+    """The pictures in a folder and below it.
+
+    Args:
+        root: of the data set.
+        images: the folder, below the root.
+    """
+
+    def __init__(self, root: Path, images: str = ".") -> None:
+        self.images = images
+        self.all = [os.path.normpath(path) for path in below(root, images)]
+        self._paths = set(self.all)
+        self._named: dict[str, list[str]] = defaultdict(list)
+        self._stems: dict[str, list[str]] = defaultdict(list)
+        for path in self.all:
+            name = os.path.basename(path)
+            self._named[name].append(path)
+            self._stems[stem(name)].append(path)
+
+    def find(self, name: str, beside: str, split: str) -> list[str]:
+        """The pictures below the root that a name may mean; one where it is clear.
+
+        A path is looked for from the folder of its file, from the root and from the folder of pictures; else the name
+        alone counts, then without its ending. Of several, those with most of the path's folders are meant, then those
+        beside the file, then those of the split, then the nearest ones. What lies in folders of another split is never
+        meant.
+
+        Args:
+            name: as it is written; its folders may be of another machine.
+            beside: the folder of the file that says it, below the root.
+            split: that the picture is of, or nothing.
+        """
+        path = name.strip().replace("\\", "/")
+        for folder in (beside, ".", self.images):
+            if (whole := os.path.normpath(os.path.join(folder, path.lstrip("/")))) in self._paths:
+                return [whole]
+        last = path.rpartition("/")[2]
+        likely = self._named.get(last) or self._stems.get(last) or self._stems.get(stem(last)) or []
+        found = [one for one in likely if _may_be_of(one, split)]
+        for sign in (
+            lambda one: _common(one, path),
+            lambda one: os.path.dirname(one) == os.path.normpath(beside),
+            lambda one: split != "" and split in map(split_in, one.split("/")[:-1]),
+            lambda one: len(os.path.commonpath([os.path.dirname(one), os.path.normpath(beside)])),
+        ):
+            if len(found) > 1:
+                best = max(map(sign, found))
+                found = [one for one in found if sign(one) == best]
+        return found
+
+
+def _may_be_of(path: str, split: str) -> bool:
+    """Whether no folder of a path says another split; `trainval` says nothing."""
+    said = {word for folder in path.split("/")[:-1] if (word := split_in(folder))} - {"trainval"}
+    return split in ("", "trainval") or not said or split in said
+
+
+def _common(one: str, other: str) -> int:
+    """How many folders, from the last on, two paths have in common."""
+    count = 0
+    for first, second in zip(one.split("/")[-2::-1], other.split("/")[-2::-1], strict=False):
+        if first != second:
+            break
+        count += 1
+    return count

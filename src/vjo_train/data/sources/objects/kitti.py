@@ -1,0 +1,55 @@
+"""KITTI's object detection: a text file for each picture, in a folder beside that of the pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from vjo_train.data.sources.objects.records import EVERY, Picture, Read, Thing
+from vjo_train.data.sources.objects.source import ObjectFiles
+from vjo_train.data.sources.objects.text_rows import picture_of, text_files
+from vjo_train.errors import DataError
+
+NEITHER = "DontCare"
+"""The type of a region that nobody has looked into."""
+
+
+class KITTI(ObjectFiles):
+    """`training/image_2/000000.png` with `training/label_2/000000.txt`: type, three numbers, x1 y1 x2 y2, and 3D.
+
+    Types are classes; `DontCare` is a region that is ignored for all of them. Other programs, such as NVIDIA's, write
+    the same rows into `labels/` beside `images/`.
+
+    Args:
+        images: the folder that pictures are looked for in, below the root.
+        labels: names of folders of text files.
+    """
+
+    what = "folder label_2/ of text files, such as training/label_2/000000.txt"
+
+    def __init__(self, *, images: str = ".", labels: Sequence[str] = ("label_2", "labels")) -> None:
+        super().__init__(images=images)
+        self.labels = tuple(labels)
+
+    def files(self, root: Path) -> list[Path]:
+        return text_files(root, self.labels)
+
+    def records(self, root: Path, files: Sequence[Path]) -> Read:
+        return Read([self._picture(root, file) for file in files])
+
+    def _picture(self, root: Path, file: Path) -> Picture:
+        return picture_of(root, file, _thing)
+
+
+def _thing(file: Path, line: int, words: Sequence[str]) -> Thing:
+    where = f"line {line}"
+    try:
+        x1, y1, x2, y2 = (float(word) for word in words[4:8])
+    except ValueError:
+        x1 = math.nan
+    if len(words) not in (15, 16) or not math.isfinite(x1):
+        said = " ".join(words)[:60]
+        raise DataError(f"{file}: {where}: found '{said}'; must be a type, three numbers, x1 y1 x2 y2, and seven more.")
+    ignored = words[0] == NEITHER
+    return Thing(EVERY if ignored else words[0], (x1, y1, x2, y2), difficult=ignored, where=where)

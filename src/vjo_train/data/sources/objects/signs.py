@@ -1,0 +1,77 @@
+"""What gives the files of annotation tools away, by their first bytes."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+from vjo_train.data.sources.objects.columns import Columns, columns_of
+
+HEADLESS = ("path", "x1", "y1", "x2", "y2", "class")
+"""keras-retinanet's columns, without a first line."""
+_ENDS = 1 << 14
+_HEAD = 1 << 16
+
+
+def head(file: Path, most: int = _HEAD) -> bytes:
+    """The first bytes of a file; none of one that cannot be read."""
+    try:
+        if not file.is_file():
+            return b""
+        with file.open("rb") as content:
+            return content.read(most)
+    except OSError:
+        return b""
+
+
+def is_labelme(file: Path) -> bool:
+    """LabelMe's JSON, by its first and last bytes: in between there may be the picture."""
+    first = head(file, _ENDS)
+    if len(first) == _ENDS:
+        with file.open("rb") as content:
+            content.seek(max(0, file.stat().st_size - _ENDS))
+            first += content.read()
+    return b'"shapes"' in first and (b'"imagePath"' in first or b'"imageHeight"' in first)
+
+
+def is_cvat(file: Path) -> bool:
+    """The XML of CVAT for images."""
+    return b"<annotations" in head(file, 1 << 12)
+
+
+def is_via(file: Path) -> bool:
+    """VIA's JSON or CSV."""
+    first = head(file)
+    if file.suffix == ".csv":
+        return b"region_shape_attributes" in first
+    return b'"_via_' in first or b'"shape_attributes"' in first or (b'"regions"' in first and b'"filename"' in first)
+
+
+def is_coco(file: Path) -> bool:
+    """COCO's JSON: lists of images and of annotations of these."""
+    first = head(file)
+    return bool(re.search(rb'"images"\s*:\s*\[\s*[{\]]', first)) or (
+        re.search(rb'"annotations"\s*:\s*\[\s*\{', first) is not None and b'"image_id"' in first
+    )
+
+
+def box_columns(file: Path, path: str | None = None, label: str | None = None) -> Columns | None:
+    """The columns of a table of boxes; None where it is none, or cannot be read."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            first = lines.readline(_HEAD)
+            header = next(csv.reader([first], delimiter=delimiter(first)), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return None
+    return columns_of(HEADLESS if headless(header) else header, {"path": path, "label": label})
+
+
+def headless(row: list[str]) -> bool:
+    """Whether a table begins with a row of keras-retinanet's."""
+    return len(row) == len(HEADLESS) and all(re.fullmatch(r"\s*-?[\d.]*\s*", text) for text in row[1:5])
+
+
+def delimiter(line: str) -> str:
+    """What separates the columns of a table, by its first line."""
+    return max(",;\t", key=line.count)

@@ -1,0 +1,51 @@
+"""Text files with a row for each object, one file for each picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from vjo_train.data.sources.objects.records import Picture, Thing
+from vjo_train.data.sources.split_names import split_in
+from vjo_train.errors import DataError
+
+ReadRow = Callable[[Path, int, Sequence[str]], Thing | None]
+"""Of the file, the number of the line and its words; raises DataError for what is no such row."""
+
+
+def text_files(root: Path, folders: Sequence[str]) -> list[Path]:
+    """The text files in folders of these names, at most three folders down."""
+    found = [path for depth in ("", "*/", "*/*/") for name in folders for path in root.glob(f"{depth}{name}/*.txt")]
+    return sorted({path for path in found if not path.name.startswith(".")})
+
+
+def lines(file: Path) -> Iterator[tuple[int, str]]:
+    """The number of each line that is not empty, from 1, and its text.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        found = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: cannot be read ({error}); must be a text file.") from error
+    yield from ((number, line.strip()) for number, line in enumerate(found, 1) if line.strip())
+
+
+def rows(file: Path, separator: str | None = None) -> Iterator[tuple[int, list[str]]]:
+    """The number of each line that is not empty, from 1, and its words; raises as `lines`."""
+    for number, line in lines(file):
+        yield number, [word.strip() for word in line.split(separator)]
+
+
+def picture_of(root: Path, file: Path, read: ReadRow, separator: str | None = None) -> Picture:
+    """The picture that a text file is of, by its name."""
+    folders = file.relative_to(root).parts[-2::-1]
+    picture = Picture(file.stem, file, next(filter(None, map(split_in, folders)), ""))
+    try:
+        found = [read(file, number, words) for number, words in rows(file, separator)]
+    except DataError as error:
+        picture.fault = str(error)
+        return picture
+    picture.things = [thing for thing in found if thing is not None]
+    return picture

@@ -1,0 +1,285 @@
+"""Objects as annotation tools and public sets have them: the same pictures are read alike, whatever wrote them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.data.sources import exports
+from tests.data.sources.exports import BOXES, OUTLINES, Scene, Writer
+from tests.data.sources.written import picture
+from vjo_train.data.index import Index
+from vjo_train.data.sources.coco.source import COCO
+from vjo_train.data.sources.objects.box_table import BoxTable
+from vjo_train.data.sources.objects.cvat import CVAT
+from vjo_train.data.sources.objects.kitti import KITTI
+from vjo_train.data.sources.objects.labelme import LabelMe
+from vjo_train.data.sources.objects.source import ObjectFiles
+from vjo_train.data.sources.objects.via import VIA
+from vjo_train.data.sources.opened import load_index
+from vjo_train.errors import DataError
+
+OUTLINED: list[tuple[Writer, ObjectFiles]] = [
+    (exports.labelme, LabelMe()),
+    (exports.cvat, CVAT()),
+    (exports.via, VIA()),
+    (exports.via_csv, VIA()),
+]
+BOXED: list[tuple[Writer, ObjectFiles]] = [
+    *OUTLINED,
+    (exports.tensorflow, BoxTable()),
+    (exports.open_images, BoxTable()),
+    (exports.retinanet, BoxTable()),
+    (exports.lists, BoxTable()),
+    (exports.kitti, KITTI()),
+]
+
+
+def name_of(value: Any) -> str | None:
+    return getattr(value, "__name__", None) or ""
+
+
+def load(source: Any, root: Path, *classes: str) -> Index:
+    found = source.root(root)
+    return load_index(source, found, list(classes) or source.class_names(found), root.parent / "cache")
+
+
+def labels(source: Any, root: Path) -> tuple[list[str], dict[str, Any]]:
+    """The class names, and split/stem of every picture -> all that is known of it."""
+    index = load(source, root)
+    assert not index.faults.tolist()
+    known = {}
+    for split in ("train", "val", "test"):
+        for row in index.rows(source.split(root, split)):
+            objects = index.objects(row)
+            kinds = [kind.name for kind in source.kinds if index.labelled[kind.name][row] and kind.name != "keypoints"]
+            maps = {kind: source.read(root, index, row, kind) for kind in kinds if kind in ("semantic", "masks")}
+            boxes = (objects.boxes.tobytes(), objects.labels.tobytes(), objects.difficult.tobytes())
+            pixels = {kind: (tuple(value.shape), value.numpy().tobytes()) for kind, value in maps.items()}
+            known[f"{split}/{Path(str(index.images[row])).stem}"] = (index.size(row), sorted(kinds), boxes, pixels)
+    return index.classes.tolist(), known
+
+
+def alike(write: Writer, source: ObjectFiles, scene: Scene, folder: Path) -> None:
+    write(folder / "other", scene)
+    exports.coco(folder / "coco", scene)
+    wanted, found = labels(COCO(), folder / "coco"), labels(source, folder / "other")
+    assert len(wanted[1]) == len(scene)
+    assert found == wanted
+
+
+@pytest.mark.parametrize(("write", "source"), OUTLINED, ids=name_of)
+def test_outlines_are_those_of_coco_bit_for_bit(write: Writer, source: ObjectFiles, tmp_path: Path) -> None:
+    alike(write, source, OUTLINES, tmp_path)
+
+
+@pytest.mark.parametrize(("write", "source"), BOXED, ids=name_of)
+def test_boxes_are_those_of_coco_bit_for_bit(write: Writer, source: ObjectFiles, tmp_path: Path) -> None:
+    """A picture without objects, and a box that leaves its picture, are among them."""
+    scene = {name: things for name, things in BOXES.items() if write is not exports.open_images or name != "val/c.jpg"}
+    if write is exports.open_images:  # shares beyond 1 would be pixels
+        scene["val/c.jpg"] = BOXES["val/c.jpg"][:1]
+    alike(write, source, scene, tmp_path)
+
+
+def test_without_splits_pictures_are_shared_out(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    rows = [f"a{k}.jpg,4,4,20,20,cat" for k in range(10)]
+    exports.write(root / "annotations.csv", "\n".join(rows))
+    for k in range(11):
+        picture(root / f"images/a{k}.jpg")
+    source = BoxTable()
+    index = load(source, root)
+    parts = {split: source.split(root, split) for split in ("train", "val", "test")}
+    assert {split: len(part) for split, part in parts.items()} == {"train": 8, "val": 1, "test": 1}
+    assert source.splits(root) == ["train", "test", "trainval"]
+    said = index.notes[index.noted < 0, 1].tolist()
+    assert said[0].endswith("by a hash of the paths: train (8), val (1), test (1)")
+    assert said[1] == "1 pictures are in no file of objects, and left out"
+
+
+def test_one_split_alone_is_shared_out_too(tmp_path: Path) -> None:
+    """Contests have `train.csv`, and no labels of the test."""
+    rows = [f"a{k},40,30,'[1, 2, 3, 4]'" for k in range(10)]
+    exports.write(tmp_path / "set/train.csv", "image_id,width,height,bbox\n" + "\n".join(rows).replace("'", '"'))
+    for k in range(10):
+        picture(tmp_path / f"set/train/a{k}.jpg")
+    source = BoxTable()
+    with pytest.raises(DataError, match=r"its objects name no class; dataset\.classes=\[NAME\] gives them one"):
+        source.class_names(tmp_path / "set")
+    index = load(source, tmp_path / "set", "wheat")
+    assert len(source.split(tmp_path / "set", "train")) == 8
+    assert index.boxes[0].tolist() == [1, 2, 4, 6]
+    assert "an object without a class; there are 2" in load(source, tmp_path / "set", "a", "b").faults[0]
+
+
+def test_a_target_of_0_is_a_picture_without_objects(tmp_path: Path) -> None:
+    """RSNA's table; other columns of public sets."""
+    root = tmp_path / "set"
+    exports.write(root / "labels.csv", "patientId,x,y,width,height,Target\na,1,2,3,4,1\nb,,,,,0\n")
+    for name in "abc":
+        picture(root / f"images/{name}.png")
+    index = load(BoxTable(), root, "pneumonia")
+    assert [len(index.objects(row)) for row in range(2)] == [1, 0]
+    assert index.labelled["boxes"].all()
+    for header in (
+        "Image Index,Finding Label,Bbox [x,y,w,h],,,",
+        "Filename;Annotation tag;Upper left corner X;Upper left corner Y;Lower right corner X;Lower right corner Y",
+        "Width,Height,Roi.X1,Roi.Y1,Roi.X2,Roi.Y2,ClassId,Path",
+    ):
+        wide = header.replace(";", ",").startswith("Width")
+        row = (
+            "40,30,1,2,4,6,stop,a.png"
+            if wide
+            else "a.png,stop,1,2,3,4,,,"
+            if "Bbox" in header
+            else "a.png;stop;1;2;4;6"
+        )
+        exports.write(root / "labels.csv", f"{header}\n{row}\n")
+        index = load(BoxTable(), root)
+        assert (index.classes.tolist(), index.boxes.tolist()) == (["stop"], [[1, 2, 4, 6]]), header
+
+
+def test_pictures_are_found_wherever_they_lie(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    for place in ("one/a.jpg", "two/a.jpg", "two/b.PNG", "c.jpg"):
+        picture(root / place)
+    rows = ["C:\\data\\two\\a.jpg", "/home/me/b.png", "c", "nowhere.jpg", "a"]
+    table = "file,class,xmin,ymin,xmax,ymax\n" + "".join(f"{name},cat,1,2,3,4\n" for name in rows)
+    exports.write(root / "boxes.csv", table)
+    index = load(BoxTable(), root)
+    assert {"two/a.jpg", "two/b.PNG", "c.jpg"} <= {*index.images.tolist()}
+    assert sorted(index.faults.tolist()) == [
+        f"{root}/boxes.csv: 'a' may be one/a.jpg or two/a.jpg; must be clear from its path.",
+        f"{root}/boxes.csv: found no picture 'nowhere.jpg' below {root}.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a.jpg,cat,1,2,x,4", r"boxes\.csv: line 2: found the box \(1, 2, x, 4\); must be four numbers"),
+        ("a.jpg,cat,1,2,inf,4", r"line 2: found the box \(1, 2, inf, 4\)"),
+        ("a.jpg,cta,1,2,3,4", r"line 2: unknown class 'cta' \(did you mean 'cat'\?\)"),
+    ],
+)
+def test_a_wrong_row_is_named(row: str, message: str, tmp_path: Path) -> None:
+    picture(tmp_path / "set/a.jpg")
+    exports.write(tmp_path / "set/boxes.csv", f"file,class,xmin,ymin,xmax,ymax\n{row}\n")
+    with pytest.raises(DataError, match=message):
+        raise DataError(str(load(BoxTable(), tmp_path / "set", "cat").faults[0]))
+
+
+def test_shapes_of_labelme(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    picture(root / "a.jpg")
+    buffer = io.BytesIO()
+    Image.fromarray(np.array([[255, 0, 255], [0, 255, 0]], np.uint8)).save(buffer, "PNG")
+    mask = base64.b64encode(buffer.getvalue()).decode()
+    shapes: list[dict[str, Any]] = [
+        {"label": "cat", "points": [[1, 1], [5, 1], [5, 5]], "group_id": 1, "shape_type": "polygon"},
+        {"label": "cat", "points": [[11, 1], [15, 1], [15, 5]], "group_id": 1, "shape_type": "polygon"},
+        {"label": "dog", "points": [[20, 15], [20, 20]], "group_id": None, "shape_type": "circle"},
+        {"label": "dog", "points": [[30, 8], [33, 10]], "group_id": None, "shape_type": "mask", "mask": mask},
+        {"label": "cat", "points": [[30, 8]], "group_id": None, "shape_type": "point"},
+    ]
+    content = {"shapes": shapes, "imagePath": "a.jpg", "imageHeight": 30, "imageWidth": 40}
+    exports.write(root / "a.json", content)
+    source = LabelMe()
+    index = load(source, root)
+    np.testing.assert_allclose(index.boxes, [[1, 1, 15, 5], [15, 10, 25, 20], [30, 8, 33, 10]], atol=1e-4)
+    masks = source.read(root, index, 0, "masks")
+    assert 60 <= masks[1].sum() <= 90, "pi 25 pixels"
+    assert torch.nonzero(masks[2]).tolist() == [[8, 30], [8, 32], [9, 31]]
+    assert index.notes[index.noted == 0].tolist() == [["shape left out", "shape 5 (cat): a point"]]
+    for wrong, message in (
+        ({"points": [["x", 1]]}, r"a\.json: shape 1: found the points \[\['x', 1\]\]; must be pairs of numbers"),
+        ({"label": 3}, r"shape 1: found no label"),
+        ({"shape_type": "cube"}, r"shape 1: found the shape_type 'cube' of 3 points"),
+    ):
+        exports.write(root / "a.json", content | {"shapes": [shapes[0] | wrong]})
+        with pytest.raises(DataError, match=message):
+            raise DataError(str(load(source, root, "cat").faults[0]))
+
+
+def test_shapes_of_cvat(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    picture(root / "images/a.jpg")
+    shapes = """
+      <mask label="dog" rle="1, 1, 1, 3" left="2" top="3" width="3" height="2"/>
+      <ellipse label="cat" cx="20" cy="15" rx="5" ry="3"/>
+      <polygon label="cat" group_id="4" points="1,20;5,20;5,25"/>
+      <polygon label="cat" group_id="4" points="7,20;9,20;9,25"/>
+      <tag label="night"/>"""
+    text = "<annotations>\n<meta><labels><label><name>night</name></label></labels></meta>\n{}</annotations>"
+    image = f'<image id="0" name="a.jpg" width="40" height="30">{shapes}</image>'
+    exports.write(root / "annotations.xml", text.format(image))
+    source = CVAT()
+    index = load(source, root)
+    assert index.classes.tolist() == ["cat", "dog"], "a tag is no class of objects"
+    np.testing.assert_allclose(index.boxes, [[2, 3, 5, 5], [15, 12, 25, 18], [1, 20, 9, 25]], atol=1e-4)
+    masks = source.read(root, index, 0, "masks")
+    assert torch.nonzero(masks[0]).tolist() == [[3, 3], [4, 2], [4, 3], [4, 4]]
+    turned = '<box label="cat" xtl="10" ytl="10" xbr="20" ybr="14" rotation="90"/>'
+    exports.write(root / "annotations.xml", text.format(image.replace(shapes, turned)))
+    np.testing.assert_allclose(load(source, root).boxes, [[13, 7, 17, 17]], atol=1e-4)
+    exports.write(root / "annotations.xml", text.format(image.replace(shapes, '<box label="cat" xtl="a"/>')))
+    with pytest.raises(DataError, match=r"annotations\.xml: line 3: found xtl='a', ytl=None"):
+        raise DataError(str(load(source, root, "cat").faults[0]))
+    exports.write(root / "annotations.xml", text.format('<track id="0" label="cat"/>'))
+    with pytest.raises(DataError, match=r"is CVAT for video; export the task as 'CVAT for images 1\.1'"):
+        load(source, root)
+
+
+def test_attributes_of_via(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    picture(root / "a.jpg")
+    shape = {"name": "polygon", "all_points_x": [1, 9, 9], "all_points_y": [1, 1, 9]}
+    regions = {"0": {"shape_attributes": shape, "region_attributes": {}}}  # version 1 numbers them
+    exports.write(root / "via_region_data.json", {"a.jpg1": {"filename": "a.jpg", "size": 1, "regions": regions}})
+    assert load(VIA(), root, "balloon").boxes.tolist() == [[1, 1, 9, 9]]
+    regions["0"]["region_attributes"] = {"colour": "red", "kind": {"cat": False, "dog": True}}
+    exports.write(root / "via_region_data.json", {"a.jpg1": {"filename": "a.jpg", "size": 1, "regions": regions}})
+    with pytest.raises(DataError, match=r"the attributes colour, kind; dataset\.source\.attribute names the class"):
+        load(VIA(), root)
+    assert load(VIA(attribute="kind"), root).classes.tolist() == ["dog"]
+
+
+def test_what_kitti_does_not_care_for_is_ignored_for_all_classes(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    exports.kitti(root, BOXES)
+    for folder in ("testing/image_2", "train/image_3"):
+        picture(root / folder / "a.jpg")
+    file = root / "train/label_2/a.txt"
+    file.write_text(file.read_text() + "DontCare -1 -1 -10 1 2 9 8 -1 -1 -1 -1000 -1000 -1000 -10\n")
+    index = load(KITTI(images="."), root)
+    with pytest.raises(DataError, match=r"'a' may be train/image_2/a\.jpg or train/image_3/a\.jpg"):
+        raise DataError(str(index.faults[0]))
+    (root / "train/image_3/a.jpg").unlink()
+    index = load(KITTI(), root)
+    objects = index.objects(int(index.rows(["train/image_2/a.jpg"])[0]))
+    assert objects.labels.tolist() == [0, 1, 0, 1]
+    assert objects.difficult.tolist() == [False, False, True, True]
+    file.write_text("Car 0 0 1 2\n")
+    with pytest.raises(DataError, match=r"a\.txt: line 1: found 'Car 0 0 1 2'; must be a type, three numbers"):
+        raise DataError(str(load(KITTI(), root, "cat", "dog").faults[0]))
+
+
+def test_a_document_of_another_kind_is_named(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    with pytest.raises(DataError, match=r"holds no JSON file of LabelMe, with imagePath and shapes"):
+        LabelMe().root(tmp_path / "set")
+    exports.coco(tmp_path / "coco", BOXES)
+    with pytest.raises(DataError, match=r"holds no XML file of CVAT .* It looks like COCO"):
+        CVAT().root(tmp_path / "coco")
+    exports.write(tmp_path / "set/via.json", json.dumps([{"filename": 3, "regions": []}]))
+    with pytest.raises(DataError, match=r"must have a filename and regions"):
+        load(VIA(), tmp_path / "set")

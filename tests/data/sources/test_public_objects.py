@@ -1,0 +1,103 @@
+"""CrowdHuman, VisDrone and MOT as they are published: what is an object, and what is ignored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data.sources.exports import write
+from tests.data.sources.written import picture
+from vjo_train.data.index import Index
+from vjo_train.data.sources.objects.mot import MOT
+from vjo_train.data.sources.objects.odgt import CrowdHuman
+from vjo_train.data.sources.objects.visdrone import NAMES, VisDrone
+from vjo_train.data.sources.opened import load_index
+from vjo_train.data.sources.sniff import looks_like
+from vjo_train.errors import DataError
+
+
+def load(source: Any, root: Path) -> Index:
+    return load_index(source, source.root(root), source.class_names(root), root.parent / "cache")
+
+
+def objects(index: Index, row: int) -> list[tuple[list[float], str, bool]]:
+    found = index.objects(row)
+    names = index.classes[found.labels].tolist()
+    return list(zip(found.boxes.tolist(), names, found.difficult.tolist(), strict=True))
+
+
+def crowdhuman(root: Path) -> None:
+    for split in ("train", "val"):
+        people = [
+            {"tag": "person", "fbox": [2, 3, 10, 20], "hbox": [4, 3, 2, 2], "vbox": [2, 3, 10, 9], "extra": {"occ": 1}},
+            {"tag": "person", "fbox": [20, 3, 5, 5], "vbox": [20, 3, 5, 5], "extra": {"ignore": 1}},
+            {"tag": "mask", "fbox": [30, 3, 5, 5], "vbox": [30, 3, 5, 5], "extra": {"ignore": 1}},
+        ]
+        picture(root / f"Images/273271,{split}.jpg")
+        write(root / f"annotation_{split}.odgt", json.dumps({"ID": f"273271,{split}", "gtboxes": people}) + "\n")
+
+
+def test_crowdhuman(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    crowdhuman(root)
+    source = CrowdHuman()
+    index = load(source, root)
+    assert "dataset=crowdhuman" in looks_like(root)
+    assert source.split(root, "val") == ["Images/273271,val.jpg"]
+    body = ([2, 3, 12, 23], "person", False)
+    assert objects(index, 0) == [body, ([20, 3, 25, 8], "person", True), ([30, 3, 35, 8], "person", True)]
+    assert objects(load(CrowdHuman(box="hbox"), root), 0) == [([4, 3, 6, 5], "person", False)]
+    write(root / "annotation_val.odgt", '\n{"ID": "x", "gtboxes": 3}\n')
+    with pytest.raises(DataError, match=r"annotation_val\.odgt: line 2: found '.*', no picture of CrowdHuman"):
+        load(source, root)
+
+
+def visdrone(root: Path) -> None:
+    for split in ("train", "val"):
+        picture(root / f"VisDrone2019-DET-{split}/images/0_{split}.jpg")
+        rows = "2,3,10,20,1,4,0,0\n20,3,5,5,0,0,0,0\n20,20,5,5,0,1,0,1,\n"
+        write(root / f"VisDrone2019-DET-{split}/annotations/0_{split}.txt", rows)
+
+
+def test_visdrone(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    visdrone(root)
+    source = VisDrone()
+    index = load(source, root)
+    assert "dataset=visdrone" in looks_like(root)
+    assert (source.splits(root), index.classes.tolist()) == (["train", "val"], list(NAMES))
+    found = objects(index, 0)
+    assert found[0] == ([2, 3, 12, 23], "car", False)
+    assert [one[1] for one in found[1:11]] == list(NAMES)
+    assert all(one[0] == [20, 3, 25, 8] and one[2] for one in found[1:11])
+    assert found[11] == ([20, 20, 25, 25], "pedestrian", True)
+    write(root / "VisDrone2019-DET-val/annotations/0_val.txt", "1,2,3,4,1,12,0,0\n")
+    with pytest.raises(DataError, match=r"0_val\.txt: line 1: found '1,2,3,4,1,12,0,0'; must be x,y,width"):
+        raise DataError(str(load(source, root).faults[0]))
+
+
+def mot(root: Path) -> None:
+    for sequence in ("MOT17-02-DPM", "MOT17-02-SDP", "MOT17-04-SDP"):
+        for frame in (1, 2):
+            picture(root / f"train/{sequence}/img1/{frame:06d}.jpg")
+        rows = "1,1,3,4,10,20,1,1,1\n1,2,20,4,5,5,0,8,1\n2,1,3,4,10,20,0,1,1\n2,3,3,4,5,5,0,3,1\n"
+        write(root / f"train/{sequence}/gt/gt.txt", rows)
+
+
+def test_mot(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    mot(root)
+    source = MOT(sequences="*-SDP")
+    index = load(source, root)
+    assert "dataset=mot" in looks_like(root)
+    names = [f"train/{sequence}/img1/{k:06d}.jpg" for sequence in ("MOT17-02-SDP", "MOT17-04-SDP") for k in (1, 2)]
+    assert index.images.tolist() == names
+    person = ([2, 3, 12, 23], "pedestrian", False)
+    assert objects(index, 0) == [person, ([19, 3, 24, 8], "pedestrian", True)]
+    assert objects(index, 1) == [([2, 3, 12, 23], "pedestrian", True)], "a car is not there"
+    write(root / "train/MOT17-02-SDP/gt/gt.txt", "1,1,3,4\n")
+    with pytest.raises(DataError, match=r"gt\.txt: line 1: found '1,1,3,4'; must be frame,id,x,y,width,height"):
+        load(source, root)
