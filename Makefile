@@ -25,7 +25,7 @@ demo: $(RUN_STAMP)  ## train and test on the built-in data set, offline (about t
 	$(BIN)/vjo-train experiment=shapes_demo
 
 test: $(DEV_STAMP)  ## run the tests
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 lint: $(DEV_STAMP)  ## check style and types
 	$(BIN)/ruff check

@@ -34,6 +34,13 @@ def started(function: Callable[..., Any], *arguments: Any) -> Iterator[BaseProce
         process.join()
 
 
+def apart(function: Callable[..., Any], *arguments: Any) -> None:
+    """`function` in a process of its own, which must end well."""
+    with started(function, *arguments) as process:
+        process.join(600)
+        assert process.exitcode == 0
+
+
 def run_ranks(worker: Callable[..., None], *arguments: Any) -> None:
     """`worker(rank, *arguments)` in two processes at once; an error of one is raised here."""
     torch.multiprocessing.start_processes(worker, args=arguments, nprocs=2, start_method="forkserver")

@@ -45,10 +45,14 @@ class TinyBackbone(Backbone):
 
 
 class BatchNormBackbone(TinyBackbone):
-    """The same with running statistics, for whole runs: `~backbone +backbone._target_=...` on a command line."""
+    """The same with running statistics, for whole runs."""
 
     def __init__(self) -> None:
         super().__init__(nn.BatchNorm2d)
+
+
+BACKBONE = ("~backbone", "+backbone._target_=tests.tiny.BatchNormBackbone")
+"""It on a command line."""
 
 
 def heads(tasks: Sequence[str], channels: dict[str, int], split: bool = False) -> dict[str, Head]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from PIL import Image
 
 import vjo_train
 from tests.inference.test_prediction import make_run
+from tests.processes import apart
 from vjo_train.config import jobs
 from vjo_train.errors import CheckpointError, ConfigError
 from vjo_train.runs import run_folder
@@ -63,16 +62,14 @@ def test_a_program_of_torch_is_loaded(run: Path, photo: Path) -> None:
         vjo_train.load(path, device="mps")
 
 
+@pytest.mark.slow
 def test_a_file_of_openvino_is_loaded(run: Path, photo: Path) -> None:
     """In a process of its own: OpenVINO keeps the streams that it finds."""
-    program = """
-import sys
-from pathlib import Path
-from tests.api.test_exported_files import check, export
-run, photo = map(Path, sys.argv[1:])
-check(run, export(run, "openvino", decoded=True), photo)
-"""
-    subprocess.run([sys.executable, "-c", program, run, photo], check=True, cwd=Path(__file__).parents[2])
+    apart(check_openvino, run, photo)
+
+
+def check_openvino(run: Path, photo: Path) -> None:
+    check(run, export(run, "openvino", decoded=False), photo)
 
 
 def test_a_file_that_decodes_takes_no_other_thresholds(command: Command, run: Path, photo: Path) -> None:

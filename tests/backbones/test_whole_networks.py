@@ -56,6 +56,7 @@ def test_a_step_moves_every_parameter_of_the_backbone_that_a_head_reads(kind: st
     assert not {name for name in read if torch.equal(before[name], after[name])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_export_gives_the_same_figures(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vjo_train.cli import help_page
@@ -48,6 +49,13 @@ def compose(*overrides: str) -> DictConfig:
     return composed(overrides).copy()
 
 
+def name_classes(cfg: DictConfig) -> None:
+    """Sets what `class_names` would add to the command line, without composing the config again."""
+    for word in class_names(cfg):
+        key, _, value = word.lstrip("+").partition("=")
+        OmegaConf.update(cfg, key, yaml.safe_load(value), force_add=True)
+
+
 def with_file(file: Path) -> DictConfig:
     """The default config with one choice, with what the choice leaves to the user, and without the network."""
     group, choice = file.parent.name, file.stem
@@ -65,7 +73,9 @@ def with_file(file: Path) -> DictConfig:
     if OmegaConf.is_missing(cfg.dataset, "root"):  # an experiment on data that are one's own
         overrides += ["dataset.root=.", *([f"dataset.classes={CLASSES}"] if cfg.dataset.classes is None else [])]
         cfg = compose(*overrides)
-    return compose(*overrides, *class_names(cfg)) if cfg.dataset.get("generate") else cfg
+    if cfg.dataset.get("generate"):
+        name_classes(cfg)
+    return cfg
 
 
 @pytest.mark.parametrize("file", FILES, ids=name)

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
+from tests.config.test_conf import compose, name_classes
 from tests.miniatures import PASCAL_SIZE, write_arrays, write_coco, write_pascal, write_streets
-from vjo_train.config.checks.class_names import class_names
-from vjo_train.config.compose import Composer
 from vjo_train.data.shape_painting import CLASSES
 from vjo_train.data.shapes import Shapes
 
@@ -38,6 +37,8 @@ HEADS = {
     "hidden": 16,
     "mask_depth": 1,
     "mask_width": 16,
+    "point_depth": 1,
+    "point_width": 16,
     "proposals": 8,
     "eval_proposals": 8,
     "rois_per_image": 8,
@@ -106,15 +107,12 @@ def miniature(tmp_path_factory: pytest.TempPathFactory) -> Miniature:
 
 def small(name: str, miniature: Miniature, cache: Path) -> Any:
     """The experiment's own config, but for its size and the folder of its data."""
-    composer, words = Composer("train"), [f"experiment={name}", *SMALL, *ALONE, f"dataset.cache_dir={cache}"]
-    cfg = composer.compose(words)
+    cfg = compose(f"experiment={name}", *SMALL, *ALONE, f"dataset.cache_dir={cache}")
     if "generate" not in cfg.dataset:
-        words.append(f"dataset.root={miniature(cfg.dataset)}")
-        words += [f"dataset.classes=[{','.join(CLASSES)}]"] if layout_of(cfg.dataset) == "VOC" else []
-        cfg = composer.compose(words)
-    cfg = composer.compose([*words, *class_names(cfg)])
-    with open_dict(cfg):
-        del cfg["hydra"]
+        cfg.dataset.root = str(miniature(cfg.dataset))
+        if layout_of(cfg.dataset) == "VOC":
+            cfg.dataset.classes = list(CLASSES)
+    name_classes(cfg)
     if "generate" in cfg.dataset:
         OmegaConf.update(cfg, "dataset.generate", DRAWN)
     if not name.endswith("adashare"):  # which needs residual blocks

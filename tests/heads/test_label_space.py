@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tests import tiny
+from tests.tiny import BACKBONE
 from vjo_train.heads.base import Head
 from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.pixel_losses import shifted
@@ -126,7 +127,7 @@ def test_without_background_pixels_of_no_class_do_not_count() -> None:
 def test_two_detectors_of_different_classes_in_one_network(command: Callable[..., tuple[int, str, str]]) -> None:
     words = ["heads=[semantic]", "+heads@heads.round=detection", "+heads@heads.edgy=detection"]
     words += ["heads.round.classes=[ring,circle]", "heads.edgy.classes=[square,triangle,star,cross]"]
-    words += ["heads.semantic.background=false", "weighting=pcgrad", "backbone=resnet10", "neck.channels=32"]
+    words += ["heads.semantic.background=false", "weighting=pcgrad", *BACKBONE, "neck.channels=16"]
     words += ["heads.round.depth=1", "heads.edgy.depth=1", "dataset.generate.train=8", "dataset.generate.val=4"]
     words += ["dataset.generate.test=4", "dataset.generate.image_size=64", "dataset.size=[32,64]"]
     words += [

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.tiny import BACKBONE
 from vjo_train.heads.label_space import LabelSpace
 from vjo_train.heads.regression import Numbers, Regression
 from vjo_train.metrics.numbers import NumberErrors
@@ -133,10 +134,16 @@ def table(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_from_a_table_to_files(command: Command, table: Path) -> None:
     words = ["dataset=table", f"dataset.root={table}", "dataset.source.numbers=[bright,dark]", "dataset.size=32"]
-    words += ["heads=[regression,classification]", "backbone=resnet10", "dataset.batch_size=8", "dataset.workers=0"]
+    words += ["heads=[regression,classification]", "dataset.batch_size=8", "dataset.workers=0"]
     words += ["dataset.augment.jitter=0", "dataset.augment.zoom_out=0", "dataset.cache_dir=cache", "seed=1"]
     words += ["trainer.max_epochs=3", "trainer.precision=32-true", "trainer.progress=false", "hydra.run.dir=run"]
-    words += ["heads.regression.level=c3", "lr_schedule=constant", "optimizer=adamw", "optimizer.lr=0.005"]
+    words += [
+        *BACKBONE,
+        "heads.regression.level=c3",
+        "lr_schedule=constant",
+        "optimizer=adamw",
+        "optimizer.lr=0.005",
+    ]
     status, _, err = command("vjo-train", *words)
     assert status == 0, err
     results = json.loads(Path("run/results.json").read_text())

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.processes import apart
 from tests.tiny import SIZE, module
 from vjo_train.errors import CheckpointError
 from vjo_train.heads.detection.suppression import suppress, suppress_in_torch
 from vjo_train.inference.exporting import check, precision
 from vjo_train.inference.exporting.onnx import write_onnx
+from vjo_train.inference.exporting.openvino import read_onnx, write_openvino
 from vjo_train.inference.exporting.parts import Node, network_part
 from vjo_train.inference.exporting.torch import write_torch
 from vjo_train.inference.exporting.traced import Traced, sample_images, sample_sizes
@@ -53,14 +55,19 @@ def samples(network: Traced) -> list[Arrays]:
 
 def converted(onnx: Path, path: Path, *, half: bool) -> None:
     """Converts in a process of its own: OpenVINO's converter and NNCF keep the streams that they find."""
-    program = """
-import json, sys
-from vjo_train.inference.exporting.openvino import read_onnx, write_openvino
-onnx, path, said, half = json.loads(sys.argv[1])
-write_openvino(read_onnx(onnx), path, said, half=half)
-"""
-    words = json.dumps([str(onnx), str(path), SAID, half])
-    subprocess.run([sys.executable, "-c", program, words], check=True, capture_output=True)
+    apart(convert, onnx, path, half)
+
+
+def convert(onnx: Path, path: Path, half: bool) -> None:
+    write_openvino(read_onnx(onnx), path, SAID, half=half)
+
+
+def quantise(onnx: Path, path: Path, samples: list[Arrays]) -> None:
+    write_openvino(precision.quantise_openvino(read_onnx(onnx), samples), path, {}, half=False)
+
+
+def compute(path: Path, inputs: Path, outputs: Path) -> None:
+    np.savez(outputs, **open_runtime(path)(dict(np.load(inputs))))
 
 
 class Elsewhere:
@@ -72,14 +79,7 @@ class Elsewhere:
     def __call__(self, given: Mapping[str, Any]) -> Arrays:
         inputs, outputs = self.path.with_suffix(".in.npz"), self.path.with_suffix(".out.npz")
         np.savez(inputs, **given)
-        program = """
-import sys
-from pathlib import Path
-import numpy as np
-from vjo_train.inference.runtimes.files import open_runtime
-np.savez(sys.argv[3], **open_runtime(Path(sys.argv[1]))(dict(np.load(sys.argv[2]))))
-"""
-        subprocess.run([sys.executable, "-c", program, self.path, inputs, outputs], check=True, capture_output=True)
+        apart(compute, self.path, inputs, outputs)
         return dict(np.load(outputs))
 
 
@@ -96,6 +96,7 @@ def test_an_onnx_file_gives_the_networks_figures_and_names_no_place_of_this_mach
     assert str(Path(__file__).parents[2]).encode() not in onnx.read_bytes()
 
 
+@pytest.mark.slow
 def test_openvino_gives_the_networks_figures(network: Traced, onnx: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.xml"
     converted(onnx, path, half=False)
@@ -151,20 +152,7 @@ def test_lower_precision_is_smaller_and_leaves_decoding_as_it_is(
 
 def test_eight_bits_in_openvino(network: Traced, onnx: Path, samples: list[Arrays], tmp_path: Path) -> None:
     path = tmp_path / "eight.xml"
-    # In a process of its own: NNCF keeps the streams that it finds, which are the test's.
-    np.savez(
-        tmp_path / "samples.npz", **{name: np.concatenate([each[name] for each in samples]) for name in samples[0]}
-    )
-    program = """
-import sys
-import numpy as np
-from vjo_train.inference.exporting.openvino import read_onnx, write_openvino
-from vjo_train.inference.exporting.precision import quantise_openvino
-given = np.load("samples.npz")
-samples = [{name: given[name][k : k + 1] for name in given.files} for k in range(8)]
-write_openvino(quantise_openvino(read_onnx(sys.argv[1]), samples), sys.argv[2], {}, half=False)
-"""
-    subprocess.run([sys.executable, "-c", program, onnx, path], cwd=tmp_path, check=True, capture_output=True)
+    apart(quantise, onnx, path, samples)
     given = {name: tensor.numpy() for name, tensor in network.example(3).items()}
     wanted, found = open_runtime(onnx)(given), Elsewhere(path)(given)
     for name in ("classification.probabilities", "detection.logits", "detection.sides"):

@@ -86,6 +86,7 @@ def file(run: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_another_program_gives_it_pictures_and_gets_results_in_their_pixels(run: Path, file: Path) -> None:
     network = vjo_train.load(run)
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])

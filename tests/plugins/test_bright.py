@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from tests.conftest import Answer
+from tests.tiny import BACKBONE
 
 HERE = Path(__file__).parent / "bright"
 COMMON = ("-cd", str(HERE))
@@ -20,10 +21,10 @@ SMALL = (
     "dataset=bright",
     "heads=[detection,brightness]",
     "weighting=pcgrad",
-    "backbone=resnet10",
+    *BACKBONE,
     "neck.channels=16",
     "heads.detection.depth=1",
-    "heads.detection.levels=[p3,p4,p5]",
+    "heads.detection.levels=[p4,p5]",
     "lr_schedule=constant",
     "dataset.generate.train=12",
     "dataset.generate.val=4",
@@ -73,7 +74,7 @@ def test_from_training_to_the_exported_file(command: Command) -> None:
     assert command("vjo-eval", "run=whole", "dataset.split=val")[0] == 0
     source = "source='drawn/JPEGImages/2*.jpg'"
     assert command("vjo-predict", source, "run=whole", "output=seen")[0] == 0
-    assert command("vjo-export", "run=whole", "decoded=true", "output=net.onnx")[0] == 0
+    assert command("vjo-export", "run=whole", "tasks=[brightness]", "decoded=true", "output=net.onnx")[0] == 0
     assert command("vjo-predict", *COMMON, source, "model=net.onnx", "output=again")[0] == 0
     names = sorted(path.name for path in Path("seen/brightness").glob("*.png"))
     assert len(names) == 6

@@ -30,6 +30,8 @@ SECTIONS = (
     *("tasks", "memory_peak", "predict", "video", "report"),
 )
 SMALLER = {
+    "detect": {"SIZE": 128},
+    "regions": {"IMAGES": 1, "REGIONS": 16, "CHANNELS": 8},
     "tasks": {"COUNTS": (4,)},
     "predict": {"FRAME": (64, 48)},
     "report": {"METHODS": 1, "SEEDS": 1},
@@ -68,6 +70,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Sides]
     return {name: section["sides"] for name, section in record["sections"].items()}, shown.getvalue()
 
 
+@pytest.mark.slow
 def test_every_section_has_all_its_sides_in_the_table_and_in_the_file(measured):
     sections, shown = measured
     others = PCGRADS + ["pcgrad, LibMTL"] * any(d.name == "LibMTL" for d in metadata.distributions())

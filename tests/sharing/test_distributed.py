@@ -60,6 +60,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("way", "weighting"), CASES)
 def test_two_processes_are_one(both: list[Any], way: str, weighting: str, tmp_path: Path) -> None:
     expected, figures = train(way, weighting, tmp_path)

@@ -198,6 +198,7 @@ def test_a_signal_twice_stops_at_once(cache: Path, tmp_path: Path, caplog: pytes
     assert signal.getsignal(signal.SIGINT) is before, "handlers are given back"
 
 
+@pytest.mark.slow
 def test_one_rank_that_dies_ends_the_others(cache: Path, tmp_path: Path) -> None:
     """Without torchrun, whose agent would do it: the first process starts the second one itself."""
     words = [*SMALL, "trainer.max_epochs=1000", "trainer.devices=2", "trainer.progress=true"]

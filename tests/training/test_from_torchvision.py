@@ -114,6 +114,7 @@ def features_of(module: MultiTaskModule, image: Tensor) -> tuple[Any, Frames]:
     return module.share(images, module.tasks).tasks, Frames(canvas, size.float(), size, torch.ones(1))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("name", DETECTORS)
 def test_detectors_give_the_same(name: str, files: Any) -> None:
@@ -121,9 +122,10 @@ def test_detectors_give_the_same(name: str, files: Any) -> None:
     assert not started.differences
     assert all(taken == count for taken, count in started.parts.values()), started.parts
     (task,) = module.tasks
-    if hasattr(network, "rpn"):  # as many proposals as both, but not so many that it takes long
-        network.rpn._post_nms_top_n["testing"] = module.head(task).eval_proposals = 200
     head, labels = module.head(task), from_torchvision.categories(name)
+    if hasattr(network, "rpn"):  # as many proposals and objects as both, but not so many that it takes long
+        network.rpn._post_nms_top_n["testing"] = head.eval_proposals = 200
+        network.roi_heads.detections_per_img = head.detections_per_image = 10
     network.transform.postprocess = lambda found, *_: found  # masks as they come: 28 x 28 cells of each box
     maps: list[Tensor] = []
     if task == "keypoints":

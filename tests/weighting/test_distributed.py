@@ -59,6 +59,7 @@ def both(tmp_path_factory):
 IDS = ["-".join([n, *map(str, o.values())]) for n, o in VARIANTS + JOINT]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", range(len(IDS)), ids=IDS)
 def test_two_processes_equal_one(both, case):
     name, options = (VARIANTS + JOINT)[case]

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Answer
+from tests.tiny import BACKBONE
 from vjo_train.data.index import Index
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.placement import Unmoved
@@ -162,7 +163,7 @@ def test_all_tasks_train_and_are_tested(command: Callable[..., Answer]) -> None:
         "dataset.workers=0",
     ]
     words += [
-        "backbone=resnet10",
+        *BACKBONE,
         "neck.channels=16",
         "trainer.max_epochs=1",
         "trainer.progress=false",

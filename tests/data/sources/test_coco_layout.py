@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from tests.conftest import Answer
 from tests.data.sources.written import document, picture, thing, written
+from tests.tiny import BACKBONE
 from vjo_train.data.sources.coco.source import COCO
 from vjo_train.errors import DataError
 
@@ -209,10 +210,10 @@ def test_all_tasks_train_and_are_tested(command: Callable[..., Answer]) -> None:
         things = [thing(k, 3 if k % 2 else 7, (6, 6, 20, 20), square) for k in range(1, count)]
         names = [f"{split}{k}.png" for k in range(count)]
         written(Path("set", split, "_annotations.coco.json"), document(names, things), Path("set", split))
-    small = "backbone=resnet10 neck.channels=16 dataset.size=48 dataset.batch_size=4 dataset.workers=0"
-    words = ["dataset=coco", "dataset.root=set", "dataset.val_fraction=0.2", *small.split(), "trainer.max_epochs=1"]
+    small = "neck.channels=16 dataset.size=48 dataset.batch_size=4 dataset.workers=0"
+    words = ["dataset=coco", "dataset.root=set", "dataset.val_fraction=0.2", *BACKBONE, *small.split()]
     heads = "heads=[classification,detection,semantic,instance]"
-    quiet = ["trainer.progress=false", "insight=[]", "hydra.run.dir=run"]
+    quiet = ["trainer.max_epochs=1", "trainer.progress=false", "insight=[]", "hydra.run.dir=run"]
     status, _, err = command("vjo-train", *words, heads, *quiet)
     assert status == 0, err
     results = json.loads(Path("run/results.json").read_text())

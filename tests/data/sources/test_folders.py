@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Answer
+from tests.tiny import BACKBONE
 from vjo_train.data.index import Index
 from vjo_train.data.sources.folders import Folders
 from vjo_train.data.sources.opened import load_index
@@ -82,7 +83,7 @@ def test_a_classifier_trains_on_it(command: Callable[..., Answer], tmp_path: Pat
         *(root / split / name / f"{k}.png" for split in ("train", "test") for name in ("cat", "dog") for k in range(4))
     )
     words = ["dataset=folders", f"dataset.root={root}", "dataset.size=32", "dataset.batch_size=4", "dataset.workers=0"]
-    words += ["heads=[classification]", "backbone=resnet10", "neck.channels=16", "trainer.max_epochs=1", "insight=[]"]
+    words += ["heads=[classification]", *BACKBONE, "neck.channels=16", "trainer.max_epochs=1", "insight=[]"]
     assert command("vjo-train", *words, "trainer.progress=false", "hydra.run.dir=run")[0] == 0
     results = json.loads(Path("run/results.json").read_text())
     assert set(results["per_class"]["test/classification/ap"]) == {"cat", "dog"}

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Answer
+from tests.tiny import BACKBONE
 from vjo_train.data.sources.mask_files import MaskFiles
 from vjo_train.data.sources.opened import load_index
 from vjo_train.errors import ConfigError, DataError
@@ -166,7 +167,7 @@ def test_a_segmenter_trains_on_it(command: Callable[..., Answer], tmp_path: Path
             save(root / "masks" / split / f"{k}.png", np.arange(1200).reshape(30, 40) // 600)
     words = ["dataset=masks", f"dataset.root={root}", "dataset.classes=[road]", "dataset.size=32", "dataset.workers=0"]
     words += ["dataset.source.images='images/{split}'", "dataset.source.masks='masks/{split}/{stem}.png'", "insight=[]"]
-    words += ["heads=[semantic]", "heads.semantic.width=16", "backbone=resnet10", "neck.channels=16"]
+    words += ["heads=[semantic]", "heads.semantic.width=16", *BACKBONE, "neck.channels=16"]
     words += ["dataset.batch_size=4", "trainer.max_epochs=1", "trainer.progress=false", "hydra.run.dir=run"]
     assert command("vjo-train", *words)[0] == 0
     assert json.loads(Path("run/results.json").read_text())["counts"]["test"] == {"images": 5, "semantic": 5}

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.conftest import Answer
 from tests.data.conftest import Devkit
 from tests.data.sources.written import SQUARE, document, thing, written
+from tests.tiny import BACKBONE
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.sources.coco.source import COCO
 from vjo_train.data.sources.mixture import Mixture, Part
@@ -199,7 +200,7 @@ def test_two_data_sets_train_two_heads(command: Callable[..., Answer], root: Pat
     Path("mine/dataset").mkdir(parents=True)
     Path("mine/dataset/street.yaml").write_text(YAML)
     words = ["-cd", "mine", "dataset=street", "dataset.size=32", "dataset.batch_size=4", "dataset.workers=0"]
-    words += ["heads=[detection,semantic]", "backbone=resnet10", "neck.channels=16", "heads.detection.depth=1"]
+    words += ["heads=[detection,semantic]", *BACKBONE, "neck.channels=16", "heads.detection.depth=1"]
     words += ["heads.semantic.width=16", "trainer.max_epochs=1", "trainer.progress=false", "hydra.run.dir=run"]
     assert command("vjo-train", *words)[0] == 0
     results = json.loads(Path("run/results.json").read_text())

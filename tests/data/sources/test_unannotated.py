@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.conftest import Answer
 from tests.data.conftest import Devkit
+from tests.tiny import BACKBONE
 from vjo_train.data.sources.unannotated import Unannotated
 from vjo_train.errors import DataError
 
@@ -46,7 +47,7 @@ def test_pictures_of_a_folder_teach(command: Callable[..., Answer]) -> None:
     Path("mine/dataset").mkdir(parents=True)
     Path("mine/dataset/both.yaml").write_text(YAML)
     words = ["-cd", "mine", "dataset=both", "dataset.size=32", "dataset.batch_size=2", "dataset.workers=0"]
-    words += ["backbone=resnet10", "neck.channels=16", "heads.detection.depth=1", "trainer.max_epochs=1"]
+    words += [*BACKBONE, "neck.channels=16", "heads.detection.depth=1", "trainer.max_epochs=1"]
     status, _, err = command("vjo-train", *words, "trainer.progress=false", "hydra.run.dir=run", "semi=mean_teacher")
     assert status == 0, err
     results = json.loads(Path("run/results.json").read_text())

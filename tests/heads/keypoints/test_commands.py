@@ -13,6 +13,7 @@ from pycocotools.coco import COCO
 
 from tests.conftest import Answer
 from tests.data.sources.written import document
+from tests.tiny import BACKBONE
 
 Command = Callable[..., Answer]
 
@@ -21,12 +22,12 @@ FACE = {"keypoints": ["nose", "left_eye", "right_eye"], "skeleton": [[1, 2], [1,
 DATA = ("dataset=coco", "dataset.root=faces", "dataset.size=64", "dataset.test_split=val")
 SMALL = (
     "heads=[detection,keypoints]",
-    "backbone=resnet10",
+    *BACKBONE,
     "neck.channels=16",
     "heads.detection.depth=1",
-    "heads.detection.levels=[p3,p4,p5]",
+    "heads.detection.levels=[p4,p5]",
     "heads.keypoints.points=3",
-    "heads.keypoints.levels=[p3,p4,p5]",
+    "heads.keypoints.levels=[p4,p5]",
     "heads.keypoints.point_depth=1",
     "heads.keypoints.detections_per_image=4",
     "heads.keypoints.score_threshold=0",
@@ -37,7 +38,7 @@ SMALL = (
     "trainer.max_epochs=2",
     "insight=[]",
 )
-TWO_STAGES = ("hidden=32", "point_width=8", "proposals=20", "eval_proposals=20")
+TWO_STAGES = ("roi_levels=[p4,p5]", "hidden=32", "point_width=8", "proposals=20", "eval_proposals=20")
 
 
 @pytest.fixture
@@ -100,7 +101,8 @@ def test_from_training_to_the_exported_file(command: Command, faces: None, choic
     rows = loaded.loadAnns(loaded.getAnnIds())
     assert rows
     assert {(len(row["keypoints"]), row["category_id"]) for row in rows} == {(9, 1)}, "of the class that has points"
-    assert command("vjo-export", "run=run", "decoded=true", "output=net.onnx", "tolerance=1e-3")[0] == 0
+    words = ["run=run", "tasks=[keypoints]", "decoded=true", "output=net.onnx", "tolerance=1e-3"]
+    assert command("vjo-export", *words)[0] == 0
     assert command("vjo-predict", "source=faces/val", "model=net.onnx", "output=again")[0] == 0
     again = json.loads(Path("again/keypoints.json").read_text())
     best, other = (

@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.tiny import BACKBONE
+
 Command = Callable[..., tuple[int, str, str]]
 
 
 def words(cache: Path, *own: str) -> list[str]:
     drawn = [f"dataset.generate.{key}={value}" for key, value in (("train", 8), ("val", 2), ("test", 4), ("masked", 1))]
     data = ["dataset=shapes_plain", f"dataset.cache_dir={cache}", "dataset.size=64", "dataset.generate.image_size=64"]
-    small = ["heads.semantic.width=16", "heads.instance.mask_width=16", "heads.instance.hidden=16"]
-    network = ["backbone=resnet10", "neck.channels=16", "heads=[semantic,instance]", *small]
+    few = ("levels=[p4,p5]", "roi_levels=[p4,p5]", "proposals=40", "eval_proposals=40", "mask_width=16", "hidden=16")
+    small = ["heads.semantic.width=16", "heads.semantic.levels=[p4,p5]", *(f"heads.instance.{key}" for key in few)]
+    network = [*BACKBONE, "neck.channels=16", "heads=[semantic,instance]", *small]
     rest = ["dataset.batch_size=4", "dataset.workers=0", "trainer.progress=false", "trainer.max_epochs=1", "insight=[]"]
     return [*data, *drawn, *network, *rest, *own]
 
@@ -38,14 +41,6 @@ def test_it_is_trained_without_it_and_tested_with_it(command: Command, tmp_path:
     rows = document["annotations"]
     assert [row["image_id"] for row in rows] == [image["id"] for image in document["images"]]
     assert len(rows) == 14
-    assert command("vjo-export", "run=run", "decoded=true", "output=net.onnx")[0] == 0
-    exported = ["model=net.onnx", f"source={pictures}", "output=onnx", "pictures=false"]
-    assert command("vjo-predict", *exported)[0] == 0
-    said = json.loads(Path("onnx/panoptic.json").read_text())
-    for one, two in zip(rows, said["annotations"], strict=True):
-        mine, other = (np.asarray(Image.open(Path(folder, "panoptic", row["file_name"])), np.int64)
-                       for folder, row in (("found", one), ("onnx", two)))  # fmt: skip
-        assert (mine != other).mean() < 0.01
     for row in rows:
         red, green, blue = np.asarray(Image.open(Path("found/panoptic", row["file_name"])), np.int64).transpose(2, 0, 1)
         ids = red + 256 * green + 65536 * blue

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.tiny import BACKBONE
+
 Answer = tuple[int, str, str]
 Command = Callable[..., Answer]
 TASKS = ("category", "depth", "normals", "edges", "saliency")
@@ -19,7 +21,7 @@ TASKS = ("category", "depth", "normals", "edges", "saliency")
 def words(cache: Path, *own: str) -> list[str]:
     drawn = [f"dataset.generate.{key}={count}" for key, count in (("train", 8), ("val", 2), ("test", 4))]
     widths = [f"heads.{task}.width=8" for task in TASKS[1:]] + [f"heads.{task}.levels=[p4,p5]" for task in TASKS[1:]]
-    network = ["backbone=resnet10", "neck.channels=16", "heads=[category,depth,normals,edges,saliency]", *widths]
+    network = [*BACKBONE, "neck.channels=16", "heads=[category,depth,normals,edges,saliency]", *widths]
     data = ["dataset=scenes", f"dataset.cache_dir={cache}", "dataset.size=64", "dataset.generate.image_size=64"]
     rest = ["dataset.batch_size=4", "dataset.workers=0", "trainer.progress=false", "trainer.precision=32-true"]
     return [*data, *drawn, *network, *rest, "heads.depth.typical=5", "lr_schedule=constant", *own]

@@ -27,7 +27,7 @@ TIMES = [0.0, 0.04, 0.08, 0.3, 0.34, 0.38, 0.42]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    small = ("heads.detection.depth=1", "heads.detection.levels=[p3,p4,p5]", "heads.detection.detections_per_image=5")
+    small = ("heads.detection.depth=1", "heads.detection.levels=[p4,p5]", "heads.detection.detections_per_image=5")
     small += ("heads.semantic.width=16", "heads.semantic.levels=[p4,p5]", "heads.detection.score_threshold=0")
     return make_run(tmp_path_factory.mktemp("runs") / "run", "heads=[classification,detection,semantic]", *small)
 
