@@ -25,7 +25,7 @@ KINDS = {
     "timm": ["backbone=timm", "backbone.name=test_convnext"],
     "channels_last": ["backbone=timm", "backbone.name=test_mambaout"],
     "vit": ["backbone=vit", "backbone.name=test_vit"],
-    "dilated": ["backbone=resnet50", "backbone.output_stride=16", "backbone.norm=group"],
+    "dilated": ["backbone=resnet50", "backbone.output_stride=16", "backbone.norm=batch"],
 }
 
 
