@@ -74,11 +74,9 @@ class TaskLosses:
     others: list[nn.Parameter] = field(default_factory=list)
     """Trainable parameters that are neither shared nor a present task's own (the weighting's own ones left out)."""
     behind: list[nn.Parameter] = field(default_factory=list)
-    """Those of `shared` that lie behind the representation, in heads whose loss is several tasks or in a neck that only
-    some tasks read; last in `shared`."""
+    """Those of `shared` behind the representation, in heads of several losses or a neck of some tasks; last in it."""
     scaled: bool = True
-    """Whether a loss scaler is at work, so that a gradient may overflow without ending the run; then the weighting
-    looks at every gradient and keeps its state when one is not finite."""
+    """Whether a loss scaler is at work: each gradient is looked at then, and the state kept if one is not finite."""
     resample: Callable[[float], Mapping[str, Tensor]] | None = None
     """Share of the images in 0..1 -> a second forward on that many of them: the losses of the tasks labelled there,
     like `losses` (summed over ranks: the task loss of the sample). Must leave running statistics as they are."""
