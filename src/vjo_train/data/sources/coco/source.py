@@ -12,7 +12,7 @@ import torch
 from vjo_train.data.index import Index
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.boxes import Boxes
-from vjo_train.data.labels.classes import Classes, ShownByObjects
+from vjo_train.data.labels.classes import Classes
 from vjo_train.data.labels.keypoints import Keypoints
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
@@ -20,8 +20,7 @@ from vjo_train.data.sources.coco import keypoints, layout
 from vjo_train.data.sources.coco.annotations import Gathering, categories
 from vjo_train.data.sources.coco.files import JsonFiles, check_classes
 from vjo_train.data.sources.coco.indexing import indexed
-from vjo_train.data.sources.coco.outlines import masks
-from vjo_train.data.sources.coco.painting import painted
+from vjo_train.data.sources.coco.painting import label_of
 from vjo_train.data.sources.voc.layout import listing, nearest
 from vjo_train.errors import DataError
 
@@ -100,16 +99,10 @@ class COCO(JsonFiles):
         return indexed(classes, ids, images, _bytes(root, parts), gathering.finish())
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
-        objects = index.objects(row)
-        if kind == "boxes":
-            return objects
-        if kind == "classes":
-            return ShownByObjects(objects, len(index.classes))
-        own = slice(int(index.offsets[row]), int(index.offsets[row + 1]))
         if kind == "keypoints":
-            return keypoints.points(index.more, own, objects)
-        drawn = masks(index.more, own, index.size(row))
-        return torch.from_numpy(drawn if kind == "masks" else painted(drawn, objects))
+            own = slice(int(index.offsets[row]), int(index.offsets[row + 1]))
+            return keypoints.points(index.more, own, index.objects(row))
+        return label_of(index, row, kind)
 
     def parts(self, root: Path) -> list[layout.Part]:
         return layout.parts(root, self.annotations, self.images)

@@ -17,13 +17,12 @@ import torch
 from vjo_train.data.index import Index
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.boxes import Boxes
-from vjo_train.data.labels.classes import Classes, ShownByObjects
+from vjo_train.data.labels.classes import Classes
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.by_split import images_of, offered
-from vjo_train.data.sources.coco.outlines import masks
-from vjo_train.data.sources.coco.painting import painted
+from vjo_train.data.sources.coco.painting import label_of
 from vjo_train.data.sources.objects.finding import Finder
 from vjo_train.data.sources.objects.gathering import Gathering
 from vjo_train.data.sources.objects.placing import Placed, placed
@@ -138,14 +137,7 @@ class ObjectFiles(Source):
         return [("not annotated", f"{count} pictures are in no file of objects, and left out")] if count > 0 else []
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
-        objects = index.objects(row)
-        if kind == "boxes":
-            return objects
-        if kind == "classes":
-            return ShownByObjects(objects, len(index.classes))
-        own = slice(int(index.offsets[row]), int(index.offsets[row + 1]))
-        drawn = masks(index.more, own, index.size(row))
-        return torch.from_numpy(drawn if kind == "masks" else painted(drawn, objects))
+        return label_of(index, row, kind)
 
 
 @lru_cache(4)
