@@ -22,9 +22,10 @@ from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
 from vjo_train.data.orientation import orientation
 from vjo_train.data.sources.base import Source
+from vjo_train.data.sources.coco.outlines import Outlines, masks
+from vjo_train.data.sources.coco.painting import painted
 from vjo_train.data.sources.named_classes import unknown_class
 from vjo_train.data.sources.pictures import stamp_of
-from vjo_train.data.sources.polygons import filled
 from vjo_train.data.sources.sizes import measured
 from vjo_train.data.sources.yolo.layout import Layout, find_file, identity, label_file, pictures, read_layout
 from vjo_train.data.sources.yolo.rows import Row, as_stored, read_rows
@@ -141,14 +142,11 @@ class YOLO(Source):
         rows, _ = _of_picture(layout, index.image(root, row))
         if kind == "keypoints":
             return _points(layout, rows, objects, size)
-        outlines = [np.zeros((0, 2)) if one.polygon is None else one.polygon * size[::-1] for one in rows]
-        masks = np.stack([filled(points, size) for points in outlines]) if rows else np.zeros((0, *size), np.bool_)
-        if kind == "masks":
-            return torch.from_numpy(masks)
-        semantic = np.zeros(size, np.uint8)
-        for number in np.argsort(-masks.sum(axis=(1, 2)), kind="stable"):  # smaller objects lie on larger ones
-            semantic[masks[number]] = objects.labels[number] + 1
-        return torch.from_numpy(semantic)
+        outlines = Outlines()
+        for one in rows:
+            outlines.add(None if one.polygon is None else [(one.polygon * size[::-1]).ravel().tolist()], size)
+        drawn = masks(outlines.arrays(), slice(len(rows)), size)
+        return torch.from_numpy(drawn if kind == "masks" else painted(drawn, objects))
 
 
 def _all(layout: Layout) -> list[Path]:
