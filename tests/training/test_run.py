@@ -260,10 +260,27 @@ def test_a_checkpoint_of_another_network_is_named(
 
 FEW = ["dataset.generate.val=1", "dataset.generate.test=1"]
 HELPED = ["heads=[classification,detection,rotation,masked]", "heads.masked.patch=8", "heads.masked.width=16"]
+SHAPES, ROOMS = "circle,square,triangle,star,ring,cross", "wall,floor,ceiling,corridor"
+SPACE = [
+    *("dataset=scenes", f"dataset.classes=[{SHAPES},{ROOMS}]", "neck.finest=p2", *FEW),
+    "heads=[category,classification,detection,instance,keypoints,depth,normals]",
+    *(f"++heads.category.classes=[{ROOMS}]", "heads.category.dropout=0"),
+    *(f"++heads.{task}.classes=[{SHAPES}]" for task in ("classification", "detection", "instance", "keypoints")),
+    *(f"heads.{task}.{word}" for task in ("instance", "keypoints") for word in ("hidden=16", "proposals=20")),
+    *(
+        "heads.keypoints.points=4",
+        "heads.keypoints.point_depth=1",
+        "heads.keypoints.point_width=16",
+        "heads.instance.mask_depth=1",
+    ),
+]
+"""Depth, normals, key points and single-label classes."""
 
 
 @pytest.mark.parametrize(
-    "weighting", [["weighting=pcgrad", *FEW], META, HELPED], ids=["pcgrad", "meta", "self-supervised"]
+    "weighting",
+    [["weighting=pcgrad", *FEW], META, HELPED, SPACE],
+    ids=["pcgrad", "meta", "self-supervised", "in space"],
 )
 def test_two_ranks_are_one_process(cache: Path, tmp_path: Path, weighting: list[str]) -> None:
     """The same global batches by one process and by two; without BatchNorm, which looks at a rank's own images.
