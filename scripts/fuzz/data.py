@@ -123,7 +123,9 @@ def judge(layout: Layout, root: Path, cache: Path, path: Path) -> tuple[str, str
             serve(layout, root, cache)
         said = ("served", "")
     except VjoError as error:  # a ConfigError where lists now have images in common
-        named = any(word in str(error) for word in (path.name, path.stem, str(path.parent), "dataset.", "no split '"))
+        folder = path.parent.relative_to(root).as_posix()  # as a list of folders names it; never that of the set itself
+        words = (path.name, path.stem, str(path.parent), "dataset.", "no split '", *([] if folder == "." else [folder]))
+        named = any(word in str(error) for word in words)
         said = ("refused" if named else "failed", str(error))
     except Exception:
         said = ("failed", traceback.format_exc())

@@ -159,6 +159,13 @@ def fails(function, *arguments) -> bool:
     return False
 
 
+@pytest.mark.parametrize("size", [(1, 1), (7, 40), (40, 3)])
+def test_a_jpeg_of_a_few_pixels_is_looked_into(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = tmp_path / "few.jpg"
+    Image.new("RGB", size, (9, 9, 9)).save(path)
+    check_image(path, (size[1], size[0]))
+
+
 def test_masks(devkit):
     indices = np.zeros((30, 40))
     indices[3, 4], indices[5] = 2, 255

@@ -141,7 +141,7 @@ def check_image(path: Path, size: tuple[int, int], span: Span | None = None) -> 
         if is_deep(image):
             _pillow(path, None, None, span)
             return
-        image.draft("L", (image.width // 8, image.height // 8))
+        image.draft("L", (max(1, image.width // 8), max(1, image.height // 8)))
         decoded(image, path)
 
 
