@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 import zlib
@@ -30,7 +31,7 @@ def opened(path: Path) -> Image.Image:
     """
     if path.suffix.lower() in HEIF:
         _read_heif(path)
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):  # no error for a name that no disk can hold
         raise DataError(f"{path}: is no regular file; must be an image file.")
     try:
         image = Image.open(path)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from vjo_train.data.sources.opened import load_index
+from vjo_train.data.sources.sniff import guesses
 from vjo_train.data.sources.table import Table
 from vjo_train.errors import DataError
 
@@ -172,3 +173,11 @@ def test_a_parquet_file_says_the_same(tmp_path: Path) -> None:
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 not")
     with pytest.raises(DataError, match=r"broken\.parquet: cannot be read .*; must be a Parquet file"):
         load(tmp_path, file="broken.parquet")
+
+
+def test_a_name_that_no_disk_can_hold_is_told_and_guess_passes_over_it(tmp_path: Path) -> None:
+    write(tmp_path, f"file,cat\na.jpg,1\n{'1' * 5000},0\n", "a.jpg")
+    _, flags, index = load(tmp_path)
+    assert flags["a.jpg"] == [1]
+    assert len(index.faults) == 1
+    assert guesses(tmp_path)

@@ -181,7 +181,7 @@ def _folder_of(place: Path, table: Path) -> str:
     """The folder of the pictures that the first column of a table names; nothing where there are none."""
     lines = head(table).decode("utf-8", "ignore").splitlines()[1:6]
     names = [re.split(r"[,;\t]", line)[0].strip().strip('"') for line in lines]
-    sound = [name for name in names if name and not re.search(r"[*?\[\0]", name) and not name.startswith("/")]
+    sound = [name for name in names if 0 < len(name) < 256 and not re.search(r"[*?\[\0]|^/", name)]
     for folder, name in product(("", "*/", "*/*/"), sound):
         for found in _files(place, (f"{folder}{name}", f"{folder}{name}.*"), most=5):
             if is_picture(found.name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ class Table(Source):
     def _files(self, root: Path, pictures: Sequence[str]) -> list[str]:
         """The file of each picture, below the root: as it is written, or the only one of that name."""
         files = [f"{self.images}/{picture}" for picture in pictures]
-        there = [(root / file).is_file() for file in files]
+        there = [os.path.isfile(root / file) for file in files]  # a name that no system can hold is none
         if all(there):
             return files
         finder = Finder(root, self.images)
