@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.split_names import meant
 from vjo_train.data.sources.unlisted import made
 from vjo_train.errors import DataError
 
 Parts = Mapping[str, Sequence[str]]
 """Split -> its images; all of them under the empty name where there are no folders of splits."""
+
+
+class BySplit(Source):
+    """A source whose images are told by split; a split may go by its other names (see `split_names.meant`)."""
+
+    @abstractmethod
+    def _parts(self, root: Path) -> Parts:
+        """The images of each split."""
+
+    def splits(self, root: Path) -> list[str]:
+        return offered(self._parts(root))
+
+    def has_split(self, root: Path, split: str) -> bool:
+        return len(meant(split, self.splits(root))) == 1
+
+    def split(self, root: Path, split: str) -> list[str]:
+        return images_of(self._parts(root), split, root)
 
 
 def offered(parts: Parts) -> list[str]:

@@ -17,11 +17,9 @@ from vjo_train.data.labels.category import Category
 from vjo_train.data.labels.classes import Classes
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources import pictures
-from vjo_train.data.sources.base import Source
-from vjo_train.data.sources.by_split import images_of, offered
+from vjo_train.data.sources.by_split import BySplit, Parts
 from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.sizes import measured
-from vjo_train.data.sources.split_names import meant
 from vjo_train.errors import DataError
 from vjo_train.types import OTHER
 
@@ -47,7 +45,7 @@ class _Layout:
         }
 
 
-class Folders(Source):
+class Folders(BySplit):
     """`<split>/<class>/<picture>` or `<class>/<picture>`, as torchvision's ImageFolder and Keras have it.
 
     Every picture is labelled for `category`, the one class that its folder is named after, and for `classes`. Pictures
@@ -66,14 +64,8 @@ class Folders(Source):
     def class_names(self, root: Path) -> list[str]:
         return _look(root).classes
 
-    def splits(self, root: Path) -> list[str]:
-        return offered(_look(root).parts)
-
-    def has_split(self, root: Path, split: str) -> bool:
-        return len(meant(split, self.splits(root))) == 1
-
-    def split(self, root: Path, split: str) -> list[str]:
-        return images_of(_look(root).parts, split, root)
+    def _parts(self, root: Path) -> Parts:
+        return _look(root).parts
 
     def stamp(self, root: Path) -> str:
         return pictures.stamp_of(root, _all(_look(root)))

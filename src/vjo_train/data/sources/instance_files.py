@@ -168,9 +168,9 @@ class InstanceFiles(MaskFiles):
             return torch.from_numpy(pixels.any(0).astype(np.uint8))
         return torch.from_numpy(np.concatenate([[0], labels + 1]).astype(np.uint8)[pixels])
 
-    def _pictures(self, root: Path) -> dict[str, list[str]]:
+    def _parts(self, root: Path) -> dict[str, list[str]]:
         """As of `MaskFiles`, without the files that are an object's."""
-        parts = super()._pictures(root)
+        parts = super()._parts(root)
         owned: set[str] = set()
         for split, pictures in parts.items():
             patterns = {self._objects_of(picture, split) for picture in pictures}
@@ -183,7 +183,7 @@ class InstanceFiles(MaskFiles):
 
     def pairs(self, root: Path) -> list[tuple[str, str]]:
         """Every picture with the file or files of its objects, there or not; sorted, below the root."""
-        parts = self._pictures(root)
+        parts = self._parts(root)
         return sorted((name, self._objects_of(name, split)) for split, names in parts.items() for name in names)
 
 

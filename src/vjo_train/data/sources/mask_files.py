@@ -20,12 +20,10 @@ from vjo_train.data.index import Index, table
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
-from vjo_train.data.sources.base import Source
-from vjo_train.data.sources.by_split import images_of, offered
+from vjo_train.data.sources.by_split import BySplit
 from vjo_train.data.sources.palette import read_palette
 from vjo_train.data.sources.pictures import bytes_of, is_picture, stamp_of
 from vjo_train.data.sources.sizes import measured
-from vjo_train.data.sources.split_names import meant
 from vjo_train.data.sources.white import WHITE, black_and_white, yes_and_no
 from vjo_train.errors import ConfigError, DataError
 from vjo_train.types import IGNORE
@@ -35,7 +33,7 @@ _WHITE = "white"
 """In `Index.by_image`: maps are black and white."""
 
 
-class MaskFiles(Source):
+class MaskFiles(BySplit):
     """Pictures in one folder, or one for each split, and their class maps in another: CamVid, ADE20K, one's own sets.
 
     A picture is labelled for `semantic` where its map is there. Without `{split}` in `images`, the pictures are shared
@@ -81,7 +79,7 @@ class MaskFiles(Source):
     def root(self, folder: Path) -> Path:
         if not folder.is_dir():
             raise DataError(f"dataset.root: found no folder {folder}; must hold {self.images} and the masks.")
-        if not self._pictures(folder):
+        if not self._parts(folder):
             raise DataError(f"{folder / self.images}: found no pictures; dataset.source.images says where they are.")
         return folder
 
@@ -89,15 +87,6 @@ class MaskFiles(Source):
         if self.palette is None:
             raise DataError(f"dataset.classes: {root} names no classes; give them in the order of their values.")
         return list(self._colours(root))
-
-    def splits(self, root: Path) -> list[str]:
-        return offered(self._pictures(root))
-
-    def has_split(self, root: Path, split: str) -> bool:
-        return len(meant(split, self.splits(root))) == 1
-
-    def split(self, root: Path, split: str) -> list[str]:
-        return images_of(self._pictures(root), split, root)
 
     def stamp(self, root: Path) -> str:
         return stamp_of(root, [path for pair in self.pairs(root) for path in pair])
@@ -161,7 +150,7 @@ class MaskFiles(Source):
             return dict(self.palette or {})
         return read_palette(root / self.palette)
 
-    def _pictures(self, root: Path) -> dict[str, list[str]]:
+    def _parts(self, root: Path) -> dict[str, list[str]]:
         """Split, or nothing where there are no folders of splits -> its pictures, below the root."""
         if SPLIT not in self.images:
             parts = {"": _below(root, self.images)}
@@ -209,7 +198,7 @@ class MaskFiles(Source):
             root: of the data set.
             file: with `{stem}` and perhaps `{split}`, as `masks`.
         """
-        parts = self._pictures(root)
+        parts = self._parts(root)
         return sorted((name, self.of(name, split, file)) for split, names in parts.items() for name in names)
 
 

@@ -18,17 +18,15 @@ from vjo_train.data.labels.category import Category
 from vjo_train.data.labels.classes import Classes
 from vjo_train.data.labels.numbers import Numbers
 from vjo_train.data.objects import Objects
-from vjo_train.data.sources.base import Source
-from vjo_train.data.sources.by_split import images_of, offered
+from vjo_train.data.sources.by_split import BySplit, images_of
 from vjo_train.data.sources.objects.finding import Finder
 from vjo_train.data.sources.pictures import bytes_of, stamp_of
 from vjo_train.data.sources.sheet import Asked, Sheet, read_sheet
 from vjo_train.data.sources.sizes import measured
-from vjo_train.data.sources.split_names import meant
 from vjo_train.errors import DataError
 
 
-class Table(Source):
+class Table(BySplit):
     """A row for each picture: its path, a column of 0 and 1 for each class, or one of class names, and numbers.
 
     A picture is labelled for `classes` unless all of its classes are unknown: blank, or -1, as for the uncertain
@@ -94,12 +92,6 @@ class Table(Source):
                 f"dataset.source.numbers: names no columns of {root / self.file}; give some, such as [age]."
             )
         return list(sheet.columns if kind == "numbers" else sheet.classes)
-
-    def splits(self, root: Path) -> list[str]:
-        return offered(self._parts(root))
-
-    def has_split(self, root: Path, split: str) -> bool:
-        return len(meant(split, self.splits(root))) == 1
 
     def split(self, root: Path, split: str) -> list[str]:
         return images_of(self._parts(root), split, root / self.file)

@@ -20,8 +20,7 @@ from vjo_train.data.labels.boxes import Boxes
 from vjo_train.data.labels.classes import Classes
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
-from vjo_train.data.sources.base import Source
-from vjo_train.data.sources.by_split import images_of, offered
+from vjo_train.data.sources.by_split import BySplit
 from vjo_train.data.sources.coco.painting import label_of
 from vjo_train.data.sources.objects.finding import Finder
 from vjo_train.data.sources.objects.gathering import Gathering
@@ -29,12 +28,11 @@ from vjo_train.data.sources.objects.placing import Placed, placed
 from vjo_train.data.sources.objects.records import EVERY, Read
 from vjo_train.data.sources.pictures import stamp_of
 from vjo_train.data.sources.sniff import looks_like
-from vjo_train.data.sources.split_names import meant
 from vjo_train.data.sources.unlisted import made
 from vjo_train.errors import DataError
 
 
-class ObjectFiles(Source):
+class ObjectFiles(BySplit):
     """Pictures and the files of their objects, found wherever they lie below the root.
 
     Every picture that a file names is labelled for `classes` and `boxes`; where outlines are there, for `masks` and
@@ -96,15 +94,6 @@ class ObjectFiles(Source):
         for one in self._read(root)[1]:
             parts.setdefault(one.picture.split, []).append(one.path)
         return {"": [path for own in parts.values() for path in own]} if len(parts) == 1 or "" in parts else parts
-
-    def splits(self, root: Path) -> list[str]:
-        return offered(self._parts(root))
-
-    def has_split(self, root: Path, split: str) -> bool:
-        return len(meant(split, self.splits(root))) == 1
-
-    def split(self, root: Path, split: str) -> list[str]:
-        return images_of(self._parts(root), split, root)
 
     def stamp(self, root: Path) -> str:
         files = [str(file) for file in self.files(root)]

@@ -14,17 +14,16 @@ from vjo_train.data.index import Index
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.boxes import Boxes
 from vjo_train.data.labels.classes import Classes, ShownByObjects
-from vjo_train.data.sources.by_split import images_of, offered
+from vjo_train.data.sources.by_split import BySplit
 from vjo_train.data.sources.pictures import bytes_of, is_picture, stamp_of, stem
 from vjo_train.data.sources.sniff import looks_like
-from vjo_train.data.sources.split_names import meant
 from vjo_train.data.sources.voc.annotation import named
 from vjo_train.data.sources.voc.reading import Reading
 from vjo_train.data.sources.voc.source import VOC
 from vjo_train.errors import DataError
 
 
-class Beside(VOC):
+class Beside(BySplit, VOC):
     """`train/a.jpg` with `train/a.xml`, and so in `valid/` and `test/`; or all in the root, shared out 8 : 1 : 1.
 
     A picture without an annotation is not labelled.
@@ -58,15 +57,6 @@ class Beside(VOC):
         for name in _pictures(root):
             parts.setdefault(os.path.dirname(name), []).append(name)
         return parts
-
-    def splits(self, root: Path) -> list[str]:
-        return offered(self._parts(root))
-
-    def has_split(self, root: Path, split: str) -> bool:
-        return len(meant(split, self.splits(root))) == 1
-
-    def split(self, root: Path, split: str) -> list[str]:
-        return images_of(self._parts(root), split, root)
 
     def split_name(self, root: Path, split: str) -> str:
         return f"split '{split}'"
