@@ -83,6 +83,7 @@ def test_a_calibration_is_not_taken_for_all_of_the_training(tmp_path: Path) -> N
     [
         (["trainer.max_steps=5"], "trainer.max_steps: must be null under compare.budget=compute"),
         (["compare.methods=['equal trainer.max_epochs=3']"], "sets a length, which compare.budget=compute decides"),
+        (["compare.methods=['equal ++trainer.max_steps=3']"], "sets a length, which compare.budget=compute decides"),
         (["distill=features"], "compare.budget: found compute, which counts before there are teachers for distill"),
         (["compare.budget=flops"], "compare.budget: found 'flops'"),
     ],

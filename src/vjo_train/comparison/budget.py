@@ -47,7 +47,7 @@ def counts(composer: Composer, cases: Sequence[Case], overrides: Sequence[str], 
     """
     common = seed_left_out(composer, overrides)
     for case in cases:
-        if any(word.startswith((KEY, "trainer.max_steps")) for word in case.words):
+        if {KEY, "trainer.max_steps"} & {word.key_or_group for word in composer.parse(list(case.words))}:
             raise ConfigError(f"compare.methods: {case.name} sets a length, which compare.budget=compute decides.")
     found = [Count(case.name, (*common, *case.words), seed) for case in cases]
     if any(composer.compose(list(count.words)).get("distill") is not None for count in found):

@@ -176,9 +176,8 @@ def _sweep(composer: Composer, overrides: list[str]) -> Checked:
         plan.check_sweep(composer, overrides)
         cases = plan.cases(master)
         if master.compare.get("budget") == "compute":
-            counts = _counts(composer, master, overrides, cases)
-            flops = budget.read(place.folder, counts)
-            if any(count.case not in flops for count in counts):
+            counts, flops = _counts(composer, master, overrides, place.folder, cases)
+            if len(flops) < len(counts):
                 return Checked(place, counts=counts)
             cases = budget.lengthened(cases, flops, master.trainer.max_epochs)
             dropped = [
@@ -228,14 +227,17 @@ def _first_seed(composer: Composer, master: DictConfig, overrides: list[str]) ->
     return int(composer.compose(composer.jobs(list(overrides), master.hydra.sweeper.get("params"))[0]).seed)
 
 
-def _counts(composer: Composer, master: DictConfig, overrides: list[str], cases: list[plan.Case]) -> list[budget.Count]:
-    """What `compare.budget=compute` counts, checked."""
-    plan.sweep_word(composer, cases, overrides, {})
+def _counts(
+    composer: Composer, master: DictConfig, overrides: list[str], folder: Path, cases: list[plan.Case]
+) -> tuple[list[budget.Count], dict[str, float]]:
+    """What `compare.budget=compute` counts, checked, and what has been counted."""
+    plan.sweep_word(composer, cases, overrides, {})  # refuses overrides that the cases would undo
     counts = budget.counts(composer, cases, overrides, _first_seed(composer, master, overrides))
+    flops = budget.read(folder, counts)
     for count in counts:
-        composer.check_choices(list(count.words))
-        check_run(composer.compose(list(count.words)), TrainConfig)
-    return counts
+        if count.case not in flops:
+            check_run(composer.compose(list(count.words)), TrainConfig)
+    return counts, flops
 
 
 def _trials(
