@@ -113,6 +113,12 @@ def test_a_picture_that_is_listed_twice_is_refused(root: Path) -> None:
         COCO().split(root, "train")
 
 
+def test_a_name_that_no_disk_can_hold_is_of_no_picture(root: Path) -> None:
+    written(root / "annotations/instances_train.json", document(["a.jpg", "b" * 300 + ".jpg"]), None)
+    with pytest.raises(DataError, match="a.jpg"):
+        COCO().split(root, "train")
+
+
 @pytest.mark.parametrize("name", ["../a.jpg", "/a.jpg"])
 def test_a_picture_outside_is_a_fault(root: Path, name: str) -> None:
     found = document(["b.jpg"])

@@ -70,6 +70,45 @@ def test_values_may_begin_at_the_first_class_and_be_ignored(tmp_path: Path) -> N
             MaskFiles(images="images/{split}", masks=wrong)
 
 
+def test_values_with_gaps_are_named(tmp_path: Path) -> None:
+    """As COCO's categories are: by a mapping, or by the YAML file beside the maps."""
+    root = tmp_path / "set"
+    picture(root / "images/a.jpg")
+    save(root / "masks/a.png", [[0, 7, 200], [300, 9, 255]], np.uint16)
+    found = "images/a.jpg"
+    given = MaskFiles(values={"road": 7, "car": 200})
+    assert given.class_names(root) == ["road", "car"]
+    assert maps(given, root, ["road", "car"])[found] == [[0, 1, 2], [255, 255, 255]]
+    assert maps(given, root, ["car"])[found] == [[0, 0, 1], [255, 255, 255]]  # a class that is not wanted
+    file = root / "config.yaml"
+    source = MaskFiles(values="config.yaml", ignore=[0])
+    for content in ("classes: {0: none, 7: road, 200: car}", "names: {200: car, 0: none, 7: road}"):
+        file.write_text(content)
+        names = sorted(source.class_names(root))
+        assert names == ["car", "road"]
+        assert maps(source, root, names)[found] == [[255, 2, 1], [255, 255, 255]]
+    with pytest.raises(ConfigError, match=r"dataset\.source\.values: found it beside palette"):
+        MaskFiles(values="config.yaml", palette="colours.txt")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("classes: [", "no YAML file"),
+        ("train: x", "names no classes; must have `classes"),
+        ("classes: {1: road, 2: road}", "found 'road' twice, with the values 1 and 2"),
+        ("classes: {road: 1}", "found 'road': 1; must be a value in 0..65535 and a name"),
+        ("classes: {-1: road}", "found -1: 'road'"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_broken_file_of_values_is_named(tmp_path: Path, content: str | None, said: str) -> None:
+    if content is not None:
+        (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(DataError, match=rf"config\.yaml: {said}"):
+        MaskFiles(values="config.yaml").class_names(tmp_path)
+
+
 def test_white_is_the_class_of_black_and_white_maps(tmp_path: Path) -> None:
     """As of ISIC, Kvasir, DRIVE, ...: 255 is not what is ignored there."""
     root = tmp_path / "set"

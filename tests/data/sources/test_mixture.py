@@ -156,6 +156,8 @@ def test_weights_say_how_often_the_images_of_a_part_come(root: Path, tmp_path: P
 def test_parts_that_cannot_be(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"parts\.road\.kinds: found depth; its layout gives classes, boxes"):
         mixture(kinds=["depth"])
+    with pytest.raises(ConfigError, match=r"parts\.road\.kinds: found masks without boxes, of whose objects they are"):
+        mixture(kinds=["masks"])
     with pytest.raises(DataError, match="none of cars, road has a split 'dev'; found test, train, trainval, val"):
         mixture().split(root, "dev")
 

@@ -109,5 +109,13 @@ def test_mistakes_in_lists_and_folders(root: Path, tmp_path: Path) -> None:
         source.split(root, "train")
 
 
+def test_a_name_that_no_disk_can_hold_has_no_picture(root: Path) -> None:
+    ids = PascalContext().split(root, "train")
+    listed = root / "ImageSets/Context/train.txt"
+    listed.write_text(f"{listed.read_text()}{'x' * 300}\n")
+    _, index = read(root)
+    assert [name for name in index.ids if name in ids] == ids
+
+
 def test_borders_lie_on_one_side() -> None:
     np.testing.assert_array_equal(borders(np.array([[1, 1, 2], [1, 1, 2], [3, 3, 3]])), [[0, 1, 0], [1, 1, 1], [0] * 3])

@@ -23,9 +23,11 @@ class Kind(ABC):
 
     Attributes:
         name: of the kind in `Target.labels` and `Head.needs`.
+        beside: kinds without which this one says nothing, so that a picture must be labelled with them too.
     """
 
     name: ClassVar[str]
+    beside: ClassVar[frozenset[str]] = frozenset()
 
     def __repr__(self) -> str:
         return type(self).__name__

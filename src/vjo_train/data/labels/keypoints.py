@@ -56,6 +56,7 @@ class Keypoints(Kind):
     """
 
     name: ClassVar[str] = "keypoints"
+    beside: ClassVar[frozenset[str]] = frozenset({"boxes"})
 
     def place(self, raw: ObjectPoints, placement: Placement) -> Value:
         own = raw[placement.objects]

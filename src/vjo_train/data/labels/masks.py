@@ -17,13 +17,14 @@ from vjo_train.types import Target
 
 
 class Masks(Kind):
-    """[N, H, W] bool, in the order of the image's boxes, which must be labelled too.
+    """[N, H, W] bool, in the order of the image's boxes.
 
     The raw label is an integer map [H, W] whose value k + 1 means object k (others mean none), or [N, H, W] bool for
     objects that overlap.
     """
 
     name: ClassVar[str] = "masks"
+    beside: ClassVar[frozenset[str]] = frozenset({"boxes"})
 
     def place(self, raw: Tensor, placement: Placement) -> Tensor:
         left = torch.from_numpy(placement.objects)

@@ -21,6 +21,7 @@ from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.by_split import BySplit
+from vjo_train.data.sources.class_values import read_class_values
 from vjo_train.data.sources.palette import read_palette
 from vjo_train.data.sources.pictures import bytes_of, is_picture, stamp_of
 from vjo_train.data.sources.sizes import measured
@@ -52,9 +53,12 @@ class MaskFiles(BySplit):
         palette: maps are in colours: class name -> [red, green, blue], or a text file below the root with a line
             `red green blue name` for each, or what else `read_palette` knows. Colours without a name count neither
             way. None: maps hold numbers.
+        values: the numbers of the classes, where they have gaps: class name -> value, or a YAML file below the root
+            (see `read_class_values`). Other values count neither way, but for 0, which is background. Classes whose
+            value is in `ignore` are none. None: they count on from `first`.
 
     Raises:
-        ConfigError: `masks` lacks `{stem}`, or `{split}` where `images` has it.
+        ConfigError: `masks` lacks `{stem}`, or `{split}` where `images` has it; `palette` and `values` are both given.
     """
 
     kinds: tuple[Kind, ...] = (Semantic(),)
@@ -68,13 +72,17 @@ class MaskFiles(BySplit):
         first: Literal[0, 1] = 1,
         ignore: Sequence[Annotated[int, Interval(ge=-1, le=65535)]] = (255,),
         palette: str | Mapping[str, Sequence[int]] | None = None,
+        values: str | Mapping[str, Annotated[int, Interval(ge=0, le=65535)]] | None = None,
     ) -> None:
+        if palette is not None and values is not None:
+            raise ConfigError("dataset.source.values: found it beside palette; maps hold colours or numbers.")
         if STEM not in masks or (SPLIT in images and SPLIT not in masks):
             needed = STEM if STEM not in masks else SPLIT
             raise ConfigError(f"dataset.source.masks: found '{masks}'; must hold {needed}.")
         self.images, self.named = os.path.split(images) if STEM in images else (images, "")
         self.masks, self.first, self.ignore = masks, first, list(ignore)
         self.palette = dict(palette) if isinstance(palette, Mapping) else palette
+        self.values = dict(values) if isinstance(values, Mapping) else values
 
     def root(self, folder: Path) -> Path:
         if not folder.is_dir():
@@ -84,6 +92,8 @@ class MaskFiles(BySplit):
         return folder
 
     def class_names(self, root: Path) -> list[str]:
+        if self.values is not None:
+            return list(self._numbers(root))
         if self.palette is None:
             raise DataError(f"dataset.classes: {root} names no classes; give them in the order of their values.")
         return list(self._colours(root))
@@ -104,7 +114,8 @@ class MaskFiles(BySplit):
         there = [(root / mask).is_file() for _, mask in pairs]
         ids = [picture for picture, _ in pairs]
         maps = [(root / mask, size) for (_, mask), size, known in zip(pairs, sizes, there, strict=True) if known]
-        white = self.palette is None and len(classes) == self.first == 1 and black_and_white(maps)
+        counted = self.palette is None and self.values is None
+        white = counted and len(classes) == self.first == 1 and black_and_white(maps)
         said = f"the maps are black and white: {WHITE} is {classes[0]}, 0 is not"
         return table(
             classes=classes,
@@ -127,12 +138,24 @@ class MaskFiles(BySplit):
         if _WHITE in index.by_image:
             return yes_and_no(path, size)
         values = read_values(path, size)
+        if self.values is not None:
+            return self._numbered(values, root, classes)
         ignored = torch.isin(values, torch.tensor(self.ignore, dtype=torch.int32))
         wrong = values[~ignored & ((values < 0) | (values >= len(classes) + self.first))]
         if len(wrong):
             highest = len(classes) + self.first - 1
             raise DataError(f"{path}: found the value {int(wrong.max())}; allowed are 0..{highest} and {self.ignore}.")
         return torch.where(ignored, IGNORE, values + 1 - self.first).to(torch.uint8)
+
+    def _numbered(self, values: Tensor, root: Path, classes: Sequence[str]) -> Tensor:
+        """A map of numbers [H, W] as a semantic map; classes that are not wanted are background."""
+        known = {value: classes.index(name) + 1 if name in classes else 0 for name, value in self._numbers(root).items()}
+        table = torch.full((65536,), IGNORE, dtype=torch.uint8)
+        for value, number in ({0: 0} | known | dict.fromkeys(self.ignore, IGNORE)).items():
+            if value >= 0:
+                table[value] = number
+        inside = values.clamp(0, 65535)
+        return torch.where(inside == values, table[inside.long()], IGNORE)
 
     def _named(self, colours: Tensor, root: Path, classes: Sequence[str]) -> Tensor:
         """A colour map [3, H, W] as a semantic map; classes that are not wanted are background."""
@@ -149,6 +172,10 @@ class MaskFiles(BySplit):
         if not isinstance(self.palette, str):
             return dict(self.palette or {})
         return read_palette(root / self.palette)
+
+    def _numbers(self, root: Path) -> dict[str, int]:
+        found = read_class_values(root / self.values) if isinstance(self.values, str) else dict(self.values or {})
+        return {name: value for name, value in found.items() if value not in self.ignore}
 
     def _parts(self, root: Path) -> dict[str, list[str]]:
         """Split, or nothing where there are no folders of splits -> its pictures, below the root."""

@@ -44,7 +44,8 @@ class Mixture(Source):
         parts: name -> data set.
 
     Raises:
-        ConfigError: a part is asked for a kind that its layout does not give.
+        ConfigError: a part is asked for a kind that its layout does not give, or for one without another that it
+            needs.
     """
 
     def __init__(self, *, parts: Annotated[Mapping[str, Part], Len(1)]) -> None:
@@ -56,6 +57,11 @@ class Mixture(Source):
                 raise ConfigError(
                     f"dataset.source.parts.{name}.kinds: found {missing[0]}; its layout gives {', '.join(known)}."
                 )
+            for kind in part.given():
+                if missing := sorted(known[kind].beside.difference(part.given())):
+                    raise ConfigError(
+                        f"dataset.source.parts.{name}.kinds: found {kind} without {missing[0]}, of whose objects they are."
+                    )
             found |= {kind: known[kind] for kind in part.given()}
         self.kinds = tuple(found.values())
         self.maps = {kind: values for part in self._parts for kind, values in part.maps().items()}
@@ -126,11 +132,11 @@ class Mixture(Source):
         )
 
     def _unknown(self, annotated: Mapping[str, npt.NDArray[np.bool_]], classes: Sequence[str]) -> Iterator[str]:
-        """What each part does not annotate, in words."""
+        """What each part does not annotate but another does, in words."""
         for kind, table in annotated.items():
             for name, known in zip(self.parts, table[0], strict=True):
-                if not known.all():
-                    missing = ", ".join(np.asarray(classes)[~known].tolist())
+                if (unknown := table[0].any(axis=0) & ~known).any():
+                    missing = ", ".join(np.asarray(classes)[unknown].tolist())
                     yield f"{name}: {kind.partition('.')[2]} of {missing} are not annotated, so unknown there"
 
     def _looked_for(self, root: Path, read: Sequence[Index]) -> dict[str, npt.NDArray[np.bool_]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -49,7 +50,7 @@ class JsonFiles(Source):
         part = parts[0] if split in shared else layout.named(parts, split)
         if not part.names:
             raise DataError(f"{part.file}: the split '{split}' is empty; it must list at least one image.")
-        if not any((root / part.picture(name)).is_file() for name in part.names):
+        if not any(os.path.isfile(root / part.picture(name)) for name in part.names):
             raise DataError(
                 f"{part.file}: found none of its {len(part.names)} pictures, such as {part.picture(part.names[0])};"
                 f" dataset.source.images={{{part.split}: FOLDER}} says where they are."

@@ -121,7 +121,7 @@ def parts(root: Path, annotations: Mapping[str, str], images: Mapping[str, str])
     for split, file in files.items():
         names = _names(file, *_stamp(file))
         folder = images[split] if split in images else _folder(root, split, file, names)
-        if split not in images and names and not any((root / folder / name).is_file() for name in names[:LOOKED_UP]):
+        if split not in images and names and not any(os.path.isfile(root / folder / name) for name in names[:LOOKED_UP]):
             folder, names = "", _elsewhere(root, split, file, names, root.stat().st_mtime_ns)
         found.append(Part(split, file, folder, names, _points(file)))
     return found
@@ -177,7 +177,7 @@ def _folder(root: Path, split: str, file: Path, names: tuple[str, ...]) -> str:
     beside = [] if file.parent in (root, root / FOLDER) else [file.parent]
     inner = [folder / name for folder in (*beside, root) for name in ("images", "data")]
     usual = [*beside, root / split, root / "images" / split, root / split / "images", *inner, root]
-    counts = [sum((folder / name).is_file() for name in names[:LOOKED_UP]) for folder in usual]
+    counts = [sum(os.path.isfile(folder / name) for name in names[:LOOKED_UP]) for folder in usual]
     best = usual[counts.index(max(counts))].relative_to(root).as_posix()
     return "" if best == "." else best
 

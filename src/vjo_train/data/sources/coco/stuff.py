@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -68,7 +69,7 @@ class CocoStuff(COCO):
         index = super().read_index(root, classes)
         maps = self._maps(root)
         files = np.array([maps.get(name, "") for name in index.ids.tolist()], np.str_)
-        files = np.array([file if file and (root / file).is_file() else "" for file in files.tolist()], np.str_)
+        files = np.array([file if file and os.path.isfile(root / file) else "" for file in files.tolist()], np.str_)
         names: dict[int, str] = {}
         for part in self.parts(root):
             for key, name in categories(part).items():

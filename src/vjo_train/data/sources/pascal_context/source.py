@@ -95,7 +95,7 @@ class PascalContext(Source):
         if wrong := [name for name in classes if name not in known]:
             raise DataError(f"dataset.classes: found '{wrong[0]}'; allowed are {', '.join(known)}.")
         listed = {name for split in self.splits(root) for name in self.split(root, split)}
-        ids = sorted(name for name in listed if (root / IMAGES / f"{name}.jpg").is_file())
+        ids = sorted(name for name in listed if os.path.isfile(root / IMAGES / f"{name}.jpg"))
         if not ids:
             raise DataError(f"{root / IMAGES}: found none of the {len(listed)} pictures that {SPLITS}/ lists.")
         faults: dict[int, str] = {}
@@ -146,7 +146,7 @@ def borders(labels: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]
 
 def _first(root: Path, patterns: Sequence[str], name: str) -> str:
     """The first file of an image that is there, below the root, or nothing."""
-    return next((file for file in (one.format(name) for one in patterns) if (root / file).is_file()), "")
+    return next((file for file in (one.format(name) for one in patterns) if os.path.isfile(root / file)), "")
 
 
 def _has_people(root: Path, file: str) -> bool | str:

@@ -7,6 +7,7 @@ and for the images that have masks `SegmentationClass/<id>.png` and `Segmentatio
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def read_split(root: Path, split: str, others: Sequence[str] = ()) -> list[str]:
     """
     path = list_path(root, split)
     names = sorted({*split_names(root), *others})
-    if split not in split_names(root) and not path.is_file():
+    if split not in split_names(root) and not os.path.isfile(path):
         found = ", ".join(names) or "none"
         raise DataError(f"{path}: there is no split '{split}'{nearest(split, names)}; found {found}.")
     try:

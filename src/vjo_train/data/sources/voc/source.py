@@ -70,14 +70,14 @@ class VOC(Source):
         return sorted({*listed, *(name for name in _made(root) if name != "val")})
 
     def split(self, root: Path, split: str) -> list[str]:
-        if split in layout.split_names(root) or layout.list_path(root, split).is_file():
+        if split in layout.split_names(root) or os.path.isfile(layout.list_path(root, split)):
             return layout.read_split(root, split)
         parts = _made(root)
         return parts[split] if split in parts else layout.read_split(root, split, list(parts))
 
     def split_name(self, root: Path, split: str) -> str:
         path = layout.list_path(root, split)
-        return str(path) if path.is_file() else f"the split '{split}' of images in no list"
+        return str(path) if os.path.isfile(path) else f"the split '{split}' of images in no list"
 
     def missing(self, name: str) -> str:
         return f"{layout.ANNOTATIONS}/{name}.xml"
