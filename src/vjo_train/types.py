@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeAlias, overload
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -118,8 +120,8 @@ class Target(Movable):
     """(height, width) of the image in these pixels, without padding."""
     labels: dict[str, Any] = field(default_factory=dict)
     """Kind of label -> its value."""
-    annotated: dict[str, Tensor] = field(default_factory=dict)
-    """Kind of label -> [C] bool: the classes that were looked for. The others are unknown: where the label names
+    annotated: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    """Kind of label -> [C]: the classes that were looked for. The others are unknown: where the label names
     nothing, they may be there, and count neither way. A kind that is not there: all."""
 
     def __getitem__(self, kind: str) -> Any:
@@ -142,9 +144,10 @@ class Target(Movable):
         return replace(self, labels={**self.labels, **labels})
 
     def unknown(self, kinds: Iterable[str]) -> Tensor | None:
-        """[C] bool: the classes that were not looked for in some of `kinds`; None where none is unknown."""
-        found = [self.annotated[kind] for kind in sorted(kinds) if kind in self.annotated]
-        return ~torch.stack(found).all(0) if found else None
+        """[C] bool on the CPU: the classes that were not looked for in some of `kinds`; None where none is unknown."""
+        found = [self.annotated[kind] for kind in kinds if kind in self.annotated]
+        known = np.all(found, axis=0)
+        return None if known.all() else torch.from_numpy(~known)
 
 
 @dataclass

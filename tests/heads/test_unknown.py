@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -35,7 +36,7 @@ DETECTORS = ("fcos", "retinanet", "faster_rcnn")
 
 def knowing(target: Target, *known: bool) -> Target:
     """The target of an image in which some of the classes were looked for, for all kinds of label."""
-    return replace(target, annotated={kind: torch.tensor(known) for kind in KINDS})
+    return replace(target, annotated={kind: np.array(known) for kind in KINDS})
 
 
 def losses(head: Head, targets: list[Target]) -> tuple[Tensor, dict[str, Tensor]]:

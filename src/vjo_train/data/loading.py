@@ -141,7 +141,7 @@ class BatchDataset(Dataset[Any]):
         index = self.index
         raw = {kind: self._raw(row, kind) for kind in sorted(kinds) if index.labelled[kind][row]}
         known = {kind: self.source.annotated(index, row, kind) for kind in raw}
-        annotated = {kind: torch.from_numpy(classes) for kind, classes in known.items() if classes is not None}
+        annotated = {kind: classes for kind, classes in known.items() if classes is not None}
         original = None
         if self.augment is None:
             original = self._target(raw, annotated, Unmoved(index.size(row), len(index.objects(row))))
@@ -154,9 +154,9 @@ class BatchDataset(Dataset[Any]):
     def _kept(self, row: int, what: str, read: Callable[[], Tensor]) -> Tensor:
         return read() if self.ram is None else self.ram.get(row, what, read)
 
-    def _target(self, raw: Mapping[str, Any], annotated: Mapping[str, Tensor], placement: Placement) -> Target:
-        known = {kind: self.source.kind(kind).place(value, placement) for kind, value in raw.items()}
-        return Target(placement.size, known, dict(annotated))
+    def _target(self, raw: Mapping[str, Any], annotated: dict[str, npt.NDArray[np.bool_]], at: Placement) -> Target:
+        known = {kind: self.source.kind(kind).place(value, at) for kind, value in raw.items()}
+        return Target(at.size, known, dict(annotated))
 
 
 def _travelling(tensor: Tensor) -> Tensor | Travelling:

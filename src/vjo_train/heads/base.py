@@ -183,7 +183,7 @@ class Head(nn.Module):
         return [self._in_own_words(target, self.space) for target in targets]
 
     def _in_own_words(self, target: Target, space: LabelSpace) -> Target:
-        looked_for = {kind: space.flags(classes) for kind, classes in target.annotated.items()}
+        looked_for = {kind: space.looked_for(classes) for kind, classes in target.annotated.items()}
         return replace(self.in_own_classes(target, space), annotated=looked_for)
 
     def in_own_classes(self, target: Target, space: LabelSpace) -> Target:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -48,6 +50,7 @@ class LabelSpace:
         to_known = torch.zeros(256, dtype=torch.uint8)
         to_known[1 : len(own) + 1] = (own + 1).to(torch.uint8)
         to_own[IGNORE] = to_known[IGNORE] = IGNORE
+        self._own = own.numpy()
         self._tables = _Tables(own, places, to_own, to_known)
 
     @property
@@ -58,6 +61,11 @@ class LabelSpace:
     def flags(self, classes: Tensor) -> Tensor:
         """[C] of the data set's classes -> [K] of the head's."""
         return classes[self._on(classes.device).own]
+
+    def looked_for(self, classes: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """As `flags`."""
+        found: npt.NDArray[np.bool_] = classes[self._own]
+        return found
 
     def places(self, labels: Tensor) -> Tensor:
         """[N] labels of the data set -> the head's, -1 for classes that it does not have."""

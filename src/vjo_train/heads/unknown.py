@@ -22,13 +22,13 @@ def unknown_classes(
         targets: in the head's classes.
         kinds: of label; a class must be looked for in all of them.
         num_classes: C.
-        device: where the targets lie.
+        device: where the table is to be.
     """
     found = [target.unknown(kinds) for target in targets]
     if all(one is None for one in found):
         return None
-    none = torch.zeros(num_classes, dtype=torch.bool, device=device)
-    return torch.stack([none if one is None else one for one in found])
+    none = torch.zeros(num_classes, dtype=torch.bool)
+    return torch.stack([none if one is None else one for one in found]).to(device)
 
 
 def with_unknown(logits: Tensor, unknown: Tensor, background: int) -> Tensor:

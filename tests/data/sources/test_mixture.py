@@ -53,6 +53,13 @@ def mixture(**changed: Any) -> Mixture:
     return Mixture(parts={"cars": cars, "road": Part(source=VOC(), root="road", **road)})
 
 
+def test_a_split_that_a_part_is_said_to_have_is_looked_for(root: Path) -> None:
+    source = mixture(splits={"val": "valid"})
+    assert source.split(root, "test") == ["cars/c3", "road/r3"]
+    with pytest.raises(DataError, match=r"parts\.road\.splits\.val: found valid; its splits are .*validation"):
+        source.split(root, "val")
+
+
 def test_images_keep_their_own_labels_in_common_words(root: Path, tmp_path: Path) -> None:
     source = mixture()
     assert source.class_names(root) == ["car", "bike", "tree"]

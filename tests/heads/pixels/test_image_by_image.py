@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakSet
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from vjo_train.types import Target
 def of_classes(**options: Any) -> tuple[PixelHead, list[Target]]:
     """With a class that nobody looked for, an image without a label, and one where no pixel counts."""
     targets = semantic.mixed()
-    targets[0].annotated["semantic"] = torch.tensor([True, False, True])
+    targets[0].annotated["semantic"] = np.array([True, False, True])
     return semantic.head("fpn", **options), targets
 
 

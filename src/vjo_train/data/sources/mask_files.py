@@ -149,7 +149,8 @@ class MaskFiles(BySplit):
 
     def _numbered(self, values: Tensor, root: Path, classes: Sequence[str]) -> Tensor:
         """A map of numbers [H, W] as a semantic map; classes that are not wanted are background."""
-        known = {value: classes.index(name) + 1 if name in classes else 0 for name, value in self._numbers(root).items()}
+        numbers = self._numbers(root)
+        known = {value: classes.index(name) + 1 if name in classes else 0 for name, value in numbers.items()}
         table = torch.full((65536,), IGNORE, dtype=torch.uint8)
         for value, number in ({0: 0} | known | dict.fromkeys(self.ignore, IGNORE)).items():
             if value >= 0:

@@ -59,9 +59,8 @@ class Mixture(Source):
                 )
             for kind in part.given():
                 if missing := sorted(known[kind].beside.difference(part.given())):
-                    raise ConfigError(
-                        f"dataset.source.parts.{name}.kinds: found {kind} without {missing[0]}, of whose objects they are."
-                    )
+                    key = f"dataset.source.parts.{name}.kinds"
+                    raise ConfigError(f"{key}: found {kind} without {missing[0]}, of whose objects they are.")
             found |= {kind: known[kind] for kind in part.given()}
         self.kinds = tuple(found.values())
         self.maps = {kind: values for part in self._parts for kind, values in part.maps().items()}
@@ -97,9 +96,12 @@ class Mixture(Source):
     def split(self, root: Path, split: str) -> list[str]:
         ids: list[str] = []
         for name, part in self.parts.items():
-            folder = part.folder(root)
-            if part.source.has_split(folder, part.split(split)):
-                ids += [f"{name}/{image}" for image in part.source.split(folder, part.split(split))]
+            folder, own = part.folder(root), part.split(split)
+            if part.source.has_split(folder, own):
+                ids += [f"{name}/{image}" for image in part.source.split(folder, own)]
+            elif split in (part.splits or {}):
+                found = ", ".join(part.source.splits(folder))
+                raise DataError(f"dataset.source.parts.{name}.splits.{split}: found {own}; its splits are {found}.")
         if not ids:
             found = ", ".join(self.splits(root))
             raise DataError(

@@ -121,7 +121,8 @@ def parts(root: Path, annotations: Mapping[str, str], images: Mapping[str, str])
     for split, file in files.items():
         names = _names(file, *_stamp(file))
         folder = images[split] if split in images else _folder(root, split, file, names)
-        if split not in images and names and not any(os.path.isfile(root / folder / name) for name in names[:LOOKED_UP]):
+        there = (os.path.isfile(root / folder / name) for name in names[:LOOKED_UP])
+        if split not in images and names and not any(there):
             folder, names = "", _elsewhere(root, split, file, names, root.stat().st_mtime_ns)
         found.append(Part(split, file, folder, names, _points(file)))
     return found

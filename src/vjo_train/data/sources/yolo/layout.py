@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -178,8 +179,14 @@ def _has_names(file: Path) -> bool:
 
 
 def _content(file: Path) -> Mapping[str, Any]:
+    return _keys(file, _text(file))
+
+
+@lru_cache(8)
+def _keys(file: Path, text: str) -> Mapping[str, Any]:
+    """The keys of a YAML file; outlines and key points ask for them with each picture."""
     try:
-        content = yaml.safe_load(_text(file))
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise DataError(f"{file}: no YAML ({str(error).splitlines()[0]}); must name classes and splits.") from error
     if not isinstance(content, Mapping):
