@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +40,16 @@ def figures(run: RunFolder) -> Section | None:
         for _, task, metric in found
     ]
     intro = "On the test split, by the checkpoint that was best on val. The figure marked * stands for its task."
-    return Section("Test figures", [Table("", ["task", "metric", "value"], rows, left=2)] if rows else [], intro)
+    parts = run.results.parts
+    names = ["task", "metric", "all" if parts else "value", *parts]
+    for row, (_, task, metric) in zip(rows, found, strict=True):
+        row += [_of_part(figures, f"test/{task}/{metric}") for figures in parts.values()]
+    intro += " The columns behind it are over the images of one data set each." if parts else ""
+    return Section("Test figures", [Table("", names, rows, left=2)] if rows else [], intro)
+
+
+def _of_part(figures: Mapping[str, float], name: str) -> str:
+    return digits(figures[name], 4) if name in figures else ""
 
 
 def classes(run: RunFolder) -> Section | None:

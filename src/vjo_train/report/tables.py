@@ -92,6 +92,19 @@ def metrics_table(metrics: Mapping[str, float], monitors: Sequence[str] = ()) ->
     return table
 
 
+def parts_table(parts: Mapping[str, Mapping[str, float]], monitors: Sequence[str]) -> RenderableType:
+    """A row per data set of a mixture, a column per monitored figure."""
+    table = Table(title="By data set, test", title_justify="left", title_style="bold")
+    table.add_column("data set", style="cyan", overflow="fold")
+    shown = [name for name in monitors if any(name in figures for figures in parts.values())]
+    for name in shown:
+        _, task, metric = name.split("/")
+        table.add_column(f"{task}\n{metric}", justify="right", overflow="fold")
+    for part, figures in parts.items():
+        table.add_row(part, *(figure(figures[name], 4) if name in figures else "" for name in shown))
+    return table
+
+
 def per_class_table(
     per_class: Mapping[str, Mapping[str, float]], stage: str = "test", width: int = 80
 ) -> RenderableType:

@@ -52,6 +52,8 @@ class Results:
             median `side` of these in pixels of the canvas; empty where no objects are known.
         started_from: what was taken of `start_from`: `source`, and by part of the network how many weights, and the
             classes; empty where the run started without.
+        parts: data set of a mixture -> scalars of the test over its images alone, and `test/<task>/images`, how many of
+            them are labelled; empty where there is but one.
     """
 
     metrics: dict[str, float]
@@ -81,6 +83,7 @@ class Results:
     reported: dict[str, bool] = field(default_factory=dict)
     classes: dict[str, dict[str, float]] = field(default_factory=dict)
     started_from: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def images_seen(self) -> dict[str, int]:
@@ -111,7 +114,8 @@ class Results:
         content["training"] = {name: value for name, value in scalars.items() if name.startswith("train/")}
         content["metrics"] = {name: value for name, value in scalars.items() if name not in content["training"]}
         content["config"] = plain_with_current_names(content["config"])
-        content["per_class"] = {name: _with_nan(values) for name, values in content["per_class"].items()}
+        for name in ("per_class", "parts"):
+            content[name] = {key: _with_nan(values) for key, values in content.get(name, {}).items()}
         speeds = ("images_per_second", "data_wait", "inference_images_per_second", "inference_flops")
         for name in ("wall_seconds", "test_seconds", *speeds):
             content[name] = _number(content.get(name))

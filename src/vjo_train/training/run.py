@@ -26,7 +26,7 @@ from vjo_train.report.image_weights import ImageWeights
 from vjo_train.report.pictures import ValidationPictures, draw_first
 from vjo_train.report.profile import Profile
 from vjo_train.report.seen import ImagesSeen, images_seen
-from vjo_train.report.tables import metrics_table, model_summary, per_class_table
+from vjo_train.report.tables import metrics_table, model_summary, parts_table, per_class_table
 from vjo_train.report.throughput import Throughput, inference_flops, inference_speed
 from vjo_train.runs import records, run_folder
 from vjo_train.runs.results import Results, name_per_class, write_results
@@ -41,6 +41,7 @@ from vjo_train.training.early_stopping import Patience
 from vjo_train.training.failures import explained
 from vjo_train.training.interruption import Interruption, what_is_left
 from vjo_train.training.job import Job, Test
+from vjo_train.training.part_figures import part_figures
 from vjo_train.training.signals import Listener
 from vjo_train.training.trainer import build_trainer, is_validated
 from vjo_train.types import Batch
@@ -185,6 +186,7 @@ def _test(
         counts=image_counts(job.data, bool(training)),
         classes=facts_of_classes(job.data, bool(training)),
         started_from=job.started if training else {},
+        parts=part_figures(module.records, job.data.source.part_of, scalars),
     )
     if trainer.is_global_zero:
         _write(job, results, batch)
@@ -203,6 +205,8 @@ def _write(job: Test, results: Results, batch: Batch) -> None:
     console = Console()
     console.print(per_class_table(results.per_class, width=console.width))
     console.print(metrics_table(results.metrics, results.monitors))
+    if results.parts:
+        console.print(parts_table(results.parts, results.monitors))
     log.info("Results: %s", job.output / run_folder.RESULTS)
     _report(job.output)
     written = RunFolder(job.output)

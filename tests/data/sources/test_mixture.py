@@ -197,9 +197,9 @@ defaults: [mixture, _self_]
 val_split: val
 source:
   parts:
-    cars: {_target_: vjo_train.data.sources.mixture.Part, root: cars, kinds: [boxes],
+    cars: {_target_: vjo_train.data.sources.mixture.Part, root: cars, kinds: [boxes, classes],
            source: {_target_: vjo_train.data.sources.voc.source.VOC}, classes: {automobile: car}}
-    road: {_target_: vjo_train.data.sources.mixture.Part, root: road, kinds: [semantic],
+    road: {_target_: vjo_train.data.sources.mixture.Part, root: road, kinds: [semantic, classes],
            source: {_target_: vjo_train.data.sources.voc.source.VOC}, splits: {val: validation}}
 """
 
@@ -209,13 +209,23 @@ def test_two_data_sets_train_two_heads(command: Callable[..., Answer], root: Pat
     Path("mine/dataset").mkdir(parents=True)
     Path("mine/dataset/street.yaml").write_text(YAML)
     words = ["-cd", "mine", "dataset=street", "dataset.size=32", "dataset.batch_size=4", "dataset.workers=0"]
-    words += ["heads=[detection,semantic]", *BACKBONE, "neck.channels=16", "heads.detection.depth=1"]
+    words += ["heads=[classification,detection,semantic]", *BACKBONE, "neck.channels=16", "heads.detection.depth=1"]
     words += ["heads.semantic.width=16", "trainer.max_epochs=1", "trainer.progress=false", "hydra.run.dir=run"]
-    assert command("vjo-train", *words)[0] == 0
+    status, out, _ = command("vjo-train", *words)
+    assert status == 0
     results = json.loads(Path("run/results.json").read_text())
-    assert results["counts"]["train"] == {"images": 6, "detection": 3, "semantic": 3}
+    assert results["counts"]["train"] == {"images": 6, "classification": 6, "detection": 3, "semantic": 3}
     assert set(results["per_class"]["test/detection/ap_area"]) == {"car", "bike"}
     assert set(results["per_class"]["test/semantic/iou"]) == {"cycle", "tree"}
+    parts, whole = results["parts"], results["metrics"]
+    assert set(parts) == {"cars", "road"}
+    assert parts["cars"]["test/detection/map_area"] == pytest.approx(whole["test/detection/map_area"], nan_ok=True)
+    assert parts["road"]["test/semantic/miou"] == pytest.approx(whole["test/semantic/miou"])
+    assert parts["cars"]["test/classification/images"] == parts["road"]["test/classification/images"] == 1
+    assert "test/detection/map_area" not in parts["road"]
+    assert "By data set, test" in out
+    page = Path("run/report.html").read_text()
+    assert ">cars</th>" in page
     status, _, err = command("vjo-train", *words, "+dataset.source.parts.road.clases={}")
     assert status == 2
     assert "did you mean 'classes'?" in err

@@ -117,6 +117,10 @@ class Source(ABC):
         """
         return None
 
+    def part_of(self, image: str) -> str:
+        """The data set that an image is of, by its id, where a source holds several."""
+        return ""
+
     def weights(self, index: Index) -> npt.NDArray[np.float64] | None:
         """[I] above 0: how often each image comes in training, relative to the others; None: equally often."""
         return None

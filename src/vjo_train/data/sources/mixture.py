@@ -211,6 +211,9 @@ class Mixture(Source):
             known[places[places >= 0]] = False
         return known
 
+    def part_of(self, image: str) -> str:
+        return image.partition("/")[0]
+
     def weights(self, index: Index) -> npt.NDArray[np.float64] | None:
         weights = np.array([part.weight for part in self._parts])
         return None if (weights == weights[0]).all() else weights[index.by_image["part"]]
