@@ -28,6 +28,7 @@ from vjo_train.data.sources.coco.source import COCO
 from vjo_train.data.sources.coco.stuff import CocoStuff
 from vjo_train.data.sources.folders import Folders
 from vjo_train.data.sources.instance_files import InstanceFiles
+from vjo_train.data.sources.join import Join
 from vjo_train.data.sources.map_files import MapFiles
 from vjo_train.data.sources.mask_files import MaskFiles
 from vjo_train.data.sources.mixture import Mixture, Part
@@ -223,6 +224,24 @@ def mixed() -> Source:
     )
 
 
+def join(root: Path) -> None:
+    """Boxes and maps of the same pictures."""
+    beside(root / "boxes")
+    masks(root / "maps")
+
+
+def joined() -> Source:
+    """What reads it."""
+    maps_at = MaskFiles(images="images/{split}", masks="masks/{split}/{stem}.png")
+    return Join(
+        key="([^/]+/[^/]+)$",
+        parts={
+            "boxes": Part(source=Beside(), root="boxes"),
+            "maps": Part(source=maps_at, root="maps", names=["cat", "rug"]),
+        },
+    )
+
+
 def _by_split(kind: type[Any], **files: Any) -> Callable[[], Source]:
     placed = {key: f"{folder}/{{split}}/{{stem}}.png" for key, folder in files.items()}
     return lambda: kind(images="images/{split}", **placed)
@@ -272,6 +291,7 @@ LAYOUTS: Mapping[str, Layout] = {
     ),
     "pascal_context": Layout(pascal, PascalContext, ("semantic", "human_parts", "normals", "saliency", "edges")),
     "unannotated": Layout(plain, Unannotated, (), ("a",), splits=(SPLIT, None, SPLIT)),
+    "join": Layout(join, joined, ("boxes", "semantic")),
     "mixture": Layout(mixture, mixed, ("boxes", "semantic", "category")),
 }
 """Name -> the layout."""

@@ -64,10 +64,10 @@ def with_file(file: Path) -> DictConfig:
         overrides.append("heads=[semantic,instance]")
     if group == "dataset" and OmegaConf.is_missing(OmegaConf.load(file), "root"):
         overrides += ["dataset.root=.", f"dataset.classes={CLASSES}"]
-    if file.stem == "mixture":
+    if file.stem in ("mixture", "join"):
         source = "{_target_: vjo_train.data.sources.voc.source.VOC}"
-        part = f"{{_target_: vjo_train.data.sources.mixture.Part, root: ., source: {source}}}"
-        overrides += [f"dataset.classes={CLASSES}", f"dataset.source.parts={{a: {part}}}"]
+        part = f"{{_target_: vjo_train.data.sources.{file.stem}.Part, root: ., source: {source}}}"
+        overrides += [f"dataset.classes={CLASSES}", f"dataset.source.parts={{a: {part}, b: {part}}}"]
     overrides.append("backbone.weights=null")
     cfg = compose(*overrides)
     if OmegaConf.is_missing(cfg.dataset, "root"):  # an experiment on data that are one's own

@@ -42,7 +42,9 @@ class LabelSpace:
 
     def __init__(self, names: Sequence[str], known: Sequence[str]) -> None:
         self.names, self.known = tuple(names), tuple(known)
-        own = torch.tensor([self.known.index(name) for name in self.names])
+        numbers = [self.known.index(name) for name in self.names]
+        self._own = np.array(numbers)
+        own = torch.tensor(numbers)
         places = torch.full((len(self.known),), -1)
         places[own] = torch.arange(len(own))
         to_own = torch.zeros(256, dtype=torch.uint8)
@@ -50,7 +52,6 @@ class LabelSpace:
         to_known = torch.zeros(256, dtype=torch.uint8)
         to_known[1 : len(own) + 1] = (own + 1).to(torch.uint8)
         to_own[IGNORE] = to_known[IGNORE] = IGNORE
-        self._own = own.numpy()
         self._tables = _Tables(own, places, to_own, to_known)
 
     @property

@@ -154,12 +154,17 @@ class OfParts(Source):
 
     def unknown(self, read: Read, classes: Sequence[str]) -> Iterator[tuple[int, str, str]]:
         """Notes of what each part does not annotate but another does."""
-        for kind, table in read.annotated.items():
-            for name, known in zip(self.parts, table[0], strict=True):
-                if (unknown := table[0].any(axis=0) & ~known).any():
+        for key, table in read.annotated.items():
+            kind = key.partition(".")[2]
+            own = {
+                name: known
+                for (name, part), known in zip(self.parts.items(), table[0], strict=True)
+                if kind in part.given()
+            }
+            for name, known in own.items():
+                if (unknown := np.any(list(own.values()), axis=0) & ~known).any():
                     missing = ", ".join(np.asarray(classes)[unknown].tolist())
-                    said = f"{name}: {kind.partition('.')[2]} of {missing} are not annotated, so unknown there"
-                    yield -1, "unknown classes", said
+                    yield -1, "unknown classes", f"{name}: {kind} of {missing} are not annotated, so unknown there"
 
     def _looked_for(self, root: Path, read: Sequence[Index]) -> dict[str, npt.NDArray[np.bool_]]:
         """See `Read.annotated`."""
