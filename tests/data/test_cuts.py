@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.data.test_datamodule import make
 from vjo_train.data import cuts
+from vjo_train.data.sources.unlisted import SHARES, made, regrouped
 from vjo_train.errors import ConfigError, DataError
 
 GROUPS = st.lists(st.integers(0, 12), min_size=4, max_size=40).map(np.array)
@@ -41,6 +42,29 @@ def test_every_image_is_in_one_fold_with_its_group(groups: np.ndarray, count: in
     alone = cuts.folds(np.arange(len(groups)), count, np.random.default_rng(seed))
     sizes = np.bincount(alone, minlength=count)
     assert sizes.max() - sizes.min() <= 1
+
+
+@given(st.lists(st.integers(0, 30), min_size=3, max_size=60), st.sampled_from([(), ("test",), ("trainval",)]))
+def test_images_in_no_list_are_shared_out_by_whole_groups(owners: list[int], listed: tuple[str, ...]) -> None:
+    groups = {f"{number:02}": f"p{owner}" for number, owner in enumerate(owners)}
+    parts = made(dict.fromkeys(listed, ()), groups)
+    assert regrouped(parts, {name: name for name in groups}) == parts
+    count = len(set(owners))
+    if count < len(set(parts) - {"trainval"}):
+        with pytest.raises(DataError, match=f"found {count} groups of images to share out"):
+            regrouped(parts, groups)
+        return
+    try:
+        found = regrouped(parts, groups)
+    except DataError:
+        assert count < 12, "a large group may leave none for train"
+        return
+    assert set(found) == set(parts)
+    own = [{groups[name] for name in found[split]} for split in SHARES if split in found]
+    assert sum(map(len, own)) == count == len(set().union(*own))
+    assert sorted(name for split in SHARES for name in found.get(split, ())) == sorted(groups)
+    if "trainval" in found:
+        assert found["trainval"] == sorted([*found["train"], *found["val"]])
 
 
 def test_the_folds_of_a_data_set(shapes_root: Path, tmp_path: Path) -> None:

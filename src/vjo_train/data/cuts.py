@@ -13,26 +13,24 @@ from vjo_train.errors import DataError
 Numbers = npt.NDArray[np.int64]
 
 
-def group_numbers(ids: Sequence[str], pattern: str | None) -> Numbers:
-    """[I] which images belong together, such as those of a patient or a film.
+def group_names(ids: Sequence[str], pattern: str) -> list[str]:
+    """[I] what each image belongs to, such as a patient or a film.
 
     Args:
         ids: of the images.
         pattern: a regular expression that is looked for in an id; images for which its first group is the same text
-            belong together. None: each image is alone.
+            belong together.
 
     Raises:
         DataError: it does not occur in an id.
     """
-    if pattern is None:
-        return np.arange(len(ids))
     names = []
     for name in ids:
         found = re.search(pattern, name)
         if found is None or found[1] is None:
             raise DataError(f"dataset.group: '{pattern}' does not occur in the image id '{name}'; must in each.")
         names.append(found[1])
-    return np.unique(names, return_inverse=True)[1].astype(np.int64)
+    return names
 
 
 def cut(groups: Numbers, number: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:

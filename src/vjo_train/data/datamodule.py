@@ -184,6 +184,9 @@ class DataModule(PlannedSplits):
         self._judge(splits)
         for split in splits:
             self.rows(split)
+        if stage == "fit":
+            for other in dict.fromkeys(splits[1:]):
+                self._tell_separated(self.split, other)
         if stage != "test":
             _ = self.meta_rows
             self._keep_in_memory()

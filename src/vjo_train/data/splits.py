@@ -5,20 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytorch_lightning as pl
 
 from vjo_train.config import rules
 from vjo_train.data import cuts, file_checks
 from vjo_train.data.deep_pictures import Span, told
-from vjo_train.data.index import Index
 from vjo_train.data.labels.base import Kind
-from vjo_train.data.sources.base import Source
-from vjo_train.data.sources.opened import load_index
+from vjo_train.data.listed import Listed
 from vjo_train.errors import ConfigError, DataError
 
 log = logging.getLogger("vjo_train")
@@ -28,23 +24,19 @@ MAPS_COUNTED = 1000
 """How many class maps are read to learn how frequent the classes are."""
 
 
-class Splits(pl.LightningDataModule):
+class Splits(Listed):
     """A data set and its splits, as rows of the index; nothing is loaded here.
 
     The attributes are those of `DataModule`, which sets them.
     """
 
-    source: Source
-    classes: tuple[str, ...]
     split: str
     val_split: str | None
     val_fraction: float
     meta_fraction: float
     fold: int | None
-    group: str | None
     test_split: str
     seed: int
-    cache: Path
     on_bad_image: str
     span: Span | None
     skipped: dict[str, int]
@@ -53,11 +45,6 @@ class Splits(pl.LightningDataModule):
     """Task -> the kinds of label that make an image labelled for it."""
     _verdicts: dict[str, str]
     """Image -> what is wrong with its files; empty for nothing."""
-
-    @property
-    def folder(self) -> Path:
-        """Where the data set lies."""
-        raise NotImplementedError
 
     def take_as_sound(self) -> None:
         """Takes all images whose annotation can be read for sound, for those who look into the files themselves."""
@@ -68,7 +55,7 @@ class Splits(pl.LightningDataModule):
         """Looks into the files of the images of some lists that were not looked into yet."""
         lists = dict.fromkeys(self.split if self._is_cut_off(split) else split for split in splits)
         source, root = self.source, self.root
-        named = {name: source.split_name(root, split) for split in lists for name in source.split(root, split)}
+        named = {name: source.split_name(root, split) for split in lists for name in self._listed(split)}
         new = {name: origin for name, origin in named.items() if name not in self._verdicts}
         kinds = frozenset[str]().union(*self.needs.values())
         found = file_checks.faults(source, root, self.index, new, kinds, self.cache, self.span) if new else {}
@@ -90,16 +77,6 @@ class Splits(pl.LightningDataModule):
         """Whether `split` is the part that was cut off for validation, for want of a list of that name."""
         return split == "val" and self.val_fraction > 0 and not self.source.has_split(self.root, split)
 
-    @cached_property
-    def root(self) -> Path:
-        """The folder of the data set."""
-        return self.source.root(self.folder)
-
-    @cached_property
-    def index(self) -> Index:
-        """All annotations."""
-        return load_index(self.source, self.root, self.classes, self.cache)
-
     @property
     def num_classes(self) -> int:
         """C."""
@@ -112,7 +89,7 @@ class Splits(pl.LightningDataModule):
             DataError: some are not sound, unless `on_bad_image` is `skip`; none is.
         """
         self._judge([split])
-        ids = self.source.split(self.root, split)
+        ids = self._listed(split)
         sound = [name for name in ids if not self._verdicts[name]]
         if len(sound) < len(ids):
             self.skipped[split] = len(ids) - len(sound)
@@ -171,7 +148,12 @@ class Splits(pl.LightningDataModule):
         return rows[~is_cut], rows[is_cut]
 
     def _groups(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        return cuts.group_numbers(self.index.ids[rows].tolist(), self.group)
+        """[I]: which of some images belong together, by numbers."""
+        ids = self.index.ids[rows].tolist()
+        groups = self.groups(ids)
+        if groups is None:
+            return np.arange(len(rows))
+        return np.unique([groups[name] for name in ids], return_inverse=True)[1].astype(np.int64)
 
     @property
     def train_rows(self) -> npt.NDArray[np.int64]:

@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from vjo_train.data.datamodule import DataModule
+from vjo_train.data.sources.mixture import Mixture, Part
 from vjo_train.data.sources.opened import load_index
 from vjo_train.data.sources.sniff import guesses
 from vjo_train.data.sources.table import Table
+from vjo_train.data.transforms import Augment
 from vjo_train.errors import DataError
+from vjo_train.schedules.joint import Joint
 
 
 def write(root: Path, text: str, *pictures: str) -> None:
@@ -93,6 +97,49 @@ def test_without_columns_of_numbers_the_key_is_named(tmp_path: Path) -> None:
     write(tmp_path, "image,cat\na.jpg,1\n", "a.jpg")
     with pytest.raises(DataError, match=r"dataset\.source\.numbers: names no columns of .*labels\.csv"):
         Table(images="pictures").class_names_of(tmp_path, "numbers")
+
+
+PATIENTS = "image,patient_id,sick\n" + "".join(f"s{k:02}.jpg,{k // 4},{k % 2}\n" for k in range(40))
+
+
+def served(root: Path, **keys: Any) -> DataModule:
+    return DataModule(
+        root=str(root), classes=["sick"], split="train", val_split=None, val_fraction=0.2, test_split="test", size=[30, 40],
+        batch_size=2, eval_batch_size=2, workers=0, labelled_per_batch=1, cache_dir=str(root / "cache"),
+        augment=Augment(zoom_out=0, crop=0, flip=0, jitter=0), **keys,
+    )  # fmt: skip
+
+
+def test_no_split_separates_the_pictures_of_a_patient(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "vjo_train")
+    write(tmp_path, PATIENTS, *(f"s{k:02}.jpg" for k in range(40)))
+    for keys, wanted in (
+        ({"source": Table(images="pictures")}, False),
+        ({"source": Table(images="pictures", group="patient_id")}, True),
+        ({"source": Table(images="pictures"), "group": r"([0-9])\.jpg"}, True),
+        ({"source": Mixture(parts={"a": Part(source=Table(images="pictures", group="patient_id"), root=".")})}, True),
+    ):
+        data = served(tmp_path, **keys)
+        data.set_tasks({"classification": frozenset({"classes"})}, Joint(tasks=("classification",)))
+        data.setup("fit")
+        parts = [data.train_rows, data.val_rows, data.rows("test")]
+        ids = [{name.rpartition("/")[2] for name in data.index.ids[rows].tolist()} for rows in parts]
+        owners = [{name[2] if "group" in keys else int(name[1:3]) // 4 for name in own} for own in ids]
+        assert (sum(map(len, owners)) == len(set().union(*owners))) == wanted
+        assert all(ids)
+    assert "dataset.source.group=patient_id keeps pictures with one patient_id together" in caplog.text
+    assert "flatter" not in caplog.text
+
+
+def test_lists_that_separate_a_patient_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [f"s{k:02}.jpg,{'' if k == 7 else k // 4},{k % 2},{'test' if k in (3, 7) else 'train'}" for k in range(40)]
+    write(tmp_path, "\n".join(["image,owner,sick,split", *rows]), *(f"s{k:02}.jpg" for k in range(40)))
+    data = served(tmp_path, source=Table(images="pictures", group="owner"))
+    data.set_tasks({"classification": frozenset({"classes"})}, Joint(tasks=("classification",)))
+    data.setup("fit")
+    assert "1 groups of images, such as '0', are both in train and in test" in caplog.text
+    with pytest.raises(DataError, match="found no column 'onwer'; its columns are image, owner, sick, split"):
+        Table(images="pictures", group="onwer").class_names(tmp_path)
 
 
 def test_numbers_alone_need_no_labels(tmp_path: Path) -> None:

@@ -66,6 +66,10 @@ class Source(ABC):
         """Whether there is a split that `split` means."""
         return split in self.splits(root)
 
+    def unlisted(self, root: Path) -> dict[str, list[str]]:
+        """Split -> the images that were put into it because nothing says in which split they are; empty: none were."""
+        return {}
+
     def split_name(self, root: Path, split: str) -> str:
         """What says which images are in a split, such as a file, for messages."""
         return f"split '{split}'"
@@ -115,6 +119,10 @@ class Source(ABC):
             row: of an image that is labelled with the kind.
             kind: the name of one of `kinds`.
         """
+        return None
+
+    def groups(self, index: Index) -> npt.NDArray[np.str_] | None:
+        """[I]: what each image belongs to, such as a patient, so that splits do not separate it; None: nothing."""
         return None
 
     def part_of(self, image: str) -> str:

@@ -28,6 +28,10 @@ class BySplit(Source):
     def has_split(self, root: Path, split: str) -> bool:
         return len(meant(split, self.splits(root))) == 1
 
+    def unlisted(self, root: Path) -> dict[str, list[str]]:
+        parts = self._parts(root)
+        return made({}, parts[""]) if "" in parts else {}
+
     def split(self, root: Path, split: str) -> list[str]:
         return images_of(self._parts(root), split, root)
 

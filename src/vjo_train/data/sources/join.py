@@ -190,6 +190,9 @@ class Join(OfParts):
         part = int(index.by_image[f"part.{kind}"][row])
         return part, int(index.by_image["rows"][row, part])
 
+    def _places(self, index: Index, row: int) -> list[tuple[int, int]]:
+        return [(part, place) for part, place in enumerate(index.by_image["rows"][row].tolist()) if place >= 0]
+
     def _classes(
         self, raw: Tensor | ShownByObjects, index: Index, row: int, renaming: Renaming
     ) -> Tensor | ShownByObjects:

@@ -61,5 +61,16 @@ class Mixture(OfParts):
         weights = np.array([part.weight for part in self._parts])
         return None if (weights == weights[0]).all() else weights[index.by_image["part"]]
 
+    def unlisted(self, root: Path) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, part in self.parts.items():
+            ours = {own: split for split, own in (part.splits or {}).items()}
+            for split, ids in part.source.unlisted(part.folder(root)).items():
+                found.setdefault(ours.get(split, split), []).extend(f"{name}/{image}" for image in ids)
+        return found
+
     def _origin(self, index: Index, row: int, kind: str) -> tuple[int, int]:
-        return int(index.by_image["part"][row]), int(index.by_image["row"][row])
+        return self._places(index, row)[0]
+
+    def _places(self, index: Index, row: int) -> list[tuple[int, int]]:
+        return [(int(index.by_image["part"][row]), int(index.by_image["row"][row]))]

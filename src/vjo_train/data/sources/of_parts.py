@@ -84,6 +84,10 @@ class OfParts(Source):
     def _origin(self, index: Index, row: int, kind: str) -> tuple[int, int]:
         """Which part a label of an image is from, and the image's row there."""
 
+    @abstractmethod
+    def _places(self, index: Index, row: int) -> list[tuple[int, int]]:
+        """The parts that an image is in, and its row in each."""
+
     @property
     def _parts(self) -> list[Part]:
         return list(self.parts.values())
@@ -126,6 +130,18 @@ class OfParts(Source):
             there, names = ", ".join(self.splits(root)), ", ".join(self.parts)
             raise DataError(f"dataset.source.parts: none of {names} has a split '{split}'; found {there}.")
         return found
+
+    def groups(self, index: Index) -> npt.NDArray[np.str_] | None:
+        of_parts = [part.source.groups(self._part(index, number)[1]) for number, part in enumerate(self._parts)]
+        known = {part: own for part, own in enumerate(of_parts) if own is not None}
+        if not known:
+            return None
+        names, found = list(self.parts), index.ids.tolist()
+        for row in range(len(index)):
+            for part, place in reversed(self._places(index, row)):  # the first one has the last word
+                if part in known:
+                    found[row] = f"{names[part]}/{known[part][place]}"
+        return np.asarray(found, np.str_)
 
     def stamp(self, root: Path) -> str:
         return " ".join(f"{name}={part.source.stamp(part.folder(root))}" for name, part in self.parts.items())

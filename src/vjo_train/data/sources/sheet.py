@@ -27,6 +27,7 @@ _NAMES = (
     *("label", "labels", "class", "classes", "category", "target", "tags", "findinglabels", "diagnosis", "dx"),
     *("classname", "classid", "labelname", "breed", "species", "level", "attributeids"),
 )
+_OWNERS = ("patient", "patientid", "patientnumber", "subject", "subjectid")
 _SEPARATORS = (";", "|")
 """Of several names, where none is asked for: no name of a class has these."""
 
@@ -45,6 +46,7 @@ class Asked(NamedTuple):
     separator: str | None
     numbers: tuple[str, ...]
     split: str | None
+    group: str | None
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Sheet:
     Attributes:
         pictures: [I] paths as they are written.
         splits: [I], empty where there is no such column.
+        groups: [I] what each picture belongs to, itself where that is blank; empty where no column is asked for.
         classes: the P class names.
         flags: [I, P] int8: 1 there, -1 not there, 0 unknown.
         columns: the V columns of numbers.
@@ -63,6 +66,7 @@ class Sheet:
 
     pictures: tuple[str, ...]
     splits: tuple[str, ...]
+    groups: tuple[str, ...]
     classes: tuple[str, ...]
     flags: npt.NDArray[np.int8]
     columns: tuple[str, ...]
@@ -86,10 +90,16 @@ def read_sheet(file: Path, changed: int, asked: Asked) -> Sheet:
     columns, rows = parquet_rows(file, asked.separator or _SEPARATORS[0]) if is_parquet else _rows(file)
     path = _column(file, columns, asked.path, PICTURE, "path")
     split = asked.split if asked.split is not None else next((one for one in columns if one.lower() == "split"), None)
-    labels, label = _label_columns(file, columns, rows, asked, (path, split))
-    for key, names in (("labels", labels or ()), ("split", [split] if split else []), ("numbers", asked.numbers)):
+    labels, label = _label_columns(file, columns, rows, asked, (path, split, asked.group))
+    for key, names in (("labels", labels or ()), ("numbers", asked.numbers)):
         for name in names:
             _column(file, columns, name, (), key)
+    for key, one in (("split", split), ("group", asked.group)):
+        if one is not None:
+            _column(file, columns, one, (), key)
+    likely = next((name for name in columns if plain(name) in _OWNERS), None)
+    if likely is not None and asked.group is None:
+        log.info("%s: dataset.source.group=%s keeps pictures with one %s together.", file, likely, likely)
     said = ", ".join(labels) if labels else f"'{label}'" if label else "none"
     log.info("%s: pictures in '%s', classes in %s, numbers: %s.", file, path, said, ", ".join(asked.numbers) or "none")
     classes: tuple[str, ...]
@@ -111,6 +121,7 @@ def read_sheet(file: Path, changed: int, asked: Asked) -> Sheet:
     return Sheet(
         pictures=pictures,
         splits=tuple(row[split].strip() for row in rows) if split else (),
+        groups=tuple(row[asked.group].strip() or row[path].strip() for row in rows) if asked.group else (),
         classes=classes,
         flags=np.array(flags, np.int8).reshape(len(rows), len(classes)),
         columns=asked.numbers,

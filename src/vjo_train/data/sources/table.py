@@ -25,6 +25,9 @@ from vjo_train.data.sources.sheet import Asked, Sheet, read_sheet
 from vjo_train.data.sources.sizes import measured
 from vjo_train.errors import DataError
 
+GROUPS = "groups"
+"""In `Index.more`: [I], what each picture belongs to."""
+
 
 class Table(BySplit):
     """A row for each picture: its path, a column of 0 and 1 for each class, or one of class names, and numbers.
@@ -44,6 +47,7 @@ class Table(BySplit):
         separator: between several names in that column; None: `;` or `|`, where there is one.
         numbers: columns of numbers, such as an age; blanks are unknown.
         split: column of the splits; None: `split`, if there is one.
+        group: column of what pictures belong to, such as a patient: no split separates those with the same text there.
     """
 
     kinds: tuple[Kind, ...] = (Classes(), Category(), Numbers())
@@ -59,8 +63,9 @@ class Table(BySplit):
         separator: str | None = None,
         numbers: Sequence[str] | None = None,
         split: str | None = None,
+        group: str | None = None,
     ) -> None:
-        self.file, self.images, self.path, self.split_column = file, images, path, split
+        self.file, self.images, self.path, self.split_column, self.group_column = file, images, path, split, group
         self.labels, self.label, self.separator = None if labels is None else tuple(labels), label, separator
         self.numbers = tuple(numbers or ())
 
@@ -71,7 +76,8 @@ class Table(BySplit):
 
     def _sheet(self, root: Path) -> Sheet:
         file = root / self.file
-        asked = Asked(self.path, self.labels, self.label, self.separator, self.numbers, self.split_column)
+        columns = self.split_column, self.group_column
+        asked = Asked(self.path, self.labels, self.label, self.separator, self.numbers, *columns)
         return read_sheet(file, file.stat().st_mtime_ns, asked)
 
     def _parts(self, root: Path) -> dict[str, list[str]]:
@@ -135,7 +141,11 @@ class Table(BySplit):
             },
             faults=faults,
             by_image={"flags": flags, "numbers": numbers},
+            more={GROUPS: np.asarray(sheet.groups, np.str_)[order]} if sheet.groups else {},
         )
+
+    def groups(self, index: Index) -> npt.NDArray[np.str_] | None:
+        return index.more.get(GROUPS)
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
         if kind == "numbers":

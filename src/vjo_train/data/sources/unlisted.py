@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+
+from vjo_train.errors import DataError
 
 SHARES = {"train": 8, "val": 1, "test": 1}
 """Of the images in no list."""
@@ -22,23 +25,51 @@ def made(listed: Mapping[str, Sequence[str]], ids: Iterable[str]) -> dict[str, l
     Returns:
         Split -> its images, sorted; none is empty.
     """
-    free = set(ids).difference(*listed.values())
+    free = {name: name for name in sorted(set(ids).difference(*listed.values()))}
     wanted = ["test"] if "trainval" in listed else list(SHARES)
-    parts = _shared(sorted(free), [name for name in wanted if name not in listed])
+    parts = _shared(free, [name for name in wanted if name not in listed])
     halves = [{**listed, **parts}.get(name) for name in ("train", "val")]
     if "trainval" not in listed and halves[0] and halves[1]:
         parts["trainval"] = sorted([*halves[0], *halves[1]])
     return {name: part for name, part in parts.items() if part}
 
 
-def _shared(ids: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
-    """`ids` in parts by `SHARES`; each but the first has at least one image as long as there are any."""
-    left = sorted(ids, key=lambda name: hashlib.sha256(name.encode(errors="surrogateescape")).digest())
+def regrouped(parts: Mapping[str, Sequence[str]], groups: Mapping[str, str]) -> dict[str, list[str]]:
+    """The same images shared out so that none of a group is apart from the others, by a hash of the groups' names.
+
+    Args:
+        parts: as `made` has them.
+        groups: image -> what it belongs to.
+
+    Raises:
+        DataError: there are fewer groups than parts.
+    """
+    names = [name for name in SHARES if name in parts]
+    free = sorted(set().union(*(parts[name] for name in names)))
+    found = _shared({name: groups[name] for name in free}, names)
+    if empty := [name for name in names if not found[name]]:
+        count = len(set(groups[name] for name in free))
+        raise DataError(
+            f"dataset.group: found {count} groups of images to share out among {', '.join(names)}; none is left for "
+            f"{empty[0]}. Lists or folders of splits say which are for what."
+        )
+    return found | ({"trainval": sorted([*found["train"], *found["val"]])} if "trainval" in parts else {})
+
+
+def _shared(groups: Mapping[str, str], names: Sequence[str]) -> dict[str, list[str]]:
+    """Images with their groups, in parts by `SHARES`; each but the first has at least one group if there are any."""
+    members: dict[str, list[str]] = {}
+    for image, group in groups.items():
+        members.setdefault(group, []).append(image)
+    left = deque(sorted(members, key=lambda name: hashlib.sha256(name.encode(errors="surrogateescape")).digest()))
     total = sum(SHARES[name] for name in names)
     parts: dict[str, list[str]] = {}
     for name in reversed(names):
-        number = len(left) if name == names[0] else max(1, round(len(ids) * SHARES[name] / total))
-        parts[name], left = sorted(left[:number]), left[number:]
+        number = len(groups) if name == names[0] else max(1, round(len(groups) * SHARES[name] / total))
+        own: list[str] = []
+        while left and len(own) < number:
+            own += members[left.popleft()]
+        parts[name] = sorted(own)
     return dict(reversed(parts.items()))
 
 

@@ -57,6 +57,9 @@ class JsonFiles(Source):
             )
         return shared[split] if split in shared else layout.ids(parts)[parts.index(part)]
 
+    def unlisted(self, root: Path) -> dict[str, list[str]]:
+        return self._shared(self.parts(root))
+
     def split_name(self, root: Path, split: str) -> str:
         parts = self.parts(root)
         return str((parts[0] if split in self._shared(parts) else layout.named(parts, split)).file)

@@ -75,6 +75,9 @@ class VOC(Source):
         parts = _made(root)
         return parts[split] if split in parts else layout.read_split(root, split, list(parts))
 
+    def unlisted(self, root: Path) -> dict[str, list[str]]:
+        return _made(root)
+
     def split_name(self, root: Path, split: str) -> str:
         path = layout.list_path(root, split)
         return str(path) if os.path.isfile(path) else f"the split '{split}' of images in no list"

@@ -27,8 +27,8 @@ def base_of(file: Path) -> Path:
 
 
 @lru_cache(8)
-def splits_of(base: Path, changed: int) -> dict[str, list[str]]:
-    """Split -> its pictures, below the folder: by the folders that they lie in, else train and val, 8 : 1.
+def splits_of(base: Path, changed: int) -> tuple[dict[str, list[str]], bool]:
+    """Split -> its pictures, below the folder: by the folders that they lie in, else (True) train and val, 8 : 1.
 
     Args:
         base: the folder of the data set.
@@ -39,6 +39,6 @@ def splits_of(base: Path, changed: int) -> dict[str, list[str]]:
         said = next(filter(None, map(split_in, path.split("/")[:-1])), "")
         found.setdefault(said, []).append(path)
     if len(found) > 1 and "" not in found:
-        return found
+        return found, False
     parts = made({"test": ()}, [path for own in found.values() for path in own])
-    return {name: parts[name] for name in ("train", "val") if name in parts}
+    return {name: parts[name] for name in ("train", "val") if name in parts}, True

@@ -35,6 +35,9 @@ class Layout:
     swap: tuple[int, ...] | None
     """[K]: which point each one is in a mirror image; None where that is not said."""
 
+    shared_out: bool = False
+    """The pictures were put into splits because nothing says in which they are."""
+
     @property
     def point_columns(self) -> int:
         """Numbers behind the box of each row."""
@@ -75,7 +78,8 @@ def read_layout(file: Path) -> Layout:
         if not names:
             raise DataError(f"{file}: found no class names; must have one a line.")
         base = base_of(file)
-        return Layout(file, base, names, splits_of(base, file.stat().st_mtime_ns), points=None, swap=None)
+        splits, shared_out = splits_of(base, file.stat().st_mtime_ns)
+        return Layout(file, base, names, splits, points=None, swap=None, shared_out=shared_out)
     content = _content(file)
     names = _names(content.get("names"), file)
     given = {name: content[name] for name in SPLITS if content.get(name)}

@@ -62,6 +62,10 @@ class YOLO(Source):
         layout = read_layout(root)
         return [identity(layout, picture) for picture in pictures(layout, split)]
 
+    def unlisted(self, root: Path) -> dict[str, list[str]]:
+        layout = read_layout(root)
+        return {split: self.split(root, split) for split in layout.splits} if layout.shared_out else {}
+
     def split_name(self, root: Path, split: str) -> str:
         return f"{root}: {split}"
 

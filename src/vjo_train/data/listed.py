@@ -1,0 +1,94 @@
+"""A data set, which images its lists name, and which of them belong together."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+from vjo_train.data import cuts
+from vjo_train.data.index import Index
+from vjo_train.data.sources.base import Source
+from vjo_train.data.sources.opened import load_index
+from vjo_train.data.sources.split_names import meant
+from vjo_train.data.sources.unlisted import regrouped
+
+log = logging.getLogger("vjo_train")
+
+
+class Listed(pl.LightningDataModule):
+    """A data set and the images of its splits, by their ids.
+
+    The attributes are those of `DataModule`, which sets them.
+    """
+
+    source: Source
+    classes: tuple[str, ...]
+    group: str | None
+    cache: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the data set lies."""
+        raise NotImplementedError
+
+    @cached_property
+    def root(self) -> Path:
+        """The folder of the data set."""
+        return self.source.root(self.folder)
+
+    @cached_property
+    def index(self) -> Index:
+        """All annotations."""
+        return load_index(self.source, self.root, self.classes, self.cache)
+
+    def groups(self, ids: Sequence[str]) -> dict[str, str] | None:
+        """Image -> what it belongs to, by `dataset.group` or what the data say; None: every image is alone.
+
+        Raises:
+            DataError: `dataset.group` does not occur in an id.
+        """
+        if self.group is not None:
+            return dict(zip(ids, cuts.group_names(ids, self.group), strict=True))
+        known = self.source.groups(self.index)
+        return None if known is None else dict(zip(ids, known[self.index.rows(ids)].tolist(), strict=True))
+
+    def _listed(self, split: str) -> list[str]:
+        """The images of a split; where the source has shared images out, whole groups of them.
+
+        Raises:
+            DataError: there is no such split; there are too few groups.
+        """
+        ids = self.source.split(self.root, split)
+        if not self._is_grouped:
+            return ids
+        made = self.source.unlisted(self.root)
+        free = list(dict.fromkeys(name for own in made.values() for name in own))
+        names, groups = meant(split, made), self.groups(free)
+        if len(names) != 1 or groups is None:
+            return ids
+        shared = set(free)
+        return [name for name in ids if name not in shared] + regrouped(made, groups)[names[0]]
+
+    @property
+    def _is_grouped(self) -> bool:
+        return self.group is not None or self.source.groups(self.index) is not None
+
+    def _tell_separated(self, split: str, other: str) -> None:
+        """A warning where lists separate what belongs together."""
+        if not self._is_grouped or split == other:
+            return
+        own, others = (self._told_groups(self._listed(name)) for name in (split, other))
+        if both := sorted(own & others):
+            said = f"{len(both)} groups of images, such as '{both[0]}', are both in {split} and in {other}"
+            log.warning("%s, as the lists of the data set say: figures on %s flatter.", said, other)
+
+    def _told_groups(self, ids: Sequence[str]) -> set[str]:
+        """The groups of images, but for ids in which `dataset.group` does not occur: it need not, in a test split."""
+        pattern = self.group
+        known = [name for name in ids if pattern is None or ((found := re.search(pattern, name)) and found[1])]
+        return set((self.groups(known) or {}).values())
