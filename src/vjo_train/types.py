@@ -145,8 +145,7 @@ class Target(Movable):
 
     def unknown(self, kinds: Iterable[str]) -> Tensor | None:
         """[C] bool on the CPU: the classes that were not looked for in some of `kinds`; None where none is unknown."""
-        found = [self.annotated[kind] for kind in kinds if kind in self.annotated]
-        known = np.all(found, axis=0)
+        known = np.all([self.annotated[kind] for kind in kinds if kind in self.annotated], axis=0)
         return None if known.all() else torch.from_numpy(~known)
 
 
@@ -232,12 +231,10 @@ class Batch(Movable):
     @property
     def frames(self) -> Frames:
         """Where the images lie; `originals` must be there."""
-        device = self.scales.device
+        (height, width), like = self.images.shape[-2:], self.scales.new_tensor
+        sizes, originals = ([t.size for t in targets] for targets in (self.targets, self.originals))
         return Frames(
-            canvas=(self.images.shape[-2], self.images.shape[-1]),
-            sizes=torch.tensor([t.size for t in self.targets], dtype=torch.float32, device=device).reshape(-1, 2),
-            originals=torch.tensor([t.size for t in self.originals], dtype=torch.int64, device=device).reshape(-1, 2),
-            scales=self.scales,
+            (height, width), like(sizes).view(-1, 2), like(originals, dtype=torch.int64).view(-1, 2), self.scales
         )
 
 

@@ -123,7 +123,6 @@ class DataModule(PlannedSplits):
         self.augment, self.download, self.generate, self.seed = augment, download, generate, seed
         self.keep, self.on_bad_image, self.span = cache, on_bad_image, as_span(range)
         self.skipped: dict[str, int] = {}
-        """Split -> images that were left out."""
         self.needs: dict[str, frozenset[str]] = {}
         self.planned: dict[str, frozenset[str]] = {}
         self.keep_unlabelled = True
@@ -184,9 +183,7 @@ class DataModule(PlannedSplits):
         self._judge(splits)
         for split in splits:
             self.rows(split)
-        if stage == "fit":
-            for other in dict.fromkeys(splits[1:]):
-                self._tell_separated(self.split, other)
+        self._tell_separated(splits)
         if stage != "test":
             _ = self.meta_rows
             self._keep_in_memory()

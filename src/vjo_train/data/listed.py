@@ -78,14 +78,13 @@ class Listed(pl.LightningDataModule):
     def _is_grouped(self) -> bool:
         return self.group is not None or self.source.groups(self.index) is not None
 
-    def _tell_separated(self, split: str, other: str) -> None:
-        """A warning where lists separate what belongs together."""
-        if not self._is_grouped or split == other:
-            return
-        own, others = (self._told_groups(self._listed(name)) for name in (split, other))
-        if both := sorted(own & others):
-            said = f"{len(both)} groups of images, such as '{both[0]}', are both in {split} and in {other}"
-            log.warning("%s, as the lists of the data set say: figures on %s flatter.", said, other)
+    def _tell_separated(self, splits: Sequence[str]) -> None:
+        """A warning where lists separate what belongs together: the first of `splits` from others."""
+        found = {split: self._told_groups(self._listed(split)) for split in splits} if self._is_grouped else {}
+        for split, own in list(found.items())[1:]:
+            if both := sorted(own & found[splits[0]]):
+                said = f"{len(both)} groups of images, such as '{both[0]}', are both in {splits[0]} and in {split}"
+                log.warning("%s, as the lists of the data set say: figures on %s flatter.", said, split)
 
     def _told_groups(self, ids: Sequence[str]) -> set[str]:
         """The groups of images, but for ids in which `dataset.group` does not occur: it need not, in a test split."""

@@ -104,8 +104,8 @@ PATIENTS = "image,patient_id,sick\n" + "".join(f"s{k:02}.jpg,{k // 4},{k % 2}\n"
 
 def served(root: Path, **keys: Any) -> DataModule:
     return DataModule(
-        root=str(root), classes=["sick"], split="train", val_split=None, val_fraction=0.2, test_split="test", size=[30, 40],
-        batch_size=2, eval_batch_size=2, workers=0, labelled_per_batch=1, cache_dir=str(root / "cache"),
+        root=str(root), classes=["sick"], split="train", val_split=None, val_fraction=0.2, test_split="test",
+        size=[30, 40], batch_size=2, eval_batch_size=2, workers=0, labelled_per_batch=1, cache_dir=str(root / "cache"),
         augment=Augment(zoom_out=0, crop=0, flip=0, jitter=0), **keys,
     )  # fmt: skip
 
