@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.test_experiments import CONF
+
 Answer = tuple[int, str, str]
 
 KEYS = [
@@ -179,6 +181,19 @@ def test_a_mistake_in_the_users_own_yaml(command: Callable[..., Answer], tmp_pat
     status, _, err = command("vjo-train", "-cd", "mine", "weighting=own")
     assert "own.yaml" in err
     assert status == 2
+
+
+def test_a_yaml_of_the_user_with_the_name_of_a_built_in_choice(command: Callable[..., Answer], tmp_path: Path) -> None:
+    folder = tmp_path / "mine" / "weighting"
+    folder.mkdir(parents=True)
+    (folder / "dwa.yaml").write_text("# mine\n_target_: vjo_train.weighting.dwa.DWA\n")
+    for words in (("vjo-train", "-cd", "mine"), ("vjo-data", "check", "-cd", "mine")):
+        status, _, err = command(*words)
+        assert status == 2
+        assert "mine/weighting/dwa.yaml: weighting=dwa is built in and taken in its place" in err
+    (folder / "dwa.yaml").write_bytes(Path(CONF / "weighting/dwa.yaml").read_bytes())
+    assert "Could not find" not in command("vjo-train", "-cd", "mine", "weighting=dva")[2]
+    assert "did you mean 'dwa'" in command("vjo-train", "-cd", "mine", "weighting=dva")[2]
 
 
 def test_an_experiment_that_names_a_wrong_choice(command: Callable[..., Answer], tmp_path: Path) -> None:

@@ -203,8 +203,8 @@ def of_run_page(command: str, root: str) -> str:
 
 
 def _choices(group: str, config_dir: str | None) -> list[Path]:
-    """The config files of a group by name; of two with one name, the user's own."""
-    folders = [_folder(), *([] if config_dir is None else [Path(config_dir)])]
+    """The config files of a group by name; of two with one name, the built-in one, which is what counts."""
+    folders = [*([] if config_dir is None else [Path(config_dir)]), _folder()]
     files = {file.stem: file for folder in folders for file in (folder / group).glob("*.yaml")}
     return [files[name] for name in sorted(files)]
 

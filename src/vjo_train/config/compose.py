@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -23,6 +24,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from vjo_train.config.plugins import check_names
 from vjo_train.config.repository import KeptRepository
 from vjo_train.config.signatures import Node, nearest, signature
 from vjo_train.errors import ConfigError
@@ -36,7 +38,7 @@ class Composer:
         config_dir: a folder with further configs (Hydra's `--config-dir`), or None.
 
     Raises:
-        ConfigError: `config_dir` is no folder.
+        ConfigError: `config_dir` is no folder, or a file in it has the name of a built-in config.
     """
 
     def __init__(self, config_name: str, config_dir: str | None = None) -> None:
@@ -46,6 +48,7 @@ class Composer:
             folder = os.path.abspath(config_dir)
             if not os.path.isdir(folder):
                 raise ConfigError(f"--config-dir: found '{config_dir}', which is no folder.")
+            check_names(Path(folder))
             search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
         self._config_name = config_name
         self._loader = ConfigLoaderImpl(search_path)

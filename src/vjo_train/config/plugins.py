@@ -9,8 +9,25 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from vjo_train.errors import ConfigError
+
 HYDRA = Path(".hydra") / "hydra.yaml"
 """Hydra's own settings of a run, in its folder."""
+
+
+def check_names(folder: Path) -> None:
+    """Checks that no config of a user's folder goes by the name of another one of this program, which Hydra would take.
+
+    Raises:
+        ConfigError: one does.
+    """
+    built_in = Path(next(iter(importlib.import_module("vjo_train.conf").__path__)))
+    for file in sorted(built_in.rglob("*.yaml")):
+        name = file.relative_to(built_in)
+        own = folder / name
+        if own.is_file() and own.read_bytes() != file.read_bytes():
+            choice = f"{name.parent.as_posix()}={name.stem}" if name.parent.name else name.stem
+            raise ConfigError(f"{own}: {choice} is built in and taken in its place; give the file another name.")
 
 
 def make_importable(folder: Path) -> None:

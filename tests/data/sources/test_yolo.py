@@ -294,6 +294,34 @@ def test_splits_are_folders_lists_or_several(written):
         source.split(root, "test")
 
 
+def test_pictures_may_lie_apart_from_their_labels(written, tmp_path):
+    for name in ("train/a", "train/deep/b", "val/c"):
+        written.add(name)
+    (written.root / "list.txt").write_text("./images/val/c.jpg\n")
+    written.yaml(val="list.txt")
+    whole = YOLO()
+    before = whole.read_index(written.root / "data.yaml", NAMES)
+    (written.root / "images").rename(tmp_path / "images")
+    with pytest.raises(DataError, match=r"found no 'images/train' .* dataset\.source\.images=\.\./images takes"):
+        whole.split(written.root / "data.yaml", "train")
+    apart = YOLO(images="../images")
+    for split in ("train", "val"):
+        assert (
+            apart.split(written.root / "data.yaml", split)
+            == {
+                "train": ["images/train/a", "images/train/deep/b"],
+                "val": ["images/val/c"],
+            }[split]
+        )
+    index = apart.read_index(written.root / "data.yaml", NAMES)
+    assert index.ids.tolist() == before.ids.tolist()
+    assert index.fingerprint(np.arange(3)) == before.fingerprint(np.arange(3))
+    assert index.image(written.root, 0) == tmp_path / "images/train/a.jpg"
+    (written.root / "classes.txt").write_text("cat")
+    with pytest.raises(DataError, match=r"dataset\.source\.images: found '\.\./images', but .*classes\.txt is no YAML"):
+        apart.class_names(written.root / "classes.txt")
+
+
 def test_where_exports_say_that_pictures_lie(written):
     written.add("train/a")
     written.yaml(train="../images/train", path=None)

@@ -35,6 +35,8 @@ class Layout:
     swap: tuple[int, ...] | None
     """[K]: which point each one is in a mirror image; None where that is not said."""
 
+    images: Path | None = None
+    """The folder that stands for `images` in its paths; None: the one of that name."""
     shared_out: bool = False
     """The pictures were put into splits because nothing says in which they are."""
 
@@ -67,8 +69,12 @@ def find_file(place: Path) -> Path:
     raise DataError(holds + looks_like(place))
 
 
-def read_layout(file: Path) -> Layout:
+def read_layout(file: Path, images: str | None = None) -> Layout:
     """Reads the YAML file, or the list of class names (see `bare`).
+
+    Args:
+        file: the one or the other.
+        images: the folder that stands for `images`, relative to the others.
 
     Raises:
         DataError: it is no such file, lacks `names`, or says wrong things of key points.
@@ -77,6 +83,8 @@ def read_layout(file: Path) -> Layout:
         names = dict(enumerate(filter(None, map(str.strip, _text(file).splitlines()))))
         if not names:
             raise DataError(f"{file}: found no class names; must have one a line.")
+        if images is not None:
+            raise DataError(f"dataset.source.images: found '{images}', but {file} is no YAML file.")
         base = base_of(file)
         splits, shared_out = splits_of(base, file.stat().st_mtime_ns)
         return Layout(file, base, names, splits, points=None, swap=None, shared_out=shared_out)
@@ -88,14 +96,16 @@ def read_layout(file: Path) -> Layout:
         if not all(isinstance(entry, str) for entry in entries):
             raise DataError(f"{file}: {name}: found {entries!r}; must be a folder, a text file, or a list of them.")
     points = _points(content.get("kpt_shape"), file)
-    base = file.parent / str(content.get("path") or ".")
+    said = file.parent / str(content.get("path") or ".")
+    base = Path(os.path.normpath(said if said.is_dir() else file.parent))
     return Layout(
         file=file,
-        base=Path(os.path.normpath(base if base.is_dir() else file.parent)),
+        base=base,
         names=names,
         splits=splits,
         points=points,
         swap=_swap(content.get("flip_idx"), points[0], file) if points else None,
+        images=None if images is None else Path(os.path.normpath(base / images)),
     )
 
 
@@ -117,8 +127,10 @@ def pictures(layout: Layout, split: str) -> list[Path]:
     return found_ones
 
 
-def label_file(picture: Path) -> Path:
+def label_file(layout: Layout, picture: Path) -> Path:
     """The text file of a picture's rows: in `labels/` where the path has `images/` (the last one), else beside it."""
+    if layout.images is not None and picture.is_relative_to(layout.images):
+        return (layout.base / "labels" / picture.relative_to(layout.images)).with_suffix(".txt")
     folders = list(picture.parts[:-1])
     if "images" in folders:
         folders[len(folders) - 1 - folders[::-1].index("images")] = "labels"
@@ -127,17 +139,21 @@ def label_file(picture: Path) -> Path:
 
 def identity(layout: Layout, picture: Path) -> str:
     """The id of a picture: its path below the data set's folder, without the extension."""
+    if layout.images is not None and picture.is_relative_to(layout.images):
+        picture = layout.base / "images" / picture.relative_to(layout.images)
     return Path(os.path.relpath(picture.with_suffix(""), layout.base)).as_posix()
 
 
 def _entry(layout: Layout, split: str, entry: str) -> Iterator[Path]:
     """The pictures of one folder or list; `../train/images`, as some exports have it, is also looked for below."""
     inside = entry.replace("\\", "/").removeprefix("../")
-    places = [layout.base / entry, layout.file.parent / entry, layout.base / inside]
+    places = [*_instead(layout, entry), layout.base / entry, layout.file.parent / entry, layout.base / inside]
     place = next((Path(os.path.normpath(path)) for path in places if path.exists()), None)
     if place is None:
+        beside = (layout.base.parent / inside).is_dir() and Path(inside).parts[0] == "images"
+        hint = " dataset.source.images=../images takes the pictures beside it." if beside else ""
         raise DataError(
-            f"{layout.file}: {split}: found no '{entry}' in {layout.base}; must be a folder or a text file."
+            f"{layout.file}: {split}: found no '{entry}' in {layout.base}; must be a folder or a text file.{hint}"
         )
     if place.is_dir():
         found = (Path(folder, name) for folder, _, names in os.walk(place, followlinks=True) for name in names)
@@ -146,8 +162,15 @@ def _entry(layout: Layout, split: str, entry: str) -> Iterator[Path]:
         yield place
     else:
         for line in filter(None, map(str.strip, _text(place).splitlines())):
-            paths = [place.parent / line, layout.base / line]
+            paths = [*_instead(layout, line), place.parent / line, layout.base / line]
             yield Path(os.path.normpath(next((path for path in paths if path.exists()), paths[-1])))
+
+
+def _instead(layout: Layout, entry: str) -> Iterator[Path]:
+    """Where an entry lies that begins at `images`, if another folder stands for that."""
+    first, *rest = Path(entry).parts or ("",)
+    if layout.images is not None and first == "images":
+        yield layout.images.joinpath(*rest)
 
 
 def _names(found: Any, file: Path) -> dict[int, str]:

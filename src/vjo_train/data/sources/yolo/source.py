@@ -41,29 +41,31 @@ class YOLO(Source):
     Args:
         missing: what a picture without a text file says: `empty`, that nothing is there, as Ultralytics has it;
             `unlabelled`, nothing.
+        images: the folder that stands for `images` in the paths of the YAML file, relative to where these begin, such
+            as `../images`; None: the one of that name.
     """
 
     kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks(), Keypoints())
     maps: Mapping[str, torch.dtype] = {"semantic": torch.uint8}
 
-    def __init__(self, *, missing: Literal["empty", "unlabelled"] = "empty") -> None:
-        self.missing_file = missing
+    def __init__(self, *, missing: Literal["empty", "unlabelled"] = "empty", images: str | None = None) -> None:
+        self.missing_file, self.images = missing, images
 
     def root(self, folder: Path) -> Path:
         return find_file(folder)
 
     def class_names(self, root: Path) -> list[str]:
-        return list(dict.fromkeys(read_layout(root).names.values()))
+        return list(dict.fromkeys(read_layout(root, self.images).names.values()))
 
     def splits(self, root: Path) -> list[str]:
-        return list(read_layout(root).splits)
+        return list(read_layout(root, self.images).splits)
 
     def split(self, root: Path, split: str) -> list[str]:
-        layout = read_layout(root)
+        layout = read_layout(root, self.images)
         return [identity(layout, picture) for picture in pictures(layout, split)]
 
     def unlisted(self, root: Path) -> dict[str, list[str]]:
-        layout = read_layout(root)
+        layout = read_layout(root, self.images)
         return {split: self.split(root, split) for split in layout.splits} if layout.shared_out else {}
 
     def split_name(self, root: Path, split: str) -> str:
@@ -73,12 +75,13 @@ class YOLO(Source):
         return "picture"
 
     def stamp(self, root: Path) -> str:
-        files = [path.absolute() for one in _all(read_layout(root)) for path in (one, label_file(one))]
+        layout = read_layout(root, self.images)
+        files = [path.absolute() for one in _all(layout) for path in (one, label_file(layout, one))]
         content = hashlib.sha256(root.read_bytes()).hexdigest()
         return f"{content} {stamp_of(root, map(str, files))}"
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
-        layout = read_layout(root)
+        layout = read_layout(root, self.images)
         by_id = _by_id(layout, _all(layout))
         ids = sorted(by_id)
         if not ids:
@@ -92,8 +95,8 @@ class YOLO(Source):
         rows, notes = _read(layout, images, faults)
         _check_classes(layout, images, rows, classes, faults)
         sizes = [measured(path, row, faults) for row, path in enumerate(images)]
-        there = [label_file(path).exists() for path in images]
-        notes += self._without_file(root, images, there) + _without_swap(layout)
+        there = [label_file(layout, path).exists() for path in images]
+        notes += self._without_file(layout, images, there) + _without_swap(layout)
         known = [self.missing_file == "empty" or found for found in there]
         outlined = any(row.polygon is not None for own in rows for row in own)
         whole = [
@@ -123,12 +126,14 @@ class YOLO(Source):
             else {},
         )
 
-    def _without_file(self, root: Path, images: Sequence[Path], there: Sequence[bool]) -> list[tuple[int, str, str]]:
+    def _without_file(
+        self, layout: Layout, images: Sequence[Path], there: Sequence[bool]
+    ) -> list[tuple[int, str, str]]:
         """What to say of pictures without a text file; where none has one, they lie somewhere else."""
         if not any(there):
-            place = label_file(images[0])
+            place = label_file(layout, images[0])
             raise DataError(
-                f"{root}: found no text file for any of its {len(images)} pictures; must be such as {place}."
+                f"{layout.file}: found no text file for any of its {len(images)} pictures; must be such as {place}."
             )
         missing = len(there) - sum(there)
         said = {"empty": "nothing is there", "unlabelled": "they are not annotated"}[self.missing_file]
@@ -142,7 +147,7 @@ class YOLO(Source):
             return objects
         if kind == "classes":
             return ShownByObjects(objects, len(index.classes))
-        layout = read_layout(root)
+        layout = read_layout(root, self.images)
         rows, _ = _of_picture(layout, index.image(root, row))
         if kind == "keypoints":
             return _points(layout, rows, objects, size)
@@ -188,7 +193,7 @@ def _read(
 
 def _of_picture(layout: Layout, picture: Path) -> tuple[list[Row], list[tuple[str, str]]]:
     """The rows of one picture, for its stored pixels, and what was changed."""
-    rows, changes = read_rows(label_file(picture), layout.names, layout.points)
+    rows, changes = read_rows(label_file(layout, picture), layout.names, layout.points)
     turned = orientation(picture) if rows else 1
     return [as_stored(row, turned, layout.swap) for row in rows], changes
 
@@ -219,7 +224,9 @@ def _check_classes(
     for number, own in enumerate(rows):
         unknown = [layout.names[row.number] for row in own if layout.names[row.number] not in classes]
         if unknown:
-            faults.setdefault(number, f"{label_file(images[number])}: {unknown_class(unknown[0], counts, classes)}")
+            faults.setdefault(
+                number, f"{label_file(layout, images[number])}: {unknown_class(unknown[0], counts, classes)}"
+            )
 
 
 def _objects(rows: Sequence[Row], labels: Mapping[int, int], size: tuple[int, int]) -> Objects:
