@@ -72,6 +72,9 @@ def _guess(places: list[str]) -> None:
             print(f"  vjo-data summary {guess.overrides}")
         if guess.note:
             print(f"  {guess.note}")
+    if len({guess.place for guess in found if guess.choice}) > 1:
+        print("If they annotate the same pictures, dataset=join trains on all of them at once (docs/data/join.md);")
+        print("if each has its own, dataset=mixture does (docs/data/mixture.md).")
 
 
 def _data_job(action: str, cfg: Any) -> None:

@@ -124,6 +124,14 @@ def test_guess_looks_into_folders(command: Callable[..., Answer], tmp_path: Path
     assert status == 0
     for layout in ("coco", "voc"):
         assert f"  vjo-data summary dataset={layout} dataset.root={tmp_path}/all/{layout}\n" in out
+    assert "dataset=join trains on all of them at once" in out
+    for folder in ("images/train", "maps/masks/train"):  # maps of the same pictures beside them
+        path = tmp_path / "all" / folder / "a.png"
+        path.parent.mkdir(parents=True)
+        Image.new("L", (8, 8)).save(path)
+    _, out, _ = command("vjo-data", "guess", str(tmp_path / "all"))
+    assert f"  vjo-data summary dataset=masks dataset.root={tmp_path}/all" in out
+    assert f"  vjo-data summary dataset=coco dataset.root={tmp_path}/all/coco\n" in out
     assert command("vjo-data", "guess", str(write(tmp_path / "none", "")))[2].startswith(
         f"vjo-data: error: guess: {tmp_path}/none looks like no layout"
     )

@@ -64,16 +64,19 @@ class _Sign(NamedTuple):
 def guesses(place: Path) -> list[Guess]:
     """What `place` looks like, or, where nothing is recognised, what the folders in it and in these look like.
 
-    Folders of pictures are the weakest sign: what is recognised inside them comes first.
+    Folders of pictures are the weakest sign: what is recognised inside them comes first. Maps may be one of several
+    annotations of the same pictures: other ones in folders beside them come with them.
     """
     own = _guess(place)
-    if own is not None and own.choice != WEAKEST:
+    if own is not None and own.choice not in (WEAKEST, MAPS):
         return [own]
     found: list[Guess] = []
     for folders in ("*", "*/*"):
         inner = [sub for sub in sorted(place.glob(folders)) if sub.is_dir() and not sub.name.startswith(".")]
         outside = [sub for sub in inner if not any(sub.is_relative_to(guess.place) for guess in found)]
         found += [guess for sub in outside if (guess := _guess(sub)) and (own is None or guess.choice != WEAKEST)]
+    if own is not None and own.choice == MAPS:
+        return [own, *(guess for guess in found if guess.choice not in (MAPS, ""))]
     return found or ([own] if own else [])
 
 
@@ -274,7 +277,7 @@ _LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | _Sign]]]] = {
 """Choice of `dataset` -> what it reads, and what gives it away; the first that fits counts."""
 
 
-WEAKEST = "folders"
+WEAKEST, MAPS = "folders", "masks"
 _BY_HAND = "not read; COCO's JSON of it is, by dataset=coco. A source of your own: docs/extending.md."
 _UNREAD: dict[str, tuple[tuple[str, ...], bytes | None, str]] = {
     "JSON of Label Studio": (
