@@ -280,11 +280,7 @@ _LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | _Sign]]]] = {
 WEAKEST, MAPS = "folders", "masks"
 _BY_HAND = "not read; COCO's JSON of it is, by dataset=coco. A source of your own: docs/extending.md."
 _UNREAD: dict[str, tuple[tuple[str, ...], bytes | None, str]] = {
-    "JSON of Label Studio": (
-        ("*.json",),
-        b'"annotations": [{"',
-        "not read; export it there as COCO, for dataset=coco.",
-    ),
+    "JSON of Label Studio": (("*.json",), b'"annotations": [{"', "not read; export it as COCO, for dataset=coco."),
     "CreateML's JSON": (("*.json", "*/*.json"), b'"coordinates"', _BY_HAND),
     "WIDER FACE's lists": (("*_bbx_gt.txt", "*/*_bbx_gt.txt"), None, _BY_HAND),
     "Supervisely's JSON": (("*/ann/*.json", "ann/*.json"), b'"classTitle"', _BY_HAND),
