@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.processes import apart
 from tests.tiny import SIZE, module
 from vjo_train.errors import CheckpointError
 from vjo_train.heads.detection.suppression import suppress, suppress_in_torch
@@ -24,7 +24,7 @@ from vjo_train.inference.exporting.openvino import read_onnx, write_openvino
 from vjo_train.inference.exporting.parts import Node, network_part
 from vjo_train.inference.exporting.torch import write_torch
 from vjo_train.inference.exporting.traced import Traced, sample_images, sample_sizes
-from vjo_train.inference.runtimes.base import Arrays
+from vjo_train.inference.runtimes.base import Arrays, Runtime
 from vjo_train.inference.runtimes.files import information, open_runtime
 
 SAID = {"vjo_train.config": json.dumps({"name": "<a> & 'b' \"c\""}), "vjo_train.precision": "float32"}
@@ -53,11 +53,6 @@ def samples(network: Traced) -> list[Arrays]:
     return [{"images": images[k : k + 1], "sizes": sizes[k : k + 1]} for k in range(8)]
 
 
-def converted(onnx: Path, path: Path, *, half: bool) -> None:
-    """Converts in a process of its own: OpenVINO's converter and NNCF keep the streams that they find."""
-    apart(convert, onnx, path, half)
-
-
 def convert(onnx: Path, path: Path, half: bool) -> None:
     write_openvino(read_onnx(onnx), path, SAID, half=half)
 
@@ -66,27 +61,24 @@ def quantise(onnx: Path, path: Path, samples: list[Arrays]) -> None:
     write_openvino(precision.quantise_openvino(read_onnx(onnx), samples), path, {}, half=False)
 
 
-def compute(path: Path, inputs: Path, outputs: Path) -> None:
-    np.savez(outputs, **open_runtime(path)(dict(np.load(inputs))))
+def compute(path: Path, given: Arrays) -> Arrays:
+    return dict(open_runtime(path)(given))
 
 
 class Elsewhere:
-    """An OpenVINO file, run in a process of its own for the same reason."""
+    """An OpenVINO file, run in another process."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.inputs = path, ("images", "sizes")
+    def __init__(self, path: Path, pool: Pool) -> None:
+        self.path, self.pool, self.inputs = path, pool, ("images", "sizes")
 
     def __call__(self, given: Mapping[str, Any]) -> Arrays:
-        inputs, outputs = self.path.with_suffix(".in.npz"), self.path.with_suffix(".out.npz")
-        np.savez(inputs, **given)
-        apart(compute, self.path, inputs, outputs)
-        return dict(np.load(outputs))
+        found: Arrays = self.pool.apply(compute, (self.path, dict(given)))
+        return found
 
 
-def worst(network: Traced, path: Path) -> float:
+def worst(network: Traced, path: Path, runtime: Runtime | None = None) -> float:
     assert information(path) | SAID == information(path), "what it says of itself comes back as it was put in"
-    runtime = Elsewhere(path) if path.suffix == ".xml" else open_runtime(path)
-    return max(check.compare(network, runtime).values())
+    return max(check.compare(network, runtime or open_runtime(path)).values())
 
 
 def test_an_onnx_file_gives_the_networks_figures_and_names_no_place_of_this_machine(
@@ -97,12 +89,12 @@ def test_an_onnx_file_gives_the_networks_figures_and_names_no_place_of_this_mach
 
 
 @pytest.mark.slow
-def test_openvino_gives_the_networks_figures(network: Traced, onnx: Path, tmp_path: Path) -> None:
+def test_openvino_gives_the_networks_figures(network: Traced, onnx: Path, tmp_path: Path, aside: Pool) -> None:
     path = tmp_path / "model.xml"
-    converted(onnx, path, half=False)
-    assert worst(network, path) < 1e-4
+    aside.apply(convert, (onnx, path, False))
+    assert worst(network, path, Elsewhere(path, aside)) < 1e-4
     whole = path.with_suffix(".bin").stat().st_size
-    converted(onnx, tmp_path / "half.xml", half=True)
+    aside.apply(convert, (onnx, tmp_path / "half.xml", True))
     assert (tmp_path / "half.bin").stat().st_size < 0.6 * whole
 
 
@@ -150,11 +142,13 @@ def test_lower_precision_is_smaller_and_leaves_decoding_as_it_is(
     assert information(onnx).items() <= information(eight).items()
 
 
-def test_eight_bits_in_openvino(network: Traced, onnx: Path, samples: list[Arrays], tmp_path: Path) -> None:
+def test_eight_bits_in_openvino(
+    network: Traced, onnx: Path, samples: list[Arrays], tmp_path: Path, aside: Pool
+) -> None:
     path = tmp_path / "eight.xml"
-    apart(quantise, onnx, path, samples)
+    aside.apply(quantise, (onnx, path, samples))
     given = {name: tensor.numpy() for name, tensor in network.example(3).items()}
-    wanted, found = open_runtime(onnx)(given), Elsewhere(path)(given)
+    wanted, found = open_runtime(onnx)(given), Elsewhere(path, aside)(given)
     for name in ("classification.probabilities", "detection.logits", "detection.sides"):
         scale = max(1.0, float(np.abs(wanted[name]).max()))
         assert 0 < np.abs(found[name] - wanted[name]).mean() / scale < 0.05, name

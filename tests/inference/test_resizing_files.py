@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from multiprocessing.pool import Pool
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 import vjo_train
-from tests.inference.test_exporting import converted
+from tests.inference.test_exporting import Elsewhere, convert
 from tests.inference.test_prediction import make_run
 from vjo_train.config import jobs
 from vjo_train.data.letterbox import Picture, blank, letterbox
@@ -137,14 +138,12 @@ def test_the_program_itself_runs_it(command: Command, run: Path, file: Path, tmp
     assert "resize: found true with decoded=false" in err
 
 
-def test_openvino_says_the_same(file: Path, tmp_path: Path) -> None:
-    from tests.inference.test_exporting import Elsewhere
-
+def test_openvino_says_the_same(file: Path, tmp_path: Path, aside: Pool) -> None:
     path = tmp_path / "pictures.xml"
-    converted(file, path, half=False)
+    aside.apply(convert, (file, path, False))
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     names = [given.name for given in session.get_outputs()]
     given = {"images": np.stack([picture((57, 90), seed) for seed in range(2)]).transpose(0, 3, 1, 2).copy()}
-    wanted, found = dict(zip(names, session.run(None, given), strict=True)), Elsewhere(path)(given)
+    wanted, found = dict(zip(names, session.run(None, given), strict=True)), Elsewhere(path, aside)(given)
     np.testing.assert_allclose(found["classification.probabilities"], wanted["classification.probabilities"], atol=1e-3)
     assert (found["semantic.map"] == wanted["semantic.map"]).mean() > 0.99
