@@ -55,7 +55,10 @@ class Listed(pl.LightningDataModule):
         if self.group is not None:
             return dict(zip(ids, cuts.group_names(ids, self.group), strict=True))
         known = self.source.groups(self.index)
-        return None if known is None else dict(zip(ids, known[self.index.rows(ids)].tolist(), strict=True))
+        if known is None:
+            return None
+        rows = self.index.rows(ids).tolist()
+        return {name: str(known[row]) if row >= 0 else name for name, row in zip(ids, rows, strict=True)}
 
     def _listed(self, split: str) -> list[str]:
         """The images of a split; where the source has shared images out, whole groups of them.

@@ -125,6 +125,25 @@ def test_the_first_part_says_in_which_split_a_picture_is(root: Path) -> None:
         source.split(root, "val")
 
 
+def test_what_is_shared_out_keeps_groups_together(root: Path) -> None:
+    for folder in ("images", "masks"):
+        for path in (root / "maps" / folder / "train").iterdir():
+            path.rename(root / "maps" / folder / path.name)
+        (root / "maps" / folder / "train").rmdir()
+    own = Part(source=MaskFiles(), root="maps", names=["street", "sky"], classes={"street": "road"})
+    source = Join(parts={"maps": own, **{name: part for name, part in parts().items() if name != "maps"}})
+    made = own.source.unlisted(root / "maps")
+    assert sorted(name for split in ("train", "val", "test") for name in made[split]) == [
+        f"images/{k}.png" for k in "bcde"
+    ]
+    found = source.unlisted(root)
+    assert {split: sorted(names) for split, names in found.items()} == {
+        split: sorted(Path(name).stem for name in names) for split, names in made.items()
+    }
+    later = Join(parts=parts(maps=own))  # the boxes come first, and have a list
+    assert {name for names in later.unlisted(root).values() for name in names} == {"e"}
+
+
 def test_the_key_says_which_pictures_are_the_same(root: Path) -> None:
     for path in [*(root / "maps/images/train").iterdir(), *(root / "maps/masks/train").iterdir()]:
         path.rename(path.with_name(f"scan_{path.name}"))

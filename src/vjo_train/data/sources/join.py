@@ -59,18 +59,26 @@ class Join(OfParts):
         self.key = key
 
     def split(self, root: Path, split: str) -> list[str]:
-        own = self.split_of_parts(root, split)
-        found: dict[str, None] = {}
+        found = self._first({name: {split: ids} for name, ids in self.split_of_parts(root, split).items()}, root)
+        if not found.get(split):
+            raise DataError(f"dataset.source.parts: earlier parts have every picture of '{split}' in other splits.")
+        return found[split]
+
+    def unlisted(self, root: Path) -> dict[str, list[str]]:
+        return self._first(self.unlisted_of_parts(root), root)
+
+    def _first(self, splits: Mapping[str, Mapping[str, Sequence[str]]], root: Path) -> dict[str, list[str]]:
+        """Split -> keys, from part -> split -> its ids, without the pictures that an earlier part has in any split."""
+        found: dict[str, list[str]] = {}
         before: set[str] = set()
         for name, part in self.parts.items():
-            found |= dict.fromkeys(key for key in map(self._key, own.get(name, [])) if key not in before)
+            for split, ids in splits.get(name, {}).items():
+                found.setdefault(split, []).extend(key for key in map(self._key, ids) if key not in before)
             folder = part.folder(root)
             for theirs in part.source.splits(folder):
                 with suppress(DataError):  # a split that cannot be read says so when it is asked for
                     before |= set(map(self._key, part.source.split(folder, theirs)))
-        if not found:
-            raise DataError(f"dataset.source.parts: earlier parts have every picture of '{split}' in other splits.")
-        return list(found)
+        return found
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         read = self.read_parts(root, classes)

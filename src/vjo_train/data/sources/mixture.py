@@ -63,10 +63,9 @@ class Mixture(OfParts):
 
     def unlisted(self, root: Path) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        for name, part in self.parts.items():
-            ours = {own: split for split, own in (part.splits or {}).items()}
-            for split, ids in part.source.unlisted(part.folder(root)).items():
-                found.setdefault(ours.get(split, split), []).extend(f"{name}/{image}" for image in ids)
+        for name, splits in self.unlisted_of_parts(root).items():
+            for split, ids in splits.items():
+                found.setdefault(split, []).extend(f"{name}/{image}" for image in ids)
         return found
 
     def _origin(self, index: Index, row: int, kind: str) -> tuple[int, int]:

@@ -131,6 +131,15 @@ class OfParts(Source):
             raise DataError(f"dataset.source.parts: none of {names} has a split '{split}'; found {there}.")
         return found
 
+    def unlisted_of_parts(self, root: Path) -> dict[str, dict[str, list[str]]]:
+        """Part -> `Source.unlisted` by the whole's names of splits, with the part's own ids."""
+        found = {}
+        for name, part in self.parts.items():
+            ours = {own: split for split, own in (part.splits or {}).items()}
+            shared_out = part.source.unlisted(part.folder(root))
+            found[name] = {ours.get(split, split): ids for split, ids in shared_out.items()}
+        return found
+
     def groups(self, index: Index) -> npt.NDArray[np.str_] | None:
         of_parts = [part.source.groups(self._part(index, number)[1]) for number, part in enumerate(self._parts)]
         known = {part: own for part, own in enumerate(of_parts) if own is not None}
