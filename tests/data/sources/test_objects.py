@@ -106,6 +106,15 @@ def test_without_splits_pictures_are_shared_out(tmp_path: Path) -> None:
     assert said[1] == "1 pictures are in no file of objects, and left out"
 
 
+def test_where_all_files_are_broken_the_first_is_named(tmp_path: Path) -> None:
+    for name in "ab":
+        shape = {"label": "cat", "shape_type": "polygon", "points": [[1, "x"]]}
+        exports.write(tmp_path / f"set/{name}.json", json.dumps({"imagePath": f"{name}.jpg", "shapes": [shape]}))
+        picture(tmp_path / f"set/{name}.jpg")
+    with pytest.raises(DataError, match=r"found no class, since 2 pictures are faulty\. .*a\.json"):
+        LabelMe().class_names(tmp_path / "set")
+
+
 def test_one_split_alone_is_shared_out_too(tmp_path: Path) -> None:
     """Contests have `train.csv`, and no labels of the test."""
     rows = [f"a{k},40,30,'[1, 2, 3, 4]'" for k in range(10)]

@@ -77,6 +77,8 @@ class ObjectFiles(BySplit):
         counts = Counter(thing.name for picture in read.pictures for thing in picture.things)
         found = [*read.names, *sorted({*counts} - {*read.names, EVERY, ""})]
         if not found:
+            if faults := [picture.fault for picture in read.pictures if picture.fault]:
+                raise DataError(f"{root}: found no class, since {len(faults)} pictures are faulty. {faults[0]}")
             raise DataError(f"{root}: its objects name no class; dataset.classes=[NAME] gives them one.")
         return found
 
