@@ -254,6 +254,9 @@ def test_a_picture_without_a_text_file_may_also_be_unlabelled(written):
     assert written.index().labelled["boxes"].tolist() == [True, True]
     found = written.index(missing="unlabelled")
     assert [found.labelled[kind].tolist() for kind in ("boxes", "classes", "masks")] == [[True, False]] * 3
+    written.yaml(skip_if_label_file_missing=True)
+    assert written.index().labelled["boxes"].tolist() == [True, False]
+    assert written.index(missing="empty").labelled["boxes"].tolist() == [True, True]
     (written.root / "labels/train/a.txt").unlink()
     with pytest.raises(
         DataError, match=r"no text file for any of its 2 pictures; must be such as .*labels/train/a\.txt"

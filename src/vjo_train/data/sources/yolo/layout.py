@@ -37,6 +37,8 @@ class Layout:
 
     images: Path | None = None
     """The folder that stands for `images` in its paths; None: the one of that name."""
+    skips: bool = False
+    """Pictures without a text file are to be left out."""
     shared_out: bool = False
     """The pictures were put into splits because nothing says in which they are."""
 
@@ -106,6 +108,7 @@ def read_layout(file: Path, images: str | None = None) -> Layout:
         points=points,
         swap=_swap(content.get("flip_idx"), points[0], file) if points else None,
         images=None if images is None else Path(os.path.normpath(base / images)),
+        skips=content.get("skip_if_label_file_missing") is True,
     )
 
 

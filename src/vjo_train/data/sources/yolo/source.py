@@ -40,7 +40,8 @@ class YOLO(Source):
 
     Args:
         missing: what a picture without a text file says: `empty`, that nothing is there, as Ultralytics has it;
-            `unlabelled`, nothing.
+            `unlabelled`, nothing. None: `unlabelled` where the YAML file has LightlyTrain's
+            `skip_if_label_file_missing: true`, else `empty`.
         images: the folder that stands for `images` in the paths of the YAML file, relative to where these begin, such
             as `../images`; None: the one of that name.
     """
@@ -48,7 +49,7 @@ class YOLO(Source):
     kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks(), Keypoints())
     maps: Mapping[str, torch.dtype] = {"semantic": torch.uint8}
 
-    def __init__(self, *, missing: Literal["empty", "unlabelled"] = "empty", images: str | None = None) -> None:
+    def __init__(self, *, missing: Literal["empty", "unlabelled"] | None = None, images: str | None = None) -> None:
         self.missing_file, self.images = missing, images
 
     def root(self, folder: Path) -> Path:
@@ -97,7 +98,7 @@ class YOLO(Source):
         sizes = [measured(path, row, faults) for row, path in enumerate(images)]
         there = [label_file(layout, path).exists() for path in images]
         notes += self._without_file(layout, images, there) + _without_swap(layout)
-        known = [self.missing_file == "empty" or found for found in there]
+        known = [self._meant(layout) == "empty" or found for found in there]
         outlined = any(row.polygon is not None for own in rows for row in own)
         whole = [
             outlined and labelled and all(row.polygon is not None for row in own)
@@ -126,6 +127,10 @@ class YOLO(Source):
             else {},
         )
 
+    def _meant(self, layout: Layout) -> str:
+        """What a picture without a text file says."""
+        return self.missing_file or ("unlabelled" if layout.skips else "empty")
+
     def _without_file(
         self, layout: Layout, images: Sequence[Path], there: Sequence[bool]
     ) -> list[tuple[int, str, str]]:
@@ -136,7 +141,7 @@ class YOLO(Source):
                 f"{layout.file}: found no text file for any of its {len(images)} pictures; must be such as {place}."
             )
         missing = len(there) - sum(there)
-        said = {"empty": "nothing is there", "unlabelled": "they are not annotated"}[self.missing_file]
+        said = {"empty": "nothing is there", "unlabelled": "they are not annotated"}[self._meant(layout)]
         return (
             [(-1, "no text file", f"{missing} of {len(there)} pictures have no text file: {said}")] if missing else []
         )
