@@ -77,8 +77,16 @@ def test_keys_take_the_place_of_what_is_found(root: Path) -> None:
     assert source.splits(root) == ["b"]
     with pytest.raises(DataError, match=r"dataset.source.images: found the split 'c'; annotated are a"):
         COCO(images={"c": "a"}).splits(root)
-    with pytest.raises(DataError, match=r"dataset.source.images: found \.\./x for 'a'; must lie below"):
+    with pytest.raises(DataError, match=r"dataset.source.images: found \.\./x for 'a'; there is no folder"):
         COCO(images={"a": "../x"}).splits(root)
+    (root / "a").rename(root.parent / "x")  # annotations of several tasks share their pictures
+    beside = COCO(images={"a": "../x"})
+    index = beside.read_index(root, beside.class_names(root))
+    assert beside.split(root, "a") == index.ids.tolist() == ["a"]
+    assert index.image(root, 0).is_file()
+    before = beside.stamp(root)
+    (root.parent / "x/a.jpg").touch()
+    assert beside.stamp(root) != before
     with pytest.raises(DataError, match=r"gone.json: cannot be read \(No such file"):
         COCO(annotations={"b": "gone.json"}).splits(root)
 

@@ -115,8 +115,8 @@ def parts(root: Path, annotations: Mapping[str, str], images: Mapping[str, str])
                 f"dataset.source.images: found the split '{split}'{nearest(split, list(files))};"
                 f" annotated are {listing(list(files))}."
             )
-        if not (root / folder).resolve().is_relative_to(root.resolve()):
-            raise DataError(f"dataset.source.images: found {folder} for '{split}'; must lie below {root}.")
+        if not os.path.isdir(root / folder):
+            raise DataError(f"dataset.source.images: found {folder} for '{split}'; there is no folder {root / folder}.")
     found = []
     for split, file in files.items():
         names = _names(file, *_stamp(file))
