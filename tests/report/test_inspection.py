@@ -30,6 +30,14 @@ def test_summary_counts_and_shows_pictures(command: Command) -> None:
     assert train["width"] == {"least": 64, "median": 64, "greatest": 64}
     assert 5 < train["object_side"]["5%"] < train["object_side"]["95%"] < 128
     assert "triangle" in out
+    pixels = train["pixels"]["semantic"]
+    assert pixels["maps"] == 4
+    assert sum(pixels["shares"].values()) + pixels["background"] == pytest.approx(1)
+    assert 0 < pixels["ignored"] < 0.2
+    for label, count in pixels["images"].items():
+        assert (count > 0) == (pixels["shares"][label] > 0)
+        assert count <= train["images_per_class"][label]
+    assert "Maps of semantic: images / pixels" in out
     for name in content["splits"]:
         with Image.open(f"seen/{name}.png") as picture:
             assert min(picture.size) >= 240
@@ -45,6 +53,28 @@ def test_summary_counts_classes_that_no_object_shows(command: Command) -> None:
     scenes = ("wall", "floor", "ceiling", "corridor")
     assert sum(train["images_per_class"][name] for name in scenes) == 9
     assert all(train["objects_per_class"][name] == 0 for name in scenes)
+
+
+def test_summary_of_maps_alone_speaks_of_pixels(command: Command, tmp_path: Path) -> None:
+    for split, value in (("train", 1), ("val", 2), ("test", 255)):
+        for folder in ("images", "masks"):
+            path = tmp_path / "set" / folder / split / "a.png"
+            path.parent.mkdir(parents=True)
+            picture = Image.new("L", (40, 30), 0)
+            picture.paste(value, (0, 0, 20, 30))
+            picture.save(path)
+    words = ["dataset=masks", f"dataset.root={tmp_path}/set", "dataset.classes=[road,sky]", "output=seen"]
+    words += ["dataset.source.images='images/{split}'", "dataset.source.masks='masks/{split}/{stem}.png'"]
+    status, out, _ = command("vjo-data", "summary", *words, "dataset.val_split=val")
+    assert status == 0
+    splits = json.loads(Path("seen/summary.json").read_text())["splits"]
+    found = {name: split["pixels"]["semantic"] for name, split in splits.items()}
+    assert found["train"]["shares"] == {"road": 0.5, "sky": 0.0}
+    assert found["val"]["images"] == {"road": 0, "sky": 1}
+    assert (found["test"]["background"], found["test"]["ignored"]) == (1.0, 0.5)
+    assert "road" in out
+    assert "objects" not in out, "there are none to speak of"
+    assert "Classes: images / objects" not in out
 
 
 def test_show_writes_a_page_of_pictures_with_their_labels(command: Command) -> None:

@@ -16,29 +16,32 @@ from vjo_train.report.drawing import draw_target, grid
 from vjo_train.report.tables import note
 from vjo_train.types import Batch
 
-NOTE = (
-    "Width and height: least/median/greatest in pixels. "
-    "Object side: square root of a box's area in pixels of the canvas, 5%/median/95%."
-)
+SIDES = "Width and height: least/median/greatest in pixels."
+NOTE = f"{SIDES} Object side: square root of a box's area in pixels of the canvas, 5%/median/95%."
 SHOWN = 3
 """Examples of each kind of fault in the terminal; the JSON has all."""
 
 
 def summary_tables(splits: Mapping[str, Mapping[str, Any]]) -> RenderableType:
-    """Counts by split, then images and objects by class; `splits` as `inspection.summarise` makes them."""
+    """Counts by split, then images, objects and pixels by class; `splits` as `inspection.summarise` makes them."""
+    any_objects = any(split["objects"] for split in splits.values())
     counts = Table(title="Splits", title_justify="left", title_style="bold")
     counts.add_column("", style="cyan")
     for name in splits:
         counts.add_column(name, justify="right")
-    for key in ("images", "objects", "difficult", "without_objects"):
+    for key in ("images", *(("objects", "difficult", "without_objects") if any_objects else ())):
         counts.add_row(key.replace("_", " "), *(str(split[key]) for split in splits.values()))
     counts.add_section()
     for kind in next(iter(splits.values()))["labelled"]:
         counts.add_row(f"with {kind}", *(_share(split["labelled"][kind], split) for split in splits.values()))
     counts.add_section()
-    for key, text in (("width", "width"), ("height", "height"), ("object_side", "object side")):
+    sides = {"width": "width", "height": "height"} | ({"object_side": "object side"} if any_objects else {})
+    for key, text in sides.items():
         counts.add_row(text, *(_range(split[key]) for split in splits.values()))
-    return Group(counts, note(NOTE), _classes(splits))
+    kinds = next(iter(splits.values()))["pixels"]
+    shown = any(any(split["images_per_class"].values()) for split in splits.values())
+    tables = [*([_classes(splits)] if shown or not kinds else []), *(_pixels(splits, kind) for kind in kinds)]
+    return Group(counts, note(NOTE if any_objects else SIDES), *tables)
 
 
 def fault_table(faults: Sequence[Fault]) -> RenderableType:
@@ -74,6 +77,20 @@ def _classes(splits: Mapping[str, Mapping[str, Any]]) -> Table:
             label,
             *(f"{s['images_per_class'][label]} / {s['objects_per_class'][label]}" for s in splits.values()),
         )
+    return table
+
+
+def _pixels(splits: Mapping[str, Mapping[str, Any]], kind: str) -> Table:
+    found = {name: split["pixels"][kind] for name, split in splits.items()}
+    table = Table(title=f"Maps of {kind}: images / pixels", title_justify="left", title_style="bold")
+    table.add_column("class", style="cyan")
+    for name, own in found.items():
+        table.add_column(f"{name}, {own['maps']} maps", justify="right")
+    for label in next(iter(found.values()))["images"]:
+        table.add_row(label, *(f"{own['images'][label]} / {own['shares'][label]:.2%}" for own in found.values()))
+    table.add_section()
+    for key in ("background", "ignored"):
+        table.add_row(key, *(f"{own[key]:.2%}" for own in found.values()))
     return table
 
 

@@ -23,6 +23,7 @@ from vjo_train.data.rounds import Sample
 from vjo_train.data.worker_watch import Watch
 from vjo_train.errors import DataError
 from vjo_train.files import write_atomically
+from vjo_train.report.class_pixels import class_pixels
 from vjo_train.report.dataset import fault_table, picture_grid, summary_tables
 from vjo_train.types import Batch
 
@@ -42,7 +43,10 @@ def summarise(data: DataModule, output: Path) -> None:
     """
     parts = {"train": data.train_rows, "val": data.val_rows, "test": data.rows(data.test_split)}
     parts = {name: rows for name, rows in parts.items() if len(rows)}
-    splits = {name: {**data.describe(rows), **_sizes(data, rows)} for name, rows in parts.items()}
+    splits = {
+        name: {**data.describe(rows), **_sizes(data, rows), "pixels": class_pixels(data, rows)}
+        for name, rows in parts.items()
+    }
     content = {"root": str(data.root), "classes": list(data.classes), "splits": splits}
     _write(output / "summary.json", content)
     for name, rows in parts.items():

@@ -24,10 +24,12 @@ class Kind(ABC):
     Attributes:
         name: of the kind in `Target.labels` and `Head.needs`.
         beside: kinds without which this one says nothing, so that a picture must be labelled with them too.
+        of_pixels: the raw label is a map of classes, as that of `semantic`: 0 background, k + 1 class k, 255 ignored.
     """
 
     name: ClassVar[str]
     beside: ClassVar[frozenset[str]] = frozenset()
+    of_pixels: ClassVar[bool] = False
 
     def __repr__(self) -> str:
         return type(self).__name__

@@ -17,6 +17,7 @@ class Semantic(Kind):
     """[H, W] uint8: 0 background, k + 1 for class k, 255 ignored; on the canvas, padding is 255."""
 
     name: ClassVar[str] = "semantic"
+    of_pixels: ClassVar[bool] = True
 
     def place(self, raw: Tensor, placement: Placement) -> Tensor:
         return placement.maps(raw[None], IGNORE)[0]
