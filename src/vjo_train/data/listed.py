@@ -28,6 +28,8 @@ class Listed(pl.LightningDataModule):
 
     source: Source
     classes: tuple[str, ...]
+    split: str
+    val_fraction: float
     group: str | None
     cache: Path
 
@@ -61,21 +63,30 @@ class Listed(pl.LightningDataModule):
         return {name: str(known[row]) if row >= 0 else name for name, row in zip(ids, rows, strict=True)}
 
     def _listed(self, split: str) -> list[str]:
-        """The images of a split; where the source has shared images out, whole groups of them.
+        """The images of a split.
+
+        Where the source has shared images out, whole groups of them; and to those that are trained on go those for val,
+        if val is cut off from them.
 
         Raises:
             DataError: there is no such split; there are too few groups.
         """
         ids = self.source.split(self.root, split)
-        if not self._is_grouped:
-            return ids
         made = self.source.unlisted(self.root)
-        free = list(dict.fromkeys(name for own in made.values() for name in own))
-        names, groups = meant(split, made), self.groups(free)
-        if len(names) != 1 or groups is None:
+        names = meant(split, made)
+        with_val = names == ["train"] and split == self.split and "val" in made and self._is_cut_off("val")
+        if len(names) != 1 or not (with_val or self._is_grouped):
             return ids
-        shared = set(free)
-        return [name for name in ids if name not in shared] + regrouped(made, groups)[names[0]]
+        shared = list(dict.fromkeys(name for own in made.values() for name in own))
+        groups = self.groups(shared)
+        parts = made if groups is None else regrouped(made, groups)
+        own = sorted([*parts["train"], *parts["val"]]) if with_val else parts[names[0]]
+        free = set(shared)
+        return [name for name in ids if name not in free] + own
+
+    def _is_cut_off(self, split: str) -> bool:
+        """Whether `split` is the part that was cut off for validation, for want of a list of that name."""
+        return split == "val" and self.val_fraction > 0 and not self.source.has_split(self.root, split)
 
     @property
     def _is_grouped(self) -> bool:

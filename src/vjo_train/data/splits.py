@@ -30,9 +30,7 @@ class Splits(Listed):
     The attributes are those of `DataModule`, which sets them.
     """
 
-    split: str
     val_split: str | None
-    val_fraction: float
     meta_fraction: float
     fold: int | None
     test_split: str
@@ -72,10 +70,6 @@ class Splits(Listed):
         for row in self.index.rows(list(names)[:1]).tolist():
             if row >= 0 and (said := told(self.index.image(self.root, row), self.span)):
                 log.info(said)
-
-    def _is_cut_off(self, split: str) -> bool:
-        """Whether `split` is the part that was cut off for validation, for want of a list of that name."""
-        return split == "val" and self.val_fraction > 0 and not self.source.has_split(self.root, split)
 
     @property
     def num_classes(self) -> int:

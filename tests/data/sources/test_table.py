@@ -104,9 +104,10 @@ PATIENTS = "image,patient_id,sick\n" + "".join(f"s{k:02}.jpg,{k // 4},{k % 2}\n"
 
 def served(root: Path, **keys: Any) -> DataModule:
     return DataModule(
-        root=str(root), classes=["sick"], split="train", val_split=None, val_fraction=0.2, test_split="test",
+        root=str(root), classes=["sick"], split="train", val_fraction=0.2,
         size=[30, 40], batch_size=2, eval_batch_size=2, workers=0, labelled_per_batch=1, cache_dir=str(root / "cache"),
-        augment=Augment(zoom_out=0, crop=0, flip=0, jitter=0), **keys,
+        augment=Augment(zoom_out=0, crop=0, flip=0, jitter=0),
+        **{"val_split": None, "test_split": "test", **keys},
     )  # fmt: skip
 
 
@@ -127,6 +128,18 @@ def test_no_split_separates_the_pictures_of_a_patient(tmp_path: Path, caplog: py
         owners = [{name[2] if "group" in keys else int(name[1:3]) // 4 for name in own} for own in ids]
         assert (sum(map(len, owners)) == len(set().union(*owners))) == wanted
         assert all(ids)
+        assert sum(map(len, ids)) == 40, "no picture is left out"
+        for more, split in (({"test_split": "val"}, "val"), ({"val_split": "val"}, "train")):
+            other = served(tmp_path, **keys, **more)
+            other.set_tasks({"classification": frozenset({"classes"})}, Joint(tasks=("classification",)))
+            if split == "train" and isinstance(other.source, Mixture):
+                continue  # which offers no split that is made for val
+            rows = other.rows(split)
+            if split == "val":
+                assert rows.tolist() == data.val_rows.tolist(), "what a run validated on is what vjo-eval calls val"
+            else:
+                assert len(rows) + len(other.val_rows) + len(other.rows("test")) == 40
+                assert not set(rows.tolist()) & set(other.val_rows.tolist())
     assert "dataset.source.group=patient_id keeps pictures with one patient_id together" in caplog.text
     assert "flatter" not in caplog.text
 
