@@ -77,6 +77,22 @@ def test_summary_of_maps_alone_speaks_of_pixels(command: Command, tmp_path: Path
     assert "Classes: images / objects" not in out
 
 
+def test_summary_of_a_table_has_its_numbers(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for name in "abc":
+        Image.new("RGB", (40, 30)).save(tmp_path / f"set/{name}.png")
+    rows = ["path,cat,age,split", "a.png,1,20,train", "b.png,0,40,train", "c.png,1,,test"]
+    (tmp_path / "set/labels.csv").write_text("\n".join(rows))
+    words = ["dataset=table", f"dataset.root={tmp_path}/set", "dataset.source.numbers=[age]", "dataset.val_fraction=0"]
+    status, out, _ = command("vjo-data", "summary", *words, "output=seen")
+    assert status == 0
+    splits = json.loads(Path("seen/summary.json").read_text())["splits"]
+    assert splits["train"]["numbers"] == {"age": {"mean": 30.0, "deviation": 10.0}}
+    assert splits["test"]["numbers"] == {}
+    (line,) = [line for line in out.splitlines() if "│ age" in line]
+    assert [cell.strip() for cell in line.split("│")[1:-1]] == ["age", "30 ± 10", "-"]
+
+
 def test_show_writes_a_page_of_pictures_with_their_labels(command: Command) -> None:
     words = ["dataset=scenes", *SMALL, "output=seen"]
     assert command("vjo-data", "show", *words)[0] == 0

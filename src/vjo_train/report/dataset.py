@@ -40,7 +40,9 @@ def summary_tables(splits: Mapping[str, Mapping[str, Any]]) -> RenderableType:
         counts.add_row(text, *(_range(split[key]) for split in splits.values()))
     kinds = next(iter(splits.values()))["pixels"]
     shown = any(any(split["images_per_class"].values()) for split in splits.values())
-    tables = [*([_classes(splits)] if shown or not kinds else []), *(_pixels(splits, kind) for kind in kinds)]
+    numbers = [*dict.fromkeys(label for split in splits.values() for label in split["numbers"])]
+    tables = [_classes(splits, numbers)] if shown or not (kinds or numbers) else []
+    tables += [*(_pixels(splits, kind) for kind in kinds), *([_numbers(splits, numbers)] if numbers else [])]
     return Group(counts, note(NOTE if any_objects else SIDES), *tables)
 
 
@@ -67,16 +69,27 @@ def picture_grid(batch: Batch, kinds: Sequence[Kind], classes: Sequence[str], si
     return grid(panels)
 
 
-def _classes(splits: Mapping[str, Mapping[str, Any]]) -> Table:
+def _classes(splits: Mapping[str, Mapping[str, Any]], numbers: Sequence[str]) -> Table:
     table = Table(title="Classes: images / objects", title_justify="left", title_style="bold")
     table.add_column("class", style="cyan")
     for name in splits:
         table.add_column(name, justify="right")
-    for label in next(iter(splits.values()))["images_per_class"]:
+    for label in [name for name in next(iter(splits.values()))["images_per_class"] if name not in numbers]:
         table.add_row(
             label,
             *(f"{s['images_per_class'][label]} / {s['objects_per_class'][label]}" for s in splits.values()),
         )
+    return table
+
+
+def _numbers(splits: Mapping[str, Mapping[str, Any]], numbers: Sequence[str]) -> Table:
+    table = Table(title="Numbers: mean ± deviation", title_justify="left", title_style="bold")
+    table.add_column("number", style="cyan")
+    for name in splits:
+        table.add_column(name, justify="right")
+    for label in numbers:
+        own = [split["numbers"].get(label) for split in splits.values()]
+        table.add_row(label, *("-" if one is None else f"{one['mean']:.4g} ± {one['deviation']:.3g}" for one in own))
     return table
 
 

@@ -44,7 +44,12 @@ def summarise(data: DataModule, output: Path) -> None:
     parts = {"train": data.train_rows, "val": data.val_rows, "test": data.rows(data.test_split)}
     parts = {name: rows for name, rows in parts.items() if len(rows)}
     splits = {
-        name: {**data.describe(rows), **_sizes(data, rows), "pixels": class_pixels(data, rows)}
+        name: {
+            **data.describe(rows),
+            **_sizes(data, rows),
+            "pixels": class_pixels(data, rows),
+            "numbers": _numbers(data, rows),
+        }
         for name, rows in parts.items()
     }
     content = {"root": str(data.root), "classes": list(data.classes), "splits": splits}
@@ -53,6 +58,13 @@ def summarise(data: DataModule, output: Path) -> None:
         picture_grid(some(data, rows, PICTURES), data.source.kinds, data.classes).save(output / f"{name}.png")
     Console().print(summary_tables(splits))
     log.info("Summary and pictures: %s", output)
+
+
+def _numbers(data: DataModule, rows: Rows) -> dict[str, dict[str, float]]:
+    """Class by whose name labels say numbers -> their mean and standard deviation."""
+    return {
+        name: {"mean": mean, "deviation": spread} for name, (mean, spread) in data.scales(rows).items() if mean == mean
+    }
 
 
 def check(data: DataModule, output: Path) -> int:
