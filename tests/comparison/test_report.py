@@ -49,6 +49,15 @@ def test_delta_m_is_paired_by_seed_with_its_t_interval(tmp_path: Path) -> None:
     ]
 
 
+def test_sweeps_of_other_names_and_a_run_by_hand_are_one_method(tmp_path: Path) -> None:
+    plant_comparison(tmp_path, {"alone": ALONE, "equal": {1: JOINT[1]}})
+    both = {seed: dict(zip(("classification", "detection"), JOINT[seed], strict=True)) for seed in (2, 3)}
+    sweep = ["seed=2", "name=second", "compare=methods", "+case=equal"]
+    plant(tmp_path, "again", 2, both[2], overrides=sweep)
+    plant(tmp_path, "by_hand", 3, both[3], overrides=["seed=3", "name=third", "weighting=equal"])
+    assert compared(tmp_path).paired_seeds("equal") == [1, 2, 3]
+
+
 def test_only_seeds_with_all_single_task_runs_are_paired(tmp_path: Path) -> None:
     plant_comparison(tmp_path, {"alone": {1: ALONE[1], 2: ALONE[2]}, "equal": JOINT})
     plant(tmp_path, "single-detection", 3, {"detection": 0.1}, finished=False)

@@ -268,7 +268,7 @@ def _labels(finished: Sequence[Run]) -> dict[Path, str]:
 
 def _says_nothing(key: str) -> bool:
     """Whether an override of this key makes no other method."""
-    return key == "seed" or key.startswith(("hydra.", "compare.")) or key in checks.INDIFFERENT
+    return key in ("seed", "name", "compare") or key.startswith(("hydra.", "compare.")) or key in checks.INDIFFERENT
 
 
 def _place(run: Run, label: str) -> tuple[int, str]:
