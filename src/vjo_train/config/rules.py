@@ -79,12 +79,26 @@ def check_cuts(*, val_split: str | None, val_fraction: float, fold: int | None, 
         last = folds(val_fraction) - 1
         raise ConfigError(f"dataset.fold: found {fold}; dataset.val_fraction={val_fraction:g} makes folds 0..{last}.")
     if group is not None:
-        try:
-            groups = re.compile(group).groups
-        except re.error as error:
-            raise ConfigError(f"dataset.group: found '{group}', which is no regular expression ({error}).") from error
-        if groups < 1:
-            raise ConfigError(f"dataset.group: found '{group}'; must have a group in brackets, such as '^(p[0-9]+)_'.")
+        check_pattern("dataset.group", group, "^(p[0-9]+)_")
+
+
+def check_pattern(key: str, pattern: str, example: str) -> None:
+    """Checks a regular expression whose first group is asked for.
+
+    Args:
+        key: that holds it.
+        pattern: what it holds.
+        example: a right one.
+
+    Raises:
+        ConfigError: it is none, or has no group.
+    """
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ConfigError(f"{key}: found '{pattern}', which is no regular expression ({error}).") from error
+    if groups < 1:
+        raise ConfigError(f"{key}: found '{pattern}'; must have a group in brackets, such as '{example}'.")
 
 
 def check_validation(*, early_stopping: int | None, monitor: str | None, validated: bool) -> None:

@@ -33,6 +33,11 @@ def group_names(ids: Sequence[str], pattern: str) -> list[str]:
     return names
 
 
+def evenly(rows: Numbers, most: int) -> Numbers:
+    """All of `rows`, or `most` of them, evenly chosen."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64))]
+
+
 def cut(groups: Numbers, number: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
     """[I] the images that are cut off: whole groups in random order until there are at least `number` images.
 

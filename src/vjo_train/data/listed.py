@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytorch_lightning as pl
 
 from vjo_train.data import cuts
@@ -56,7 +58,7 @@ class Listed(pl.LightningDataModule):
         """
         if self.group is not None:
             return dict(zip(ids, cuts.group_names(ids, self.group), strict=True))
-        known = self.source.groups(self.index)
+        known = self._told
         if known is None:
             return None
         rows = self.index.rows(ids).tolist()
@@ -72,9 +74,12 @@ class Listed(pl.LightningDataModule):
             DataError: there is no such split; there are too few groups.
         """
         ids = self.source.split(self.root, split)
-        made = self.source.unlisted(self.root)
+        trained = split == self.split and self._is_cut_off("val")
+        if not (trained or self._is_grouped):
+            return ids
+        made = self._made
         names = meant(split, made)
-        with_val = names == ["train"] and split == self.split and "val" in made and self._is_cut_off("val")
+        with_val = trained and names == ["train"] and "val" in made
         if len(names) != 1 or not (with_val or self._is_grouped):
             return ids
         shared = list(dict.fromkeys(name for own in made.values() for name in own))
@@ -88,9 +93,19 @@ class Listed(pl.LightningDataModule):
         """Whether `split` is the part that was cut off for validation, for want of a list of that name."""
         return split == "val" and self.val_fraction > 0 and not self.source.has_split(self.root, split)
 
+    @cached_property
+    def _made(self) -> dict[str, list[str]]:
+        """See `Source.unlisted`."""
+        return self.source.unlisted(self.root)
+
+    @cached_property
+    def _told(self) -> npt.NDArray[np.str_] | None:
+        """See `Source.groups`."""
+        return self.source.groups(self.index)
+
     @property
     def _is_grouped(self) -> bool:
-        return self.group is not None or self.source.groups(self.index) is not None
+        return self.group is not None or self._told is not None
 
     def _tell_separated(self, splits: Sequence[str]) -> None:
         """A warning where lists separate what belongs together: the first of `splits` from others."""

@@ -233,8 +233,7 @@ class Splits(Listed):
         self, rows: npt.NDArray[np.int64], kind: str, most: int = MAPS_COUNTED
     ) -> npt.NDArray[np.int64]:
         """[256] how many pixels of the maps of `rows` have each index; of more than `most`, of these, evenly chosen."""
-        labelled = rows[self.index.labelled[kind][rows]]
-        chosen = labelled[np.unique(np.linspace(0, len(labelled) - 1, min(most, len(labelled))).astype(np.int64))]
+        chosen = cuts.evenly(rows[self.index.labelled[kind][rows]], most)
         counts = np.zeros(256, np.int64)
         for row in chosen.tolist():
             found = np.asarray(self.source.read(self.root, self.index, row, kind))

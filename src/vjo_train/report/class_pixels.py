@@ -9,6 +9,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
+from vjo_train.data.cuts import evenly
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.splits import MAPS_COUNTED
 from vjo_train.errors import DataError
@@ -31,15 +32,16 @@ def class_pixels(data: DataModule, rows: npt.NDArray[np.int64]) -> dict[str, dic
 
 
 def _of_kind(data: DataModule, rows: npt.NDArray[np.int64], kind: str) -> dict[str, Any]:
-    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(MAPS_COUNTED, len(rows))).astype(np.int64))]
+    chosen = evenly(rows, MAPS_COUNTED)
     shown, pixels = np.zeros(256, np.int64), np.zeros(256, np.int64)
     console = Console()
     for row in track(chosen.tolist(), kind, console=console, transient=True, disable=not console.is_terminal):
         found = np.asarray(data.source.read(data.root, data.index, row, kind))
         counts = np.bincount(found.reshape(-1), minlength=256)
         shown, pixels = shown + (counts > 0), pixels + counts
+    wanted = names_of(data, kind)
     known = pixels.sum() - pixels[IGNORE]
-    names = {name: place for place, name in enumerate(data.classes, 1) if name in _names(data, kind)}
+    names = {name: place for place, name in enumerate(data.classes, 1) if name in wanted}
     return {
         "maps": len(chosen),
         "images": {name: int(shown[place]) for name, place in names.items()},
@@ -49,8 +51,8 @@ def _of_kind(data: DataModule, rows: npt.NDArray[np.int64], kind: str) -> dict[s
     }
 
 
-def _names(data: DataModule, kind: str) -> list[str]:
-    """The classes that maps of a kind may name."""
+def names_of(data: DataModule, kind: str) -> list[str]:
+    """The classes that labels of a kind may name."""
     try:
         return data.source.class_names_of(data.root, kind)
     except DataError:  # the files name none

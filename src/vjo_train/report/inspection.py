@@ -23,7 +23,7 @@ from vjo_train.data.rounds import Sample
 from vjo_train.data.worker_watch import Watch
 from vjo_train.errors import DataError
 from vjo_train.files import write_atomically
-from vjo_train.report.class_pixels import class_pixels
+from vjo_train.report.class_pixels import class_pixels, names_of
 from vjo_train.report.dataset import fault_table, picture_grid, summary_tables
 from vjo_train.types import Batch
 
@@ -107,15 +107,7 @@ def _faults(data: DataModule) -> tuple[list[faults.Fault], int]:
             looks[row] = look
     found += faults.duplicates(data.index, parts, looks)
     found += faults.suspicious_boxes(data.index, rows, data.canvas)
-    return found + faults.missing_classes(data.index, parts, _of_objects(data)), len(rows)
-
-
-def _of_objects(data: DataModule) -> list[str]:
-    """The classes that objects may be of."""
-    try:
-        return data.source.class_names_of(data.root, "boxes")
-    except DataError:  # the files name none
-        return list(data.classes)
+    return found + faults.missing_classes(data.index, parts, names_of(data, "boxes")), len(rows)
 
 
 def _sizes(data: DataModule, rows: Rows) -> dict[str, dict[str, float] | None]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from annotated_types import Len
 from torch import Tensor
 
+from vjo_train.config import rules
 from vjo_train.data.index import Index, table
 from vjo_train.data.labels.classes import Classes, ShownByObjects
 from vjo_train.data.objects import Objects
@@ -48,14 +49,8 @@ class Join(OfParts):
         super().__init__(parts=parts)
         if weighted := [name for name, part in self.parts.items() if part.weight != 1]:
             raise ConfigError(f"dataset.source.parts.{weighted[0]}.weight: found it in a join; it is for mixtures.")
-        try:
-            groups = re.compile(key or "()").groups
-        except re.error as error:
-            raise ConfigError(
-                f"dataset.source.key: found '{key}', which is no regular expression ({error})."
-            ) from error
-        if groups < 1:
-            raise ConfigError(f"dataset.source.key: found '{key}'; must have a group in brackets, such as '^([^_]+)_'.")
+        if key is not None:
+            rules.check_pattern("dataset.source.key", key, "^([^_]+)_")
         self.key = key
 
     def split(self, root: Path, split: str) -> list[str]:
