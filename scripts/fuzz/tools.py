@@ -14,6 +14,7 @@ from tests.data.sources import exports
 from tests.data.sources.exports import small
 from tests.data.sources.test_public_objects import crowdhuman, mot, visdrone
 
+from vjo_train.data.sources.objects.bdd100k import BDD100K
 from vjo_train.data.sources.objects.box_table import BoxTable
 from vjo_train.data.sources.objects.cvat import CVAT
 from vjo_train.data.sources.objects.kitti import KITTI
@@ -29,6 +30,7 @@ TOOLS: Mapping[str, Layout] = {
     "labelme": Layout(small(exports.labelme), LabelMe, PIXELS),
     "cvat": Layout(small(exports.cvat), CVAT, PIXELS),
     "via": Layout(small(exports.via), VIA, PIXELS),
+    "bdd100k": Layout(small(exports.bdd100k), BDD100K, PIXELS),
     "box_table": Layout(small(exports.tensorflow), BoxTable, BOXES),
     "kitti": Layout(small(exports.kitti), KITTI, BOXES),
     "crowdhuman": Layout(crowdhuman, CrowdHuman, BOXES, splits=("train", None, "val")),

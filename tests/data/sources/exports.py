@@ -226,6 +226,38 @@ def kitti(root: Path, scene: Scene) -> None:
         write(root / split / "label_2" / f"{Path(file).stem}.txt", "".join(rows))
 
 
+def bdd100k(root: Path, scene: Scene) -> None:
+    """`labels/det_20/det_train.json`, ...; a frame without labels has none, or null."""
+    for split in sorted({name.split("/")[0] for name in scene}):
+        frames: list[dict[str, Any]] = []
+        for name in (one for one in scene if one.startswith(f"{split}/")):
+            picture(root / "images/100k" / name, WIDTH, HEIGHT)
+            frame = {"name": name.split("/")[1], "attributes": {"scene": "highway"}, "timestamp": 10000}
+            labels = [{"id": str(k), "category": one.name, **bdd_shape(one)} for k, one in enumerate(scene[name])]
+            frames.append(frame | ({"labels": labels} if labels else {}))
+        write(root / f"labels/det_20/det_{split}.json", frames)
+
+
+def bdd_shape(thing: Thing) -> dict[str, Any]:
+    attributes = {"attributes": {"crowd": thing.ignored, "occluded": False}}
+    if thing.outline is None:
+        return attributes | {"box2d": dict(zip(("x1", "y1", "x2", "y2"), thing.box, strict=True))}
+    points = pairs(thing.outline)
+    return attributes | {"poly2d": [{"vertices": points, "types": "L" * len(points), "closed": True}]}
+
+
+def bdd_first(root: Path, scene: Scene) -> None:
+    """The first release: a file for each picture, with lanes and areas among its objects."""
+    for name, things in scene.items():
+        picture(root / "images/100k" / name, WIDTH, HEIGHT)
+        lane = {"category": "lane/road curb", "id": 9, "attributes": {}, "poly2d": [[1, 2, "L"], [30, 9, "L"]]}
+        objects = [lane, *({"category": one.name, "id": k, **bdd_shape(one)} for k, one in enumerate(things))]
+        frame = {"timestamp": 10000, "objects": objects}
+        stem = Path(name).stem
+        content = {"name": stem, "frames": [frame], "attributes": {"weather": "clear"}}
+        write(root / f"labels/100k/{Path(name).with_suffix('.json')}", content)
+
+
 Writer = Callable[[Path, Scene], None]
 
 

@@ -18,6 +18,7 @@ from tests.data.sources.exports import BOXES, OUTLINES, Scene, Writer
 from tests.data.sources.written import picture
 from vjo_train.data.index import Index
 from vjo_train.data.sources.coco.source import COCO
+from vjo_train.data.sources.objects.bdd100k import BDD100K
 from vjo_train.data.sources.objects.box_table import BoxTable
 from vjo_train.data.sources.objects.cvat import CVAT
 from vjo_train.data.sources.objects.kitti import KITTI
@@ -32,6 +33,7 @@ OUTLINED: list[tuple[Writer, ObjectFiles]] = [
     (exports.cvat, CVAT()),
     (exports.via, VIA()),
     (exports.via_csv, VIA()),
+    (exports.bdd100k, BDD100K()),
 ]
 BOXED: list[tuple[Writer, ObjectFiles]] = [
     *OUTLINED,
@@ -40,6 +42,7 @@ BOXED: list[tuple[Writer, ObjectFiles]] = [
     (exports.retinanet, BoxTable()),
     (exports.lists, BoxTable()),
     (exports.kitti, KITTI()),
+    (exports.bdd_first, BDD100K()),
 ]
 
 

@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.data.sources.exports import write
 from tests.data.sources.written import picture
 from vjo_train.data.index import Index
+from vjo_train.data.sources.objects.bdd100k import BDD100K
 from vjo_train.data.sources.objects.mot import MOT
 from vjo_train.data.sources.objects.odgt import CrowdHuman
+from vjo_train.data.sources.objects.shapes import curved
 from vjo_train.data.sources.objects.visdrone import NAMES, VisDrone
 from vjo_train.data.sources.opened import load_index
 from vjo_train.data.sources.sniff import looks_like
@@ -101,3 +104,76 @@ def test_mot(tmp_path: Path) -> None:
     write(root / "train/MOT17-02-SDP/gt/gt.txt", "1,1,3,4\n")
     with pytest.raises(DataError, match=r"gt\.txt: line 1: found '1,1,3,4'; must be frame,id,x,y,width,height"):
         load(source, root)
+
+
+CURB = {"category": "lane/road curb", "poly2d": [{"vertices": [[1, 1], [9, 9]], "types": "LL", "closed": False}]}
+
+
+def bdd(category: str, **attributes: bool) -> dict[str, Any]:
+    return {"category": category, "attributes": attributes, "box2d": {"x1": 2, "y1": 3, "x2": 12, "y2": 23}}
+
+
+def test_bdd100k_ignores_what_its_benchmark_does(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    labels = [bdd("truck"), bdd("pedestrian", crowd=True), bdd("other vehicle"), bdd("trailer"), bdd("other person")]
+    for split in ("train", "val"):
+        picture(root / f"images/100k/{split}/0.jpg")
+        write(root / f"labels/det_20/det_{split}.json", [{"name": "0.jpg", "labels": [CURB, *labels]}])
+    index = load(source := BDD100K(), root)
+    assert "dataset=bdd100k" in looks_like(root)
+    assert source.splits(root) == ["train", "val"]
+    assert index.classes.tolist() == ["pedestrian", "car", "truck"], "in the benchmark's order"
+    found = [(name, difficult) for _, name, difficult in objects(index, 0)]
+    wanted = [("truck", False), ("pedestrian", True), ("car", True), ("truck", True), ("pedestrian", True)]
+    assert found == wanted
+    assert "0.jpg: 1 are no objects, such as lanes" in index.notes[:, 1].tolist()
+
+
+def test_bdd100k_files_of_the_same_pictures(tmp_path: Path) -> None:
+    """All releases unpacked into one folder: boxes come first, and one file of them has to be chosen."""
+    root = tmp_path / "set"
+    picture(root / "images/a.jpg")
+    square = {"vertices": [[0, 0], [8, 0], [8, 8], [0, 8]], "types": "LLLL", "closed": True}
+    write(
+        root / "labels/ins_seg/polygons.json",
+        {"frames": [{"name": "a.jpg", "labels": [{"category": "car", "poly2d": [square]}]}]},
+    )
+    write(root / "labels/det_20/det.json", [{"name": "a.jpg", "labels": [bdd("bus")]}])
+    assert objects(load(BDD100K(), root), 0) == [([2, 3, 12, 23], "bus", False)]
+    assert objects(load(BDD100K(file="labels/ins*/*.json"), root), 0) == [([0, 0, 8, 8], "car", False)]
+    write(root / "labels/old/old.json", [{"name": "a.jpg", "labels": [bdd("bus")]}])
+    with pytest.raises(
+        DataError, match=r"old\.json: a\.jpg is also in labels/det_20/det\.json; .* dataset\.source\.file"
+    ):
+        load(BDD100K(), root)
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        ({"labels": []}, r"frame 1: found \{'labels': \[\]\}; must have a name"),
+        ({"name": "a.jpg", "labels": [{"category": "car", "box2d": {"x1": 1}}]}, "a.jpg: label 1: found .* numbers"),
+        ({"name": "a.jpg", "labels": [{"box2d": {"x1": 1, "y1": 1, "x2": 3, "y2": 3}}]}, "must have a category"),
+        ({"name": "a.jpg", "labels": ["car"]}, "label 1: found car"),
+    ],
+)
+def test_bdd100k_says_what_is_broken(frame: dict[str, Any], said: str, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    picture(root / "a.jpg")
+    picture(root / "b.jpg")
+    write(root / "x.json", [frame, {"name": "b.jpg", "labels": [bdd("car")]}])
+    with pytest.raises(DataError, match=said):
+        raise DataError(str(load(BDD100K(), root).faults[0]))
+
+
+def test_curves_of_scalabel_bulge() -> None:
+    """A circle of four quarters: a cubic curve is within 0.03 % of it."""
+    k = 0.5522847
+    quarter = np.array([(1, 0), (1, k), (k, 1)])
+    turn = np.array([(0, 1), (-1, 0)])
+    quarters = [quarter @ np.linalg.matrix_power(turn, number) for number in range(4)]
+    points = [(float(x), float(y)) for one in quarters for x, y in one]
+    corners = np.array(curved(points, "LCC" * 4)).reshape(-1, 2)
+    assert len(corners) == 4 * 8
+    assert np.allclose(np.hypot(*corners.T), 1, atol=3e-4)
+    assert curved(points[:4], "LCLL") == [side for point in points[:4] for side in point]

@@ -29,6 +29,10 @@ FILES = {
     "labelme": {"a.jpg": "", "a.json": '{"shapes": [], "imagePath": "a.jpg"}'},
     "cvat": {"images/a.jpg": "", "annotations.xml": "<?xml version='1.0'?><annotations></annotations>"},
     "via": {"train/a.jpg": "", "train/via_region_data.json": '{"a.jpg1": {"filename": "a.jpg", "regions": []}}'},
+    "bdd100k": {
+        "images/100k/train/a.jpg": "",
+        "labels/det_20/det_train.json": '[{"labels": [{"category": "car", "box2d": {}}]}]',
+    },
     "kitti": {"training/image_2/0.png": "", "training/label_2/0.txt": ""},
     "box_table": {"images/a.jpg": "", "train_labels.csv": "filename,width,height,class,xmin,ymin,xmax,ymax\n"},
     "table": {"train/a1.jpg": "", "train.csv": "id_code,diagnosis\na1,2\n"},

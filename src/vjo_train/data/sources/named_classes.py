@@ -21,7 +21,10 @@ def unknown_class(name: str, counts: Mapping[str, int], classes: Sequence[str]) 
     place = {known.casefold(): number for number, known in enumerate(classes)}
     order = sorted(counts, key=lambda known: (place.get(known.casefold(), len(place)), known))
     found = _cut([f"{known} ({counts[known]})" for known in order])
-    return f"unknown class {name[:60]!r}; found in the files {found}; did you mean dataset.classes=[{','.join(order)}]?"
+    said = f"unknown class {name[:60]!r}; found in the files {found}"
+    if counts.keys() >= set(classes):
+        return f"{said}; to learn only {_cut(classes)}, leave out dataset.classes and set heads.<name>.classes"
+    return f"{said}; did you mean dataset.classes=[{','.join(order)}]?"
 
 
 def _cut(names: Sequence[str], most: int = 25) -> str:

@@ -145,6 +145,13 @@ def _labelme(place: Path) -> Iterator[Path]:
     yield from filter(signs.is_labelme, _files(place, ("*.json", "*/*.json"), most=20))
 
 
+def _bdd100k(place: Path) -> Iterator[Path | _Sign]:
+    files = _files(place, ("*.json", "*/*.json", "*/*/*.json", "*/*/*/*.json"), most=20)
+    for path in filter(signs.is_bdd100k, files):
+        keys = ("dataset.source.images=images/100k",) if (place / "images/10k").is_dir() else ()
+        yield _Sign(path, keys)
+
+
 def _cvat(place: Path) -> Iterator[Path]:
     yield from filter(signs.is_cvat, _files(place, ("*.xml", "*/*.xml"), most=20))
 
@@ -262,6 +269,7 @@ _LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | _Sign]]]] = {
     "coco_stuff": ("COCO's stuff", _stuff),
     "coco": ("COCO", _coco),
     "labelme": ("LabelMe", _labelme),
+    "bdd100k": ("BDD100K's JSON", _bdd100k),
     "cvat": ("CVAT for images", _cvat),
     "via": ("VIA, the VGG Image Annotator", _via),
     "kitti": ("KITTI's object detection", _kitti),
@@ -284,7 +292,6 @@ _UNREAD: dict[str, tuple[tuple[str, ...], bytes | None, str]] = {
     "CreateML's JSON": (("*.json", "*/*.json"), b'"coordinates"', _BY_HAND),
     "WIDER FACE's lists": (("*_bbx_gt.txt", "*/*_bbx_gt.txt"), None, _BY_HAND),
     "Supervisely's JSON": (("*/ann/*.json", "ann/*.json"), b'"classTitle"', _BY_HAND),
-    "BDD100K's JSON": (("*.json", "*/*.json", "*/*/*.json"), b'"box2d"', _BY_HAND),
     "DOTA": (("*/labelTxt*/*.txt", "labelTxt*/*.txt"), None, _BY_HAND),
     "DICOM": (("*.dcm", "*/*.dcm", "*/*/*.dcm"), None, "not read; convert the pictures to PNG, of 16 bits if need be."),
     "TFRecord": (("*.tfrecord*", "*/*.tfrecord*"), None, _BY_HAND),

@@ -35,9 +35,9 @@ def start(path: Path, section: str) -> int | None:
                     if opening := _OPENING.match(content, place + len(name)):
                         return opening.end()
     except FileNotFoundError:
-        raise DataError(f"{path}: the file is missing; must be COCO's instance JSON.") from None
+        raise DataError(f"{path}: the file is missing; must be a JSON file.") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); must be COCO's instance JSON.") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); must be a JSON file.") from error
     return None
 
 
@@ -55,13 +55,23 @@ def items(path: Path, section: str) -> Iterator[dict[str, Any]]:
     if place is None:
         raise DataError(f"{path}: found no list '{section}'; must be COCO's instance JSON, in UTF-8.")
     number = -1
-    for number, item in enumerate(_values(path, place, section)):
+    for number, item in enumerate(values(path, place, section)):
         if type(item) is not dict:
             raise DataError(f"{path}: {section}[{number}] is {str(item)[:40]!r}; must be an object {{...}}.")
         yield item
 
 
-def _values(path: Path, start: int, section: str) -> Iterator[Any]:
+def values(path: Path, start: int, section: str) -> Iterator[Any]:
+    """The values of a list of the file, each made when it is asked for.
+
+    Args:
+        path: a JSON file.
+        start: the byte after the list's `[`.
+        section: what to call the list in messages.
+
+    Raises:
+        DataError: the file is no JSON in UTF-8 where the list stands.
+    """
     decode, scan = codecs.getincrementaldecoder("utf-8")().decode, json.JSONDecoder().raw_decode
     text, place, number, chunk = "", 0, 0, _CHUNK
     with open(path, "rb") as file:

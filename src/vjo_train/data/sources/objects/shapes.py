@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from vjo_train.errors import DataError
 
 CORNERS = 72
 """Of the polygon that stands for an ellipse."""
+STEPS = 8
+"""Of the line that stands for a Bezier curve."""
 
 
 def ellipse(x: float, y: float, across: float, down: float, turned: float = 0.0) -> list[float]:
@@ -34,6 +37,33 @@ def ellipse(x: float, y: float, across: float, down: float, turned: float = 0.0)
         [x + u * math.cos(turned) - v * math.sin(turned), y + u * math.sin(turned) + v * math.cos(turned)]
     )
     corners: list[float] = points.T.ravel().tolist()
+    return corners
+
+
+def curved(points: Sequence[tuple[float, float]], types: str) -> list[float]:
+    """The polygon [x, y, ...] of an outline with Bezier curves, as Scalabel draws it.
+
+    Args:
+        points: its corners, and between two of them the two points that steer a cubic curve from one to the other.
+        types: of each point, `L` for a corner or `C` for one that steers; other than two of these are corners.
+
+    Raises:
+        ValueError: there are not as many types as points, or points are not finite.
+    """
+    if len(types) != len(points) or not all(math.isfinite(side) for point in points for side in point):
+        raise ValueError(points)
+    corners: list[float] = []
+    place = 0
+    while place < len(points):
+        if 0 < place < len(points) - 1 and re.fullmatch("LCCL?", types[place - 1 : place + 3]):
+            steering = np.array([points[place - 1], *points[place : place + 2], points[(place + 2) % len(points)]])
+            t = np.arange(1, STEPS)[:, None] / STEPS
+            weights = np.concatenate([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3], axis=1)
+            corners += (weights @ steering).ravel().tolist()
+            place += 2
+        else:
+            corners += points[place]
+            place += 1
     return corners
 
 

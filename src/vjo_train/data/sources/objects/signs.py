@@ -48,6 +48,14 @@ def is_via(file: Path) -> bool:
     return b'"_via_' in first or b'"shape_attributes"' in first or (b'"regions"' in first and b'"filename"' in first)
 
 
+def is_bdd100k(file: Path) -> bool:
+    """BDD100K's JSON, or that of Scalabel: frames with labels, or, in the first release, with objects."""
+    first = head(file)
+    shapes = (b'"box2d"', b'"poly2d"', b'"rle"')
+    frames = b'"labels"' in first or (b'"frames"' in first and b'"objects"' in first)
+    return frames and b'"category"' in first and any(shape in first for shape in shapes)
+
+
 def is_coco(file: Path) -> bool:
     """COCO's JSON: lists of images and of annotations of these."""
     first = head(file)
