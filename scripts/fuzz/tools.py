@@ -12,10 +12,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.data.sources import exports
 from tests.data.sources.exports import small
-from tests.data.sources.test_public_objects import crowdhuman, mot, visdrone
+from tests.data.sources.test_public_objects import citypersons, crowdhuman, mot, visdrone, wider_face
 
 from vjo_train.data.sources.objects.bdd100k import BDD100K
 from vjo_train.data.sources.objects.box_table import BoxTable
+from vjo_train.data.sources.objects.citypersons import CityPersons
 from vjo_train.data.sources.objects.cvat import CVAT
 from vjo_train.data.sources.objects.kitti import KITTI
 from vjo_train.data.sources.objects.labelme import LabelMe
@@ -23,6 +24,7 @@ from vjo_train.data.sources.objects.mot import MOT
 from vjo_train.data.sources.objects.odgt import CrowdHuman
 from vjo_train.data.sources.objects.via import VIA
 from vjo_train.data.sources.objects.visdrone import VisDrone
+from vjo_train.data.sources.objects.wider_face import WiderFace
 
 BOXES, PIXELS = ("boxes", "classes"), ("masks", "boxes", "semantic")
 
@@ -35,6 +37,8 @@ TOOLS: Mapping[str, Layout] = {
     "kitti": Layout(small(exports.kitti), KITTI, BOXES),
     "crowdhuman": Layout(crowdhuman, CrowdHuman, BOXES, splits=("train", None, "val")),
     "visdrone": Layout(visdrone, VisDrone, BOXES, splits=("train", None, "val")),
+    "wider_face": Layout(wider_face, WiderFace, BOXES, splits=("train", None, "val")),
+    "citypersons": Layout(citypersons, CityPersons, BOXES, splits=("train", None, "val")),
     "mot": Layout(mot, MOT, BOXES, splits=("train", None, "test")),
 }
 """Name -> the layout."""

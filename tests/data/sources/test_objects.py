@@ -295,3 +295,12 @@ def test_a_document_of_another_kind_is_named(tmp_path: Path) -> None:
     exports.write(tmp_path / "set/via.json", json.dumps([{"filename": 3, "regions": []}]))
     with pytest.raises(DataError, match=r"must have a filename and regions"):
         load(VIA(), tmp_path / "set")
+
+
+def test_some_of_the_classes_are_chosen_by_the_heads(tmp_path: Path) -> None:
+    """A name that `dataset.classes` lacks may be a misspelling, so that it is not passed over in silence."""
+    exports.kitti(tmp_path / "set", BOXES)
+    index = load(KITTI(), tmp_path / "set", "cat")
+    said = str(index.faults[0])
+    assert "unknown class 'dog'; found in the files cat (2), dog (3); to learn only cat, leave out" in said
+    assert said.endswith("set heads.<name>.classes.")

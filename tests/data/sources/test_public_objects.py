@@ -10,13 +10,18 @@ import numpy as np
 import pytest
 
 from tests.data.sources.exports import write
+from tests.data.sources.test_cityscapes import STREET, scene
 from tests.data.sources.written import picture
 from vjo_train.data.index import Index
+from vjo_train.data.sources.cityscapes import Cityscapes
+from vjo_train.data.sources.join import Join, Part
 from vjo_train.data.sources.objects.bdd100k import BDD100K
+from vjo_train.data.sources.objects.citypersons import CityPersons
 from vjo_train.data.sources.objects.mot import MOT
 from vjo_train.data.sources.objects.odgt import CrowdHuman
 from vjo_train.data.sources.objects.shapes import curved
 from vjo_train.data.sources.objects.visdrone import NAMES, VisDrone
+from vjo_train.data.sources.objects.wider_face import WiderFace
 from vjo_train.data.sources.opened import load_index
 from vjo_train.data.sources.sniff import looks_like
 from vjo_train.errors import DataError
@@ -177,3 +182,90 @@ def test_curves_of_scalabel_bulge() -> None:
     assert len(corners) == 4 * 8
     assert np.allclose(np.hypot(*corners.T), 1, atol=3e-4)
     assert curved(points[:4], "LCLL") == [side for point in points[:4] for side in point]
+
+
+def wider_face(root: Path) -> None:
+    for split in ("train", "val"):
+        folder = f"0--Parade/0_Parade {split}"
+        for number in range(2):
+            picture(root / f"WIDER_{split}/images/{folder}_{number}.jpg")
+        faces = ["2 3 10 20 0 0 0 0 0 0 ", "20 3 5 5 2 0 0 1 0 0 "]
+        rows = [f"{folder}_0.jpg", "2", *faces, f"{folder}_1.jpg", "0", "0 0 0 0 0 0 0 0 0 0 "]
+        write(root / f"wider_face_split/wider_face_{split}_bbx_gt.txt", "\n".join(rows) + "\n")
+
+
+def test_wider_face(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    wider_face(root)
+    source = WiderFace()
+    index = load(source, root)
+    assert "dataset=wider_face" in looks_like(root)
+    assert (source.splits(root), index.classes.tolist()) == (["train", "val"], ["face"])
+    assert index.images[0] == "WIDER_train/images/0--Parade/0_Parade train_0.jpg"
+    assert objects(index, 0) == [([2, 3, 12, 23], "face", False), ([20, 3, 25, 8], "face", True)]
+    assert objects(index, 1) == []
+    assert index.labelled["boxes"].all(), "a picture without faces is annotated"
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("a.jpg\n2\n1 2 3 4 0 0 0 0 0 0\nb.jpg\n", r"line 4: found 'b.jpg'; must be x, y, width, height"),
+        ("a.jpg\n1 2 3 4\n", r"line 2: found '1 2 3 4' under line 1; must be a count"),
+        ("a.jpg\n1\n", r"line 1: found ''; must be x"),
+        ("a.jpg", "under line 1; must be a count"),
+    ],
+)
+def test_lists_of_wider_face_that_do_not_add_up(rows: str, said: str, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    picture(root / "a.jpg")
+    write(root / "x_bbx_gt.txt", rows)
+    with pytest.raises(DataError, match=said):
+        load(WiderFace(), root)
+
+
+PEOPLE = [
+    {"instanceId": 24000, "bbox": [1, 0, 3, 7], "bboxVis": [1, 0, 3, 4], "label": "pedestrian"},
+    {"instanceId": 25000, "bbox": [4, 1, 2, 4], "bboxVis": [4, 1, 2, 4], "label": "rider"},
+    {"instanceId": -1, "bbox": [6, 0, 4, 2], "bboxVis": [6, 0, 4, 2], "label": "ignore"},
+]
+
+
+def citypersons(root: Path) -> None:
+    for split, city in (("train", "aachen"), ("val", "lindau")):
+        scene(root, f"{city}_0_1", STREET, split)
+        content = {"imgHeight": 8, "imgWidth": 10, "objects": PEOPLE}
+        write(root / f"gtBboxCityPersons/{split}/{city}/{city}_0_1_gtBboxCityPersons.json", content)
+
+
+def test_citypersons(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    citypersons(root)
+    source = CityPersons()
+    index = load(source, root)
+    assert "dataset=citypersons" in looks_like(root)
+    assert source.splits(root) == ["train", "val"]
+    ignored = [6, 0, 10, 2]
+    assert objects(index, 0) == [
+        ([1, 0, 4, 7], "pedestrian", False),
+        ([4, 1, 6, 5], "rider", False),
+        (ignored, "pedestrian", True),
+        (ignored, "rider", True),
+    ]
+    assert objects(load(CityPersons(box="visible"), root), 0)[0][0] == [1, 0, 4, 4]
+
+
+def test_boxes_of_citypersons_beside_the_maps_of_cityscapes(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    citypersons(root)
+    people = Part(source=CityPersons(), root=".", kinds=["boxes"])
+    source = Join(parts={"people": people, "maps": Part(source=Cityscapes(), root=".", kinds=["semantic"])})
+    index = load(source, root)
+    assert index.labelled["boxes"].all()
+    assert index.labelled["semantic"].all()
+    assert source.class_names_of(root, "boxes") == ["pedestrian", "rider"]
+    assert source.read(root, index, 0, "semantic")[2, 1] == index.classes.tolist().index("car") + 1
+    assert (source.split(root, "train"), source.split(root, "val")) == (
+        ["aachen_0_1_leftImg8bit"],
+        ["lindau_0_1_leftImg8bit"],
+    )

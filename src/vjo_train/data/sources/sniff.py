@@ -215,6 +215,12 @@ def _yolo(place: Path) -> Iterator[Path | _Sign]:
             )
 
 
+def _citypersons(place: Path) -> Iterator[_Sign]:
+    if (boxes := place / "gtBboxCityPersons").is_dir():
+        maps = (place / "gtFine").is_dir()
+        yield _Sign(boxes, note="Its maps: dataset=cityscapes; both in one network: docs/data/join.md." if maps else "")
+
+
 def _cityscapes(place: Path) -> Iterator[Path]:
     yield from (path for name in ("leftImg8bit", "gtFine") if (path := place / name).is_dir())
 
@@ -264,6 +270,7 @@ _LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | _Sign]]]] = {
     "cityscapes_mtan": ("Cityscapes as MTAN publishes it", _cityscapes_mtan),
     "voc": ("PASCAL VOC", _voc),
     "voc_beside": ("PASCAL VOC's annotations beside their pictures", _voc_beside),
+    "citypersons": ("CityPersons", _citypersons),
     "cityscapes": ("Cityscapes", _cityscapes),
     "coco_panoptic": ("COCO's panoptic format", _panoptic),
     "coco_stuff": ("COCO's stuff", _stuff),
@@ -274,6 +281,7 @@ _LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | _Sign]]]] = {
     "via": ("VIA, the VGG Image Annotator", _via),
     "kitti": ("KITTI's object detection", _kitti),
     "crowdhuman": ("CrowdHuman's lists", lambda place: _files(place, ("*.odgt", "*/*.odgt"))),
+    "wider_face": ("WIDER FACE's lists", lambda place: _files(place, ("*_bbx_gt.txt", "*/*_bbx_gt.txt"))),
     "mot": ("MOTChallenge's sequences", lambda place: _files(place, ("*/gt/gt.txt", "*/*/gt/gt.txt"))),
     "visdrone": ("VisDrone's object detection", _visdrone),
     "box_table": ("a table of boxes", _box_table),
@@ -290,7 +298,6 @@ _BY_HAND = "not read; COCO's JSON of it is, by dataset=coco. A source of your ow
 _UNREAD: dict[str, tuple[tuple[str, ...], bytes | None, str]] = {
     "JSON of Label Studio": (("*.json",), b'"annotations": [{"', "not read; export it as COCO, for dataset=coco."),
     "CreateML's JSON": (("*.json", "*/*.json"), b'"coordinates"', _BY_HAND),
-    "WIDER FACE's lists": (("*_bbx_gt.txt", "*/*_bbx_gt.txt"), None, _BY_HAND),
     "Supervisely's JSON": (("*/ann/*.json", "ann/*.json"), b'"classTitle"', _BY_HAND),
     "DOTA": (("*/labelTxt*/*.txt", "labelTxt*/*.txt"), None, _BY_HAND),
     "DICOM": (("*.dcm", "*/*.dcm", "*/*/*.dcm"), None, "not read; convert the pictures to PNG, of 16 bits if need be."),

@@ -91,6 +91,8 @@ def values(path: Path, start: int, section: str) -> Iterator[Any]:
                     text, place, chunk = text[place:] + decode(content), 0, 2 * chunk
                 except UnicodeDecodeError as fault:
                     raise DataError(f"{path}: not UTF-8 text ({fault.reason}); must be JSON in UTF-8.") from fault
+            except RecursionError as error:
+                raise DataError(f"{path}: {section}[{number}] is nested too deeply; must be a flat object.") from error
             else:
                 number, chunk = number + 1, _CHUNK
                 yield value
