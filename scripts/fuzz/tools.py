@@ -17,11 +17,14 @@ from tests.data.sources.test_public_objects import citypersons, crowdhuman, mot,
 from vjo_train.data.sources.objects.bdd100k import BDD100K
 from vjo_train.data.sources.objects.box_table import BoxTable
 from vjo_train.data.sources.objects.citypersons import CityPersons
+from vjo_train.data.sources.objects.createml import CreateML
 from vjo_train.data.sources.objects.cvat import CVAT
 from vjo_train.data.sources.objects.kitti import KITTI
+from vjo_train.data.sources.objects.label_studio import LabelStudio
 from vjo_train.data.sources.objects.labelme import LabelMe
 from vjo_train.data.sources.objects.mot import MOT
 from vjo_train.data.sources.objects.odgt import CrowdHuman
+from vjo_train.data.sources.objects.supervisely import Supervisely
 from vjo_train.data.sources.objects.via import VIA
 from vjo_train.data.sources.objects.visdrone import VisDrone
 from vjo_train.data.sources.objects.wider_face import WiderFace
@@ -33,6 +36,9 @@ TOOLS: Mapping[str, Layout] = {
     "cvat": Layout(small(exports.cvat), CVAT, PIXELS),
     "via": Layout(small(exports.via), VIA, PIXELS),
     "bdd100k": Layout(small(exports.bdd100k), BDD100K, PIXELS),
+    "createml": Layout(small(exports.createml), CreateML, BOXES),
+    "supervisely": Layout(small(exports.supervisely), Supervisely, PIXELS),
+    "label_studio": Layout(small(exports.label_studio), LabelStudio, PIXELS),
     "box_table": Layout(small(exports.tensorflow), BoxTable, BOXES),
     "kitti": Layout(small(exports.kitti), KITTI, BOXES),
     "crowdhuman": Layout(crowdhuman, CrowdHuman, BOXES, splits=("train", None, "val")),

@@ -258,6 +258,71 @@ def bdd_first(root: Path, scene: Scene) -> None:
         write(root / f"labels/100k/{Path(name).with_suffix('.json')}", content)
 
 
+def createml(root: Path, scene: Scene) -> None:
+    """Middles, widths and heights of boxes; a file beside the pictures of each split, as Roboflow has it."""
+    pictures(root, scene)
+    for split in sorted({name.split("/")[0] for name in scene}):
+        entries = []
+        for name in (one for one in scene if one.startswith(f"{split}/")):
+            found = []
+            for thing in scene[name]:
+                x, y, width, height = sides(thing)
+                middle = {"x": x + width / 2, "y": y + height / 2, "width": width, "height": height}
+                found.append({"label": thing.name, "coordinates": middle})
+            entries.append({"image": name.split("/")[1], "annotations": found})
+        write(root / split / "_annotations.createml.json", entries)
+
+
+def supervisely(root: Path, scene: Scene) -> None:
+    """`train/img/a.jpg` with `train/ann/a.jpg.json`, and the classes in another order in `meta.json`."""
+    write(
+        root / "meta.json",
+        {"classes": [{"title": "cat", "shape": "polygon"}, {"title": "dog", "shape": "any"}], "tags": []},
+    )
+    for name, things in scene.items():
+        split, _, file = name.partition("/")
+        picture(root / split / "img" / file, WIDTH, HEIGHT)
+        objects = [
+            {"classTitle": one.name, "geometryType": "rectangle" if one.outline is None else "polygon", "tags": [],
+             "points": {"exterior": supervisely_points(one), "interior": []}}
+            for one in things
+        ]  # fmt: skip
+        size = {"height": HEIGHT, "width": WIDTH}
+        write(root / split / "ann" / f"{file}.json", {"description": "", "tags": [], "size": size, "objects": objects})
+
+
+def supervisely_points(thing: Thing) -> list[list[float]]:
+    """Of rectangles, the last pixels are inside."""
+    x1, y1, x2, y2 = thing.box
+    return [[x1, y1], [x2 - 1, y2 - 1]] if thing.outline is None else pairs(thing.outline)
+
+
+def label_studio(root: Path, scene: Scene) -> None:
+    """Tasks with the pictures' names as the program stores them; one annotation was cancelled, one is by a network."""
+    pictures(root, scene)
+    for split in sorted({name.split("/")[0] for name in scene}):
+        tasks = []
+        for number, name in enumerate(one for one in scene if one.startswith(f"{split}/")):
+            result = [studio_region(thing, k) for k, thing in enumerate(scene[name])]
+            path = f"/data/upload/3/{number:08x}-{name.split('/')[1]}"
+            wrong = {"result": [studio_region(Thing("bird", (0, 0, 9, 9)), 0)]}
+            annotations = [wrong | {"was_cancelled": True}, {"result": result, "was_cancelled": False}]
+            tasks.append({"id": number, "data": {"image": path}, "annotations": annotations, "predictions": [wrong]})
+        write(root / f"project-1-{split}.json", tasks)
+
+
+def studio_region(thing: Thing, number: int) -> dict[str, Any]:
+    """Numbers are percents."""
+    x, y, width, height = sides(thing)
+    kind, value = "rectanglelabels", {"x": x, "y": y, "width": width, "height": height}
+    value = {key: 100 * side / (WIDTH if key in ("x", "width") else HEIGHT) for key, side in value.items()}
+    if thing.outline is not None:
+        points = [[100 * x / WIDTH, 100 * y / HEIGHT] for x, y in pairs(thing.outline)]
+        kind, value = "polygonlabels", {"points": points, "closed": True}
+    own = {"id": f"r{number}", "type": kind, "original_width": WIDTH, "original_height": HEIGHT, "image_rotation": 0}
+    return own | {"value": value | {kind: [thing.name]}}
+
+
 Writer = Callable[[Path, Scene], None]
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from tests.data.sources import exports
@@ -20,10 +23,14 @@ from vjo_train.data.index import Index
 from vjo_train.data.sources.coco.source import COCO
 from vjo_train.data.sources.objects.bdd100k import BDD100K
 from vjo_train.data.sources.objects.box_table import BoxTable
+from vjo_train.data.sources.objects.createml import CreateML
 from vjo_train.data.sources.objects.cvat import CVAT
 from vjo_train.data.sources.objects.kitti import KITTI
+from vjo_train.data.sources.objects.label_studio import LabelStudio
+from vjo_train.data.sources.objects.label_studio_runs import unpacked
 from vjo_train.data.sources.objects.labelme import LabelMe
 from vjo_train.data.sources.objects.source import ObjectFiles
+from vjo_train.data.sources.objects.supervisely import Supervisely
 from vjo_train.data.sources.objects.via import VIA
 from vjo_train.data.sources.opened import load_index
 from vjo_train.errors import DataError
@@ -34,6 +41,8 @@ OUTLINED: list[tuple[Writer, ObjectFiles]] = [
     (exports.via, VIA()),
     (exports.via_csv, VIA()),
     (exports.bdd100k, BDD100K()),
+    (exports.supervisely, Supervisely()),
+    (exports.label_studio, LabelStudio()),
 ]
 BOXED: list[tuple[Writer, ObjectFiles]] = [
     *OUTLINED,
@@ -43,6 +52,7 @@ BOXED: list[tuple[Writer, ObjectFiles]] = [
     (exports.lists, BoxTable()),
     (exports.kitti, KITTI()),
     (exports.bdd_first, BDD100K()),
+    (exports.createml, CreateML()),
 ]
 
 
@@ -304,3 +314,136 @@ def test_some_of_the_classes_are_chosen_by_the_heads(tmp_path: Path) -> None:
     said = str(index.faults[0])
     assert "unknown class 'dog'; found in the files cat (2), dog (3); to learn only cat, leave out" in said
     assert said.endswith("set heads.<name>.classes.")
+
+
+def packed(values: list[int], lengths: list[int]) -> list[int]:
+    """The bytes of Label Studio's brushes: runs where values are the same, else single ones."""
+    bits = f"{len(values):032b}{7:05b}{2:04b}{3:04b}{8:04b}{15:04b}"
+    place = 0
+    for length in lengths:
+        own = values[place : place + length]
+        same = len(set(own)) == 1
+        size = next(k for k, most in enumerate((8, 16, 512, 65536)) if length <= most)
+        bits += f"{int(same)}{size:02b}{length - 1:0{(3, 4, 9, 16)[size]}b}"
+        bits += "".join(f"{value:08b}" for value in (own[:1] if same else own))
+        place += length
+    bits += "0" * (-len(bits) % 8)
+    return [int(bits[k : k + 8], 2) for k in range(0, len(bits), 8)]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 600), st.integers(0, 255)), min_size=1, max_size=6))
+def test_brushes_of_label_studio(runs: list[tuple[bool, int, int]]) -> None:
+    values = [(seed + (0 if same else 37 * k)) % 256 for same, length, seed in runs for k in range(length)]
+    found = packed(values, [length for _, length, _ in runs])
+    assert unpacked(found, len(values)).tolist() == values
+    for broken, count in ((found, len(values) + 1), (found[: len(found) // 2], len(values))):
+        with pytest.raises(ValueError, match=r"values for|end too soon"):
+            unpacked(broken, count)
+
+
+def studio(root: Path, *regions: dict[str, Any], **more: Any) -> Index:
+    """One picture of 40 x 30 pixels."""
+    size = {"original_width": 40, "original_height": 30}
+    task = {
+        "data": {"image": "/data/local-files/?d=a%20b.jpg"},
+        "annotations": [{"result": [size | one for one in regions]}],
+    }
+    exports.write(root / "project.json", [task | more])
+    picture(root / "a b.jpg", 40, 30)
+    return load(LabelStudio(), root)
+
+
+def test_label_studio(tmp_path: Path) -> None:
+    """A turned box, an ellipse, a brush, a box and its label apart, and what is no object."""
+    brush = np.zeros((30, 40, 4), np.uint8)
+    brush[3:6, 7:9] = 255
+    values = brush.ravel().tolist()
+    runs = packed(values, [600] * 8)
+    box = {"x": 50, "y": 50, "width": 25, "height": 10}
+    index = studio(
+        tmp_path / "set",
+        {"type": "rectanglelabels", "value": box | {"rotation": 90, "rectanglelabels": ["turned"]}},
+        {
+            "type": "ellipselabels",
+            "value": {"x": 50, "y": 50, "radiusX": 25, "radiusY": 10, "ellipselabels": ["round"]},
+        },
+        {"type": "brushlabels", "value": {"format": "rle", "rle": runs, "brushlabels": ["brush"]}},
+        {"type": "rectangle", "id": "r", "value": box},
+        {"type": "labels", "id": "r", "value": box | {"labels": ["apart"]}},
+        {"type": "keypointlabels", "value": {"x": 1, "y": 2, "keypointlabels": ["nose"]}},
+        {"type": "choices", "value": {"choices": ["night"]}},
+    )
+    found = index.objects(0)
+    assert index.classes[found.labels].tolist() == ["turned", "round", "brush", "apart"]
+    wanted = [[17, 15, 20, 25], [10, 12, 30, 18], [7, 3, 9, 6], [20, 15, 30, 18]]
+    assert np.allclose(found.boxes, wanted, atol=1e-4), "the corner stays where it is, whatever the picture's shape"
+    said = index.notes[:, 1].tolist()
+    assert [line.partition(": ")[2] for line in said if "region" in line] == [
+        "region 6: keypointlabels",
+        "region 7: choices",
+    ]
+    assert not index.labelled["masks"][0], "boxes have no pixels"
+
+
+@pytest.mark.parametrize(
+    ("regions", "said"),
+    [
+        (
+            [{"value": {"x": 1, "y": 1, "width": "x", "height": 1, "rectanglelabels": ["a"]}}],
+            "region 2: found .* its numbers",
+        ),
+        ([{"value": {"format": "rle", "rle": [1, 2], "brushlabels": ["a"]}}], "region 2: found"),
+    ],
+)
+def test_regions_of_label_studio_that_are_broken(regions: list[dict[str, Any]], said: str, tmp_path: Path) -> None:
+    sound = {"value": {"x": 1, "y": 1, "width": 1, "height": 1, "rectanglelabels": ["a"]}}
+    with pytest.raises(DataError, match=said):
+        raise DataError(str(studio(tmp_path / "set", sound, *regions).faults[0]))
+
+
+def test_the_short_form_of_label_studio(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    region = {
+        "x": 50,
+        "y": 50,
+        "width": 25,
+        "height": 10,
+        "rotation": 0,
+        "rectanglelabels": ["cat"],
+        "original_width": 40,
+    }
+    exports.write(
+        root / "min.json",
+        [{"id": 1, "image": "/data/upload/1/12345678-a.jpg", "label": [region | {"original_height": 30}]}],
+    )
+    picture(root / "a.jpg", 40, 30)
+    assert load(LabelStudio(), root).objects(0).boxes.tolist() == [[20, 15, 30, 18]]
+
+
+def test_masks_of_supervisely(tmp_path: Path) -> None:
+    """A bitmap in a corner, and a polygon with a hole."""
+    root = tmp_path / "set"
+    picture(root / "ds/img/a.png", 40, 30)
+    mask = np.zeros((4, 5, 4), np.uint8)
+    mask[1:, :2, 3] = 255
+    content = io.BytesIO()
+    Image.fromarray(mask).save(content, "PNG")
+    bitmap = {"data": base64.b64encode(zlib.compress(content.getvalue())).decode(), "origin": [36, 20]}
+    ring = {"exterior": [[2, 2], [12, 2], [12, 12], [2, 12]], "interior": [[[5, 5], [8, 5], [8, 8], [5, 8]]]}
+    objects = [
+        {"classTitle": "cat", "geometryType": "bitmap", "bitmap": bitmap},
+        {"classTitle": "dog", "geometryType": "polygon", "points": ring},
+        {"classTitle": "dog", "geometryType": "line", "points": {"exterior": [[1, 1], [2, 2]], "interior": []}},
+    ]
+    exports.write(root / "ds/ann/a.png.json", {"size": {"height": 30, "width": 40}, "objects": objects})
+    source = Supervisely()
+    index = load(source, root)
+    drawn = source.read(root, index, 0, "masks").numpy()
+    assert index.objects(0).boxes[0].tolist() == [36, 21, 38, 24]
+    assert drawn[0].sum() == drawn[0][21:24, 36:38].sum() == 6
+    assert drawn[1][3, 3]
+    assert not drawn[1][6, 6]
+    assert index.notes[:, 1].tolist()[-1] != ""
+    exports.write(root / "ds/ann/a.png.json", {"objects": [objects[0]]})
+    with pytest.raises(DataError, match=r"a\.png\.json: object 1: found the size None"):
+        raise DataError(str(load(source, root, "cat").faults[0]))

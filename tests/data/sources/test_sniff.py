@@ -33,6 +33,9 @@ FILES = {
         "images/100k/train/a.jpg": "",
         "labels/det_20/det_train.json": '[{"labels": [{"category": "car", "box2d": {}}]}]',
     },
+    "createml": {"train/a.jpg": "", "train/x.json": '[{"image": "a.jpg", "annotations": [{"coordinates": {}}]}]'},
+    "supervisely": {"meta.json": "{}", "ds/img/a.jpg": "", "ds/ann/a.jpg.json": "{}"},
+    "label_studio": {"a.jpg": "", "project-1.json": '[{"id": 1, "annotations": [{"id": 1, "result": []}]}]'},
     "kitti": {"training/image_2/0.png": "", "training/label_2/0.txt": ""},
     "box_table": {"images/a.jpg": "", "train_labels.csv": "filename,width,height,class,xmin,ymin,xmax,ymax\n"},
     "table": {"train/a1.jpg": "", "train.csv": "id_code,diagnosis\na1,2\n"},
@@ -80,7 +83,7 @@ def test_folders_of_maps_are_told_by_their_names(
 
 
 def test_what_is_not_read_is_said(command: Callable[..., Answer], tmp_path: Path) -> None:
-    files = {"project-1.json": '[{"id": 1, "annotations": [{"result": []}]}]', "dicom/a.dcm": "x"}
+    files = {"images/labelTxt/a.txt": "x", "dicom/a.dcm": "x"}
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from vjo_train.data.opening import BROKEN
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
-from vjo_train.data.sources.objects.shapes import ellipse, joined, pixels, read_json
+from vjo_train.data.sources.objects.shapes import around, ellipse, joined, pasted, read_json
 from vjo_train.data.sources.objects.signs import is_labelme
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.split_names import split_in
@@ -68,14 +68,14 @@ def _thing(shape: Any, number: int, picture: Picture) -> tuple[Any, Thing] | Non
     points = _points(shape.get("points"), f"{picture.file}: {where}")
     thing = Thing(name, where=where)
     if kind == "rectangle" and len(points) in (2, 4):
-        return None, thing._replace(box=_around(points))
+        return None, thing._replace(box=around(points))
     if kind in ("rotation", "oriented_rectangle") and len(points) == 4:
-        return None, thing._replace(box=_around(points))
+        return None, thing._replace(box=around(points))
     if kind == "circle" and len(points) == 2:
         radius = math.dist(*points)
         return shape.get("group_id"), thing._replace(outline=[ellipse(*points[0], radius, radius)])
     if kind == "mask" and len(points) == 2 and picture.size is not None:
-        return None, thing._replace(box=_around(points), outline=_mask(shape, points[0], picture, where))
+        return None, thing._replace(box=around(points), outline=_mask(shape, points[0], picture, where))
     if kind == "polygon" and len(points) > 2:
         return shape.get("group_id"), thing._replace(outline=[[side for point in points for side in point]])
     if kind in ("point", "line", "linestrip", "points", "polygon"):
@@ -95,11 +95,6 @@ def _points(points: Any, where: str) -> list[tuple[float, float]]:
     return found
 
 
-def _around(points: Sequence[tuple[float, float]]) -> tuple[float, float, float, float]:
-    across, down = zip(*points, strict=True)
-    return min(across), min(down), max(across), max(down)
-
-
 def _mask(shape: dict[str, Any], corner: tuple[float, float], picture: Picture, where: str) -> dict[str, Any]:
     """Run lengths of the small picture that a shape holds."""
     assert picture.size is not None, "asked for where it is known"
@@ -108,8 +103,4 @@ def _mask(shape: dict[str, Any], corner: tuple[float, float], picture: Picture, 
             own = np.asarray(image.convert("L")) > 0
     except BROKEN as error:
         raise DataError(f"{picture.file}: {where}: found a mask that is no picture ({str(error)[:60]}).") from error
-    whole = np.zeros(picture.size, np.bool_)
-    left, top = int(corner[0]), int(corner[1])
-    part = whole[max(top, 0) : top + own.shape[0], max(left, 0) : left + own.shape[1]]
-    part |= own[max(-top, 0) :, max(-left, 0) :][: part.shape[0], : part.shape[1]]
-    return pixels(whole)
+    return pasted(own, int(corner[0]), int(corner[1]), picture.size)

@@ -76,6 +76,32 @@ def pixels(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
     return {"size": list(mask.shape), "counts": [0, *counts] if flat.size and flat[0] else counts}
 
 
+def pasted(own: npt.NDArray[np.bool_], left: int, top: int, size: tuple[int, int]) -> dict[str, Any]:
+    """COCO's run lengths of a small mask [h, w] in a picture of `size` (height, width); what leaves it is cut."""
+    whole = np.zeros(size, np.bool_)
+    part = whole[max(top, 0) : top + own.shape[0], max(left, 0) : left + own.shape[1]]
+    part |= own[max(-top, 0) :, max(-left, 0) :][: part.shape[0], : part.shape[1]]
+    return pixels(whole)
+
+
+def bounds(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float, float]:
+    """Xyxy around the pixels of a mask [H, W].
+
+    Raises:
+        ValueError: it has none.
+    """
+    rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
+    if not len(rows):
+        raise ValueError("an empty mask")
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def around(points: Iterable[Sequence[float]]) -> tuple[float, float, float, float]:
+    """Xyxy around points (x, y)."""
+    across, down = zip(*points, strict=True)
+    return min(across), min(down), max(across), max(down)
+
+
 def joined(things: Iterable[tuple[Any, Thing]]) -> list[Thing]:
     """Objects of which those with the same number (not None) and class are parts of one: it has all their polygons.
 

@@ -56,6 +56,20 @@ def is_bdd100k(file: Path) -> bool:
     return frames and b'"category"' in first and any(shape in first for shape in shapes)
 
 
+def is_createml(file: Path) -> bool:
+    """CreateML's JSON."""
+    first = head(file)
+    return b'"annotation' in first and b'"coordinates"' in first and b'"image' in first
+
+
+def is_label_studio(file: Path) -> bool:
+    """Label Studio's JSON: tasks with results, or the short form with the size of each region's picture."""
+    first = head(file)
+    tasks = b'"annotations"' in first or b'"completions"' in first
+    short = b'"original_width"' in first and re.search(rb'"\w*labels"\s*:\s*\[', first) is not None
+    return (tasks and b'"result"' in first) or (short and b'"value"' not in first)
+
+
 def is_coco(file: Path) -> bool:
     """COCO's JSON: lists of images and of annotations of these."""
     first = head(file)

@@ -1,0 +1,243 @@
+"""What gives each layout of data away, by the names of files and folders and their first bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import islice, product
+from pathlib import Path
+from typing import NamedTuple
+
+from vjo_train.data.sources.objects import signs
+from vjo_train.data.sources.objects.signs import head
+from vjo_train.data.sources.pictures import is_picture
+from vjo_train.data.sources.split_names import split_in
+from vjo_train.data.sources.yolo.bare import NAMES, names_file
+
+
+class Sign(NamedTuple):
+    """A file or folder, and what it says of the keys."""
+
+    seen: Path
+    keys: tuple[str, ...] = ()
+    note: str = ""
+
+
+def _pascal_context(place: Path) -> Iterator[Path]:
+    yield from (path for name in ("human_parts", "normals_distill") if (path := place / name).is_dir())
+
+
+def _nyuv2(place: Path) -> Iterator[Path]:
+    yield from files_of(place, ("*/normal/*.npy",))
+
+
+def _cityscapes_mtan(place: Path) -> Iterator[Path]:
+    yield from files_of(place, ("*/label_7/*.npy",))
+
+
+def _voc(place: Path) -> Iterator[Path]:
+    for parent in (place, place / "VOCdevkit"):
+        yield from parent.glob("JPEGImages")
+        yield from parent.glob("VOC*/JPEGImages")
+
+
+def _voc_beside(place: Path) -> Iterator[Path]:
+    for pattern in ("*.xml", "*/*.xml"):
+        for path in files_of(place, (pattern,), most=100):
+            if b"<annotation" in head(path) and any(
+                path.with_suffix(end).is_file() for end in (".jpg", ".png", ".jpeg")
+            ):
+                yield path
+
+
+def _panoptic(place: Path) -> Iterator[Path]:
+    if place.is_dir() and not any(files_of(place, ("annotations/instances_*.json",))):
+        yield from files_of(place, ("annotations/panoptic_*.json", "panoptic_*.json"))
+
+
+def _stuff(place: Path) -> Iterator[Path]:
+    if place.is_dir() and not any(files_of(place, ("annotations/instances_*.json",))):
+        yield from files_of(place, ("annotations/stuff_*.json", "stuff_*.json"))
+
+
+def _coco(place: Path) -> Iterator[Path]:
+    files = (
+        [place] if place.is_file() else files_of(place, ("*.json", "annotations/*.json", "*/_annotations.coco.json"))
+    )
+    yield from (path for path in files if path.suffix == ".json" and signs.is_coco(path))
+
+
+def _labelme(place: Path) -> Iterator[Path]:
+    yield from filter(signs.is_labelme, files_of(place, ("*.json", "*/*.json"), most=20))
+
+
+def _jsonfiles_of(place: Path) -> Iterator[Path]:
+    yield from files_of(place, ("*.json", "*/*.json"), most=20)
+
+
+def _bdd100k(place: Path) -> Iterator[Path | Sign]:
+    files = files_of(place, ("*.json", "*/*.json", "*/*/*.json", "*/*/*/*.json"), most=20)
+    for path in filter(signs.is_bdd100k, files):
+        keys = ("dataset.source.images=images/100k",) if (place / "images/10k").is_dir() else ()
+        yield Sign(path, keys)
+
+
+def _cvat(place: Path) -> Iterator[Path]:
+    yield from filter(signs.is_cvat, files_of(place, ("*.xml", "*/*.xml"), most=20))
+
+
+def _via(place: Path) -> Iterator[Path]:
+    patterns = ("*.json", "*/*.json", "*.csv", "*/*.csv")
+    yield from (path for pattern in patterns for path in files_of(place, (pattern,), most=20) if signs.is_via(path))
+
+
+def _box_table(place: Path) -> Iterator[Path | Sign]:
+    for path in files_of(place, ("*.csv", "*/*.csv"), most=100):
+        if columns := signs.box_columns(path):
+            yield path if columns.name else Sign(path, ("dataset.classes=[NAME]",), "NAME is that of the objects.")
+
+
+def _kitti(place: Path) -> Iterator[Path]:
+    yield from files_of(place, ("label_2/*.txt", "*/label_2/*.txt"))
+
+
+def _visdrone(place: Path) -> Iterator[Path]:
+    row = re.compile(rb"(-?\d+,){7}-?\d+,?\s*")
+    files = files_of(place, ("annotations/*.txt", "*/annotations/*.txt"), most=20)
+    yield from (path for path in files if row.fullmatch(head(path).partition(b"\n")[0]))
+
+
+def _table(place: Path) -> Iterator[Sign]:
+    for path in files_of(place, ("*.csv", "*/*.csv", "*.parquet"), most=100):
+        if pictures := _folder_of(place, path):
+            keys = (
+                f"dataset.source.file={_quoted(path.relative_to(place))}",
+                f"dataset.source.images={_quoted(pictures)}",
+            )
+            yield Sign(path, keys)
+
+
+def _folder_of(place: Path, table: Path) -> str:
+    """The folder of the pictures that the first column of a table names; nothing where there are none."""
+    lines = head(table).decode("utf-8", "ignore").splitlines()[1:6]
+    names = [re.split(r"[,;\t]", line)[0].strip().strip('"') for line in lines]
+    sound = [name for name in names if 0 < len(name) < 256 and not re.search(r"[*?\[\0]|^/", name)]
+    for folder, name in product(("", "*/", "*/*/"), sound):
+        for found in files_of(place, (f"{folder}{name}", f"{folder}{name}.*"), most=5):
+            if is_picture(found.name):
+                return found.parents[len(Path(name).parts) - 1].relative_to(place).as_posix()
+    return ""
+
+
+def _yolo(place: Path) -> Iterator[Path | Sign]:
+    files = [place] if place.is_file() else files_of(place, ("*.yaml", "*.yml"))
+    for path in files:
+        if path.suffix in (".yaml", ".yml") and re.search(rb"^names\s*:", head(path), re.MULTILINE):
+            yield path
+    rows = re.compile(rb"\s*\d+(\s+[01]?\.\d+(e-\d+)?){4,}\s*")
+    patterns = ("labels/*.txt", "labels/*/*.txt", "*/labels/*.txt", "*.txt", "obj_train_data/*.txt", "*/*.txt")
+    for path in files_of(place, patterns, most=100):
+        first, _, _ = (content := head(path)).partition(b"\n")
+        if path.name not in NAMES and (rows.fullmatch(first) or (not content and "labels" in path.parts)):
+            named = names_file(place)
+            yield (
+                Sign(path) if named else Sign(path, note=f"It has no list of class names: write {place}/classes.txt.")
+            )
+
+
+def _citypersons(place: Path) -> Iterator[Sign]:
+    if (boxes := place / "gtBboxCityPersons").is_dir():
+        maps = (place / "gtFine").is_dir()
+        yield Sign(boxes, note="Its maps: dataset=cityscapes; both in one network: docs/data/join.md." if maps else "")
+
+
+def _cityscapes(place: Path) -> Iterator[Path]:
+    yield from (path for name in ("leftImg8bit", "gtFine") if (path := place / name).is_dir())
+
+
+def _masks(place: Path) -> Iterator[Sign]:
+    from vjo_train.data.sources.pairing import paired  # decodes maps, so that it needs torch
+
+    if place.is_dir() and (pair := paired(place)):
+        where = [f"dataset.source.images={_quoted(pair.images)}"] if pair.images != "images" else []
+        where += [f"dataset.source.masks={_quoted(pair.masks)}"] if pair.masks != "masks/{stem}.png" else []
+        objects = [word.replace("source.masks", "source.objects") for word in where]
+        instances = " ".join([f"dataset=instances dataset.root={place}", *objects, "dataset.classes=[NAME]"])
+        seen = f"Maps hold {', '.join(map(str, pair.values[:12]))}{', ..' * (len(pair.values) > 12)}."
+        said = (
+            f"{seen} Where each value is an object: {instances}"
+            if pair.values
+            else "Maps are in colours: dataset.source.palette names them."
+        )
+        yield Sign(pair.example, (*where, "'dataset.classes=[NAME,..]'"), said)
+
+
+def _quoted(value: object) -> str:
+    """A value for the command line, in quotes where Hydra or a shell would stumble over it."""
+    text = str(value)
+    return text if re.fullmatch(r"[\w./-]+", text) else f"\"'{text}'\""
+
+
+_NO_CLASSES = re.compile(r"(images?|imgs?|img1|jpegimages|image_\d|pictures|photos|frames|masks?|labels?|annotations?)")
+"""What folders are called that hold no class."""
+
+
+def _folders(place: Path) -> Iterator[Path]:
+    for pattern in ("*/*/*", "*/*"):
+        owners = {path.parent for path in files_of(place, (pattern,)) if is_picture(path.name)}
+        if pattern == "*/*/*":
+            owners = {owner for owner in owners if split_in(owner.parent.name)}
+        named = {
+            owner.name for owner in owners if not split_in(owner.name) and not _NO_CLASSES.fullmatch(owner.name.lower())
+        }
+        if len(named) > 1 and not {owner.name for owner in owners} - named:
+            yield min(owners)
+
+
+LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | Sign]]]] = {
+    "pascal_context": ("PASCAL-Context for several tasks", _pascal_context),
+    "nyuv2": ("NYUv2 as MTAN publishes it", _nyuv2),
+    "cityscapes_mtan": ("Cityscapes as MTAN publishes it", _cityscapes_mtan),
+    "voc": ("PASCAL VOC", _voc),
+    "voc_beside": ("PASCAL VOC's annotations beside their pictures", _voc_beside),
+    "citypersons": ("CityPersons", _citypersons),
+    "cityscapes": ("Cityscapes", _cityscapes),
+    "coco_panoptic": ("COCO's panoptic format", _panoptic),
+    "coco_stuff": ("COCO's stuff", _stuff),
+    "coco": ("COCO", _coco),
+    "labelme": ("LabelMe", _labelme),
+    "bdd100k": ("BDD100K's JSON", _bdd100k),
+    "cvat": ("CVAT for images", _cvat),
+    "label_studio": ("Label Studio's JSON", lambda place: filter(signs.is_label_studio, _jsonfiles_of(place))),
+    "createml": ("CreateML's JSON", lambda place: filter(signs.is_createml, _jsonfiles_of(place))),
+    "supervisely": ("Supervisely's project", lambda place: files_of(place, ("*/ann/*.json", "ann/*.json"))),
+    "via": ("VIA, the VGG Image Annotator", _via),
+    "kitti": ("KITTI's object detection", _kitti),
+    "crowdhuman": ("CrowdHuman's lists", lambda place: files_of(place, ("*.odgt", "*/*.odgt"))),
+    "wider_face": ("WIDER FACE's lists", lambda place: files_of(place, ("*_bbx_gt.txt", "*/*_bbx_gt.txt"))),
+    "mot": ("MOTChallenge's sequences", lambda place: files_of(place, ("*/gt/gt.txt", "*/*/gt/gt.txt"))),
+    "visdrone": ("VisDrone's object detection", _visdrone),
+    "box_table": ("a table of boxes", _box_table),
+    "yolo": ("YOLO", _yolo),
+    "masks": ("pictures with a map each", _masks),
+    "table": ("a table of pictures", _table),
+    "folders": ("a folder of pictures for each class", _folders),
+}
+"""Choice of `dataset` -> what it reads, and what gives it away; the first that fits counts."""
+
+
+WEAKEST, MAPS = "folders", "masks"
+_BY_HAND = "not read; COCO's JSON of it is, by dataset=coco. A source of your own: docs/extending.md."
+UNREAD: dict[str, tuple[tuple[str, ...], bytes | None, str]] = {
+    "DOTA": (("*/labelTxt*/*.txt", "labelTxt*/*.txt"), None, _BY_HAND),
+    "DICOM": (("*.dcm", "*/*.dcm", "*/*/*.dcm"), None, "not read; convert the pictures to PNG, of 16 bits if need be."),
+    "TFRecord": (("*.tfrecord*", "*/*.tfrecord*"), None, _BY_HAND),
+    "MATLAB's files": (("*.mat", "*/*.mat"), None, "not read, but for dataset=pascal_context."),
+}
+"""What it is -> the files, what they hold, and what to do."""
+
+
+def files_of(place: Path, patterns: tuple[str, ...], most: int = 10_000) -> Iterator[Path]:
+    """The first files that fit, pattern by pattern."""
+    for pattern in patterns:
+        yield from (path for path in islice(place.glob(pattern), most) if path.is_file())
