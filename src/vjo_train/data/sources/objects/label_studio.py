@@ -81,7 +81,7 @@ def _regions(task: Mapping[str, Any]) -> tuple[Any, int]:
 
 def _add(picture: Picture, regions: Any) -> None:
     """Adds the objects of a picture, or finds fault with it."""
-    if not isinstance(regions, list) or not all(isinstance(region, dict) for region in regions):
+    if not isinstance(regions, list) or not all(map(_is_region, regions)):
         picture.fault = f"{picture.file}: {picture.name[:80]}: found the result {str(regions)[:60]}; must be regions."
         return
     named = {str(region["id"]) for region in regions if "id" in region and _label(region)}
@@ -97,6 +97,10 @@ def _add(picture: Picture, regions: Any) -> None:
             picture.things.append(thing)
         elif str(region.get("id")) not in named or _label(region):  # else another region has its label
             picture.notes.append(("region left out", f"{where}: {str(region.get('type', 'of another kind'))[:40]}"))
+
+
+def _is_region(found: Any) -> bool:
+    return isinstance(found, dict) and isinstance(found.get("value", found), dict)
 
 
 def _value(region: Mapping[str, Any]) -> Mapping[str, Any]:
