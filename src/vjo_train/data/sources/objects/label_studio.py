@@ -47,8 +47,8 @@ def _pictures(root: Path, file: Path, finder: Finder) -> Iterator[Picture]:
     tasks = read_json(file)
     for number, task in enumerate(tasks if isinstance(tasks, list) else [tasks], 1):
         name = _name(task) if isinstance(task, dict) else ""
-        if not name:
-            raise DataError(f"{file}: task {number}: found {str(task)[:60]}; must name a picture.")
+        if not name or not isinstance(task.get("annotations") or [], list):
+            raise DataError(f"{file}: task {number}: found {str(task)[:60]}; must name a picture and list annotations.")
         short = name.rpartition("/")[2]
         if (cut := _UPLOADED.match(short)) and not finder.find(name, ".", split):
             name = short[cut.end() :]
@@ -71,8 +71,8 @@ def _name(task: Mapping[str, Any]) -> str:
 
 def _regions(task: Mapping[str, Any]) -> tuple[Any, int]:
     """The regions of the first annotation that counts, and how many do."""
-    if "annotations" in task or "completions" in task:
-        found = task.get("annotations") or task.get("completions") or []
+    if "annotations" in task:
+        found = task["annotations"] or []
         counted = [one for one in found if isinstance(one, dict) and not one.get("was_cancelled")]
         return (counted[0].get("result") or [] if counted else []), len(counted)
     lists = [value for value in task.values() if isinstance(value, list) and value and isinstance(value[0], dict)]

@@ -65,9 +65,9 @@ def is_createml(file: Path) -> bool:
 def is_label_studio(file: Path) -> bool:
     """Label Studio's JSON: tasks with results, or the short form with the size of each region's picture."""
     first = head(file)
-    tasks = b'"annotations"' in first or b'"completions"' in first
+    tasks = b'"annotations"' in first and b'"result"' in first
     short = b'"original_width"' in first and re.search(rb'"\w*labels"\s*:\s*\[', first) is not None
-    return (tasks and b'"result"' in first) or (short and b'"value"' not in first)
+    return tasks or (short and b'"value"' not in first)
 
 
 def is_coco(file: Path) -> bool:
