@@ -206,6 +206,15 @@ def test_a_picture_without_boxes_is_cropped_anywhere(height, width, seed):
         assert 0.5 <= (right - left) / (bottom - top) <= 2
 
 
+@settings(deadline=None, max_examples=200)
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 10_000))
+def test_what_is_cropped_shows_some_of_a_picture_on_a_larger_ground(height, width, seed):
+    augment = Augment(zoom_out=1, zoom_out_max=8, crop=1)
+    left, top, right, bottom = augment.window(np.empty((0, 4), np.float32), height, width, generator(seed))[0]
+    assert min(right, width) > max(left, 0)
+    assert min(bottom, height) > max(top, 0)
+
+
 def test_about_one_in_seven_is_not_cropped_without_boxes():
     none = np.empty((0, 4), np.float32)
     kept = [sample_crop(none, 40, 50, generator("none", k)) is None for k in range(350)]

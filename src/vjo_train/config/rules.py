@@ -148,10 +148,10 @@ def check_kinds(needs: Mapping[str, frozenset[str]], given: Sequence[str]) -> No
     """
     for task, kinds in needs.items():
         if missing := sorted(kinds - set(given)):
-            raise ConfigError(
-                f"heads.{task}: needs labels of the kind {' and '.join(missing)}; this data set gives"
-                f" {', '.join(given)}."
-            )
+            said = f"needs labels of the kind {' and '.join(missing)}; this data set gives {', '.join(given)}"
+            if missing == ["category"] and "classes" in given:
+                said += "; heads=[classification] learns which classes a picture shows, be it one or several"
+            raise ConfigError(f"heads.{task}: {said}.")
 
 
 def check_norm(norm: str | None, weights: str | None, started: bool = False) -> None:

@@ -187,17 +187,21 @@ class Splits(Listed):
         return {"images": len(rows), **labelled}
 
     def describe(self, rows: npt.NDArray[np.int64]) -> dict[str, Any]:
-        """Counts: images, objects, difficult, and per kind the labelled images, per class the images and objects."""
+        """Counts: images, objects, difficult, and per kind the labelled images, per class the images and objects.
+
+        Difficult objects are counted apart, and a region that is ignored for every class once.
+        """
         index = self.index
         owner = np.repeat(np.arange(len(index)), np.diff(index.offsets))
-        inside = np.isin(owner, rows)
+        inside, ignored = np.isin(owner, rows), index.difficult
         pairs = self.shown(rows)
-        objects = np.bincount(index.labels[inside], minlength=self.num_classes)
+        objects = np.bincount(index.labels[inside & ~ignored], minlength=self.num_classes)
+        regions = np.concatenate([owner[:, None], index.boxes], axis=1)[inside & ignored]
         images = np.bincount(pairs[:, 1], minlength=self.num_classes)
         return {
             "images": len(rows),
-            "objects": int(inside.sum()),
-            "difficult": int(index.difficult[inside].sum()),
+            "objects": int((inside & ~ignored).sum()),
+            "difficult": len(np.unique(regions, axis=0)),
             "without_objects": int((np.diff(index.offsets)[self._with_boxes(rows)] == 0).sum()),
             "labelled": {kind.name: int(index.labelled[kind.name][rows].sum()) for kind in self.source.kinds},
             "images_per_class": dict(zip(self.classes, images.tolist(), strict=True)),
@@ -205,9 +209,12 @@ class Splits(Listed):
         }
 
     def shown(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """[P, 2] pairs, each once, of one of `rows` and a class that its objects or other labels name."""
+        """[P, 2] pairs, each once, of one of `rows` and a class that its objects or other labels name.
+
+        Difficult objects show nothing.
+        """
         owner = np.repeat(np.arange(len(self.index)), np.diff(self.index.offsets))
-        inside = np.isin(owner, rows)
+        inside = np.isin(owner, rows) & ~self.index.difficult
         said = np.array(self._said(rows), np.int64).reshape(-1, 2)
         own = np.stack([owner[inside], self.index.labels[inside]], axis=1)
         return np.unique(np.concatenate([own, said]), axis=0).astype(np.int64)

@@ -27,7 +27,8 @@ class Augment:
         zoom_out: probability that the picture is laid at random on a larger ground of the mean colour (Liu et al.
             2016, SSD), which makes its objects smaller.
         zoom_out_max: greatest side of that ground, relative to the picture.
-        crop: probability of a crop: by a random least IoU with some box (SSD), anywhere in a picture without boxes.
+        crop: probability of a crop: by a random least IoU with some box (SSD); in a picture without boxes, its middle
+            lies anywhere on it.
         flip: probability of a mirror image.
         jitter: probability of each of the changes of brightness, contrast, saturation and hue.
         jitter_strength: factors of brightness (a quarter of it), contrast and saturation lie within 1 +- this, and
@@ -70,7 +71,9 @@ class Augment:
             right, bottom = left + across, top + down
         if crops < self.crop:
             shift = np.array([left, top, left, top], np.float32)
-            crop = sample_crop(boxes - shift, bottom - top, right - left, rng)
+            crop = sample_crop(
+                boxes - shift, bottom - top, right - left, rng, (-left, -top, width - left, height - top)
+            )
             if crop is not None:
                 return (crop[0] + left, crop[1] + top, crop[2] + left, crop[3] + top), True
         return (left, top, right, bottom), False
@@ -86,7 +89,9 @@ class Augment:
         return colour.Jitter(*(1 + changes * spreads * (2 * rng.random(4) - 1)).tolist())
 
 
-def sample_crop(boxes: npt.NDArray[np.float32], height: int, width: int, rng: np.random.Generator) -> Window | None:
+def sample_crop(
+    boxes: npt.NDArray[np.float32], height: int, width: int, rng: np.random.Generator, picture: Window | None = None
+) -> Window | None:
     """A window as SSD draws it (Liu et al. 2016): it holds the centre of some box, if there is one, and overlaps it.
 
     The least IoU is drawn from 0, 0.1, 0.3, 0.5, 0.7, 0.9, or no crop at all; sides are 0.3 to 1 of the picture's,
@@ -95,23 +100,29 @@ def sample_crop(boxes: npt.NDArray[np.float32], height: int, width: int, rng: np
 
     Args:
         boxes: [N, 4] xyxy.
-        height: of the picture in pixels.
-        width: of the picture in pixels.
+        height: of the ground in pixels.
+        width: of the ground in pixels.
         rng: all randomness.
+        picture: where it lies on the ground, on which the middle of the window lies if there are no boxes; None: it is
+            the ground.
 
     Returns:
         left, top, right, bottom in whole pixels; None for no crop.
     """
+    on_it = np.array([picture or (0, 0, width, height)], np.float32)
     sides = np.array([width, height])
     while (least := _LEAST_IOUS[rng.integers(len(_LEAST_IOUS))]) is not None:
         draws = rng.random((2, 40, 2))
         new = (sides * (0.3 + 0.7 * draws[0])).astype(np.int64)
         start = ((sides - new) * draws[1]).astype(np.int64)
         windows = np.concatenate([start, start + new], axis=1)
-        inside = centres_inside(boxes, windows)
         upright = (new[:, 0] <= 2 * new[:, 1]) & (new[:, 1] <= 2 * new[:, 0])
-        serves = inside.any(axis=1) & ((_ious(windows, boxes) * inside).max(axis=1, initial=0) >= least)
-        fits = np.flatnonzero(upright & serves if len(boxes) else upright & (new > 0).all(axis=1))
+        if len(boxes):
+            inside = centres_inside(boxes, windows)
+            serves = inside.any(axis=1) & ((_ious(windows, boxes) * inside).max(axis=1, initial=0) >= least)
+        else:
+            serves = (new > 0).all(axis=1) & centres_inside(windows.astype(np.float32), on_it)[0]
+        fits = np.flatnonzero(upright & serves)
         if len(fits):
             left, top, right, bottom = windows[fits[0]].tolist()
             return left, top, right, bottom

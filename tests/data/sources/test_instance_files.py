@@ -112,7 +112,8 @@ def test_values_may_name_classes(tmp_path: Path) -> None:
     semantic = source.read(root, index, 0, "semantic")
     assert semantic[0, 0] == semantic[0, 12] == 1
     assert semantic[21, 0] == 2
-    assert semantic[29, 0] == 0
+    assert semantic[29, 0] == 255, "what is ignored is no background"
+    assert source.read(root, index, 0, "masks")[29, 0] == -1
     assert "found an object of class 2 by its value; there are 1" in read(source, root, "cell")[0].faults[0]
     with pytest.raises(DataError, match=r"dataset\.classes: found 2; without dataset\.source\.divisor"):
         read(InstanceFiles(), root, "cell", "nucleus")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vjo_train.data.sources.base import Source
-from vjo_train.data.sources.split_names import meant
+from vjo_train.data.sources.split_names import meant, without
 from vjo_train.data.sources.unlisted import made
 from vjo_train.errors import DataError
 
@@ -50,5 +50,5 @@ def images_of(parts: Parts, split: str, root: Path) -> list[str]:
     known = made({}, parts[""]) if "" in parts else {name: sorted(images) for name, images in parts.items()}
     names = meant(split, known)
     if len(names) != 1:
-        raise DataError(f"{root}: there is no split '{split}'; found {', '.join(known)}.")
+        raise DataError(f"{root}: {without(split, known)}.")
     return known[names[0]]

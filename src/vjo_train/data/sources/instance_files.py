@@ -30,6 +30,7 @@ from vjo_train.data.sources.mask_files import SPLIT, STEM, MaskFiles, check_some
 from vjo_train.data.sources.pictures import bytes_of, stamp_of
 from vjo_train.data.sources.sizes import measured
 from vjo_train.errors import ConfigError, DataError
+from vjo_train.types import IGNORE
 
 
 class InstanceFiles(MaskFiles):
@@ -135,7 +136,7 @@ class InstanceFiles(MaskFiles):
     def _pixels(
         self, root: Path, files: str, size: tuple[int, int]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[Any]]:
-        """Boxes [N, 4], labels [N], and the pixels: a map [H, W] int16 of k + 1 for object k, or [N, H, W] bool."""
+        """Boxes [N, 4], labels [N], and pixels: a map [H, W] int16, k + 1 object k, -1 ignored; or [N, H, W] bool."""
         if "*" in files:
             own = [read_values(root / file, size, lossy=True).numpy() > 0 for file in _files(root, files)]
             stack = (
@@ -144,7 +145,8 @@ class InstanceFiles(MaskFiles):
             boxes = [_box(*np.nonzero(mask)) for mask in stack]
             return np.array(boxes, np.float32).reshape(-1, 4), np.zeros(len(stack), np.int64), stack
         values = _numbers(root / files, size)
-        values[np.isin(values, self.ignore)] = 0
+        ignored = np.isin(values, self.ignore)
+        values[ignored] = 0
         numbers, places = np.unique(values, return_inverse=True)
         places = places.reshape(size) + (0 if len(numbers) and numbers[0] == 0 else 1)
         numbers = numbers[numbers != 0]
@@ -153,7 +155,9 @@ class InstanceFiles(MaskFiles):
                 f"{root / files}: found {len(numbers)} objects; must be at most {np.iinfo(np.int16).max - 1}."
             )
         labels = np.zeros(len(numbers), np.int64) if self.divisor is None else numbers // self.divisor - 1
-        return _boxes(places, len(numbers)), labels.astype(np.int64), places.astype(np.int16)
+        around = _boxes(places, len(numbers))
+        places[ignored] = -1
+        return around, labels.astype(np.int64), places.astype(np.int16)
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
         objects = index.objects(row)
@@ -166,7 +170,7 @@ class InstanceFiles(MaskFiles):
             return torch.from_numpy(pixels)
         if pixels.ndim == 3:
             return torch.from_numpy(pixels.any(0).astype(np.uint8))
-        return torch.from_numpy(np.concatenate([[0], labels + 1]).astype(np.uint8)[pixels])
+        return torch.from_numpy(np.concatenate([[0], labels + 1, [IGNORE]]).astype(np.uint8)[pixels])  # the last is -1
 
     def _parts(self, root: Path) -> dict[str, list[str]]:
         """As of `MaskFiles`, without the files that are an object's."""

@@ -83,7 +83,9 @@ def _bdd100k(place: Path) -> Iterator[Path | Sign]:
 
 
 def _cvat(place: Path) -> Iterator[Path]:
-    yield from filter(signs.is_cvat, files_of(place, ("*.xml", "*/*.xml"), most=20))
+    for path in filter(signs.is_cvat, files_of(place, ("*.xml", "*/*.xml"), most=20)):
+        if b"<track" not in head(path):
+            yield path
 
 
 def _via(place: Path) -> Iterator[Path]:
@@ -95,6 +97,11 @@ def _box_table(place: Path) -> Iterator[Path | Sign]:
     for path in files_of(place, ("*.csv", "*/*.csv"), most=100):
         if columns := signs.box_columns(path):
             yield path if columns.name else Sign(path, ("dataset.classes=[NAME]",), "NAME is that of the objects.")
+
+
+def _mot(place: Path) -> Iterator[Sign]:
+    for path in files_of(place, ("*/gt/gt.txt", "*/*/gt/gt.txt")):
+        yield Sign(path, ("\"dataset.group='^(.*)/img1'\"",), "The group keeps a sequence in one split.")
 
 
 def _kitti(place: Path) -> Iterator[Path]:
@@ -164,6 +171,7 @@ def _masks(place: Path) -> Iterator[Sign]:
         objects = [word.replace("source.masks", "source.objects") for word in where]
         instances = " ".join([f"dataset=instances dataset.root={place}", *objects, "dataset.classes=[NAME]"])
         seen = f"Maps hold {', '.join(map(str, pair.values[:12]))}{', ..' * (len(pair.values) > 12)}."
+        seen += " 0 is background; where it is a class: dataset.source.first=0 heads.semantic.background=false."
         said = (
             f"{seen} Where each value is an object: {instances}"
             if pair.values
@@ -215,7 +223,7 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | Sign]]]] = {
     "kitti": ("KITTI's object detection", _kitti),
     "crowdhuman": ("CrowdHuman's lists", lambda place: files_of(place, ("*.odgt", "*/*.odgt"))),
     "wider_face": ("WIDER FACE's lists", lambda place: files_of(place, ("*_bbx_gt.txt", "*/*_bbx_gt.txt"))),
-    "mot": ("MOTChallenge's sequences", lambda place: files_of(place, ("*/gt/gt.txt", "*/*/gt/gt.txt"))),
+    "mot": ("MOTChallenge's sequences", _mot),
     "visdrone": ("VisDrone's object detection", _visdrone),
     "box_table": ("a table of boxes", _box_table),
     "yolo": ("YOLO", _yolo),
@@ -229,6 +237,7 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | Sign]]]] = {
 WEAKEST, MAPS = "folders", "masks"
 _BY_HAND = "not read; COCO's JSON of it is, by dataset=coco. A source of your own: docs/extending.md."
 UNREAD: dict[str, tuple[tuple[str, ...], bytes | None, str]] = {
+    "CVAT for video": (("*.xml", "*/*.xml"), b"<track", "not read; export it as CVAT for images, or COCO."),
     "DOTA": (("*/labelTxt*/*.txt", "labelTxt*/*.txt"), None, _BY_HAND),
     "DICOM": (("*.dcm", "*/*.dcm", "*/*/*.dcm"), None, "not read; convert the pictures to PNG, of 16 bits if need be."),
     "TFRecord": (("*.tfrecord*", "*/*.tfrecord*"), None, _BY_HAND),

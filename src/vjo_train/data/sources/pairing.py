@@ -20,7 +20,20 @@ _LOOKED_AT = 20
 """Pictures of a folder whose maps are looked for."""
 _ENOUGH = 0.8
 """Of them that must have one."""
-_WORDS = ("mask", "label", "annot", "segm", "_seg", "groundtruth", "ground_truth", "gt", "trimap", "manual", "matte")
+_WORDS = (
+    "mask",
+    "label",
+    "annot",
+    "segm",
+    "semantic",
+    "_seg",
+    "groundtruth",
+    "ground_truth",
+    "gt",
+    "trimap",
+    "manual",
+    "matte",
+)
 """What folders of maps, or the ends of their names, are called."""
 
 

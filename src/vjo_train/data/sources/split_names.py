@@ -28,3 +28,13 @@ def split_in(name: str) -> str:
     """
     words = {_WORDS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _WORDS}
     return words.pop() if len(words) == 1 else ""
+
+
+def without(split: str, known: Iterable[str]) -> str:
+    """What to say where there is no such split."""
+    names = list(known)
+    said = f"there is no split '{split}'; found {', '.join(names) or 'none'}"
+    others = [name for name in names if split_in(name) == "val"]
+    if split == "test" and len(others) == 1:
+        return f"{said}. dataset.val_split={others[0]} dataset.test_split={others[0]} tests on {others[0]}"
+    return said

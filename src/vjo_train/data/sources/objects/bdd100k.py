@@ -41,6 +41,7 @@ class BDD100K(ObjectFiles):
     """
 
     what = "JSON file of BDD100K, with frames and labels"
+    remedy = "dataset.source.file takes some of the files, by a path or a pattern"
 
     def __init__(self, *, images: str = ".", file: str | None = None) -> None:
         super().__init__(images=images)
@@ -55,19 +56,11 @@ class BDD100K(ObjectFiles):
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         pictures: list[Picture] = []
-        first: dict[tuple[str, str], Path] = {}
         boxed = _with_boxes(files)
         for file in files:
             split = next(filter(None, map(split_in, (file.stem, *file.relative_to(root).parts[-2::-1]))), "")
-            for number, frame in enumerate(_frames(file), 1):
-                picture = _picture(file, split, number, frame, file.parent in boxed)
-                other = first.setdefault((picture.split, picture.name), file)
-                if other != file:
-                    raise DataError(
-                        f"{file}: {picture.name} is also in {other.relative_to(root)}; each picture may be there once: "
-                        "dataset.source.file takes some of the files, such as labels/det_20/*.json."
-                    )
-                pictures.append(picture)
+            frames = enumerate(_frames(file), 1)
+            pictures += [_picture(file, split, number, frame, file.parent in boxed) for number, frame in frames]
         found = {thing.name for picture in pictures for thing in picture.things}
         return Read(pictures, [name for name in NAMES if name in found])
 

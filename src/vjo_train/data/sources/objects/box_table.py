@@ -34,6 +34,7 @@ class BoxTable(ObjectFiles):
     """
 
     what = "CSV file with columns of boxes, such as filename, class, xmin, ymin, xmax, ymax"
+    remedy = "dataset.source.file takes some of the files, by a path or a pattern"
 
     def __init__(
         self,

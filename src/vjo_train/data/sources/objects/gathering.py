@@ -34,7 +34,7 @@ class Gathering:
     def __init__(self, root: Path, placed: Sequence[Placed], classes: Sequence[str]) -> None:
         self._root, self._placed, self._classes = root, placed, list(classes)
         self._labels = {name: label for label, name in enumerate(classes)}
-        self._counts = Counter(thing.name for one in placed for thing in one.picture.things)
+        self._counts = Counter(thing.name for one in placed for thing in one.picture.things if thing.name != EVERY)
         self._faults: dict[int, str] = {}
         self._notes: list[tuple[int, str, str]] = []
         self._sizes = [self._size(row, one) for row, one in enumerate(placed)]

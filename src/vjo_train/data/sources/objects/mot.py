@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from vjo_train.data.sources.objects.records import EVERY, Picture, Read, Thing
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.objects.text_rows import rows
+from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.split_names import split_in
 from vjo_train.errors import DataError
 
@@ -17,11 +19,16 @@ NEITHER = (2, 7, 8, 12, 13)
 """Of MOT16, 17 and 20: on a vehicle, standing still, likenesses, reflections, crowds: the benchmark ignores them."""
 
 
+_DETECTOR = re.compile(r"(MOT\d+-\d+)-(DPM|FRCNN|SDP)")
+"""The name of a sequence of MOT17, which has each three times."""
+
+
 class MOT(ObjectFiles):
     """`train/MOT17-02-FRCNN/img1/000001.jpg` with `gt/gt.txt`: frame, id, x, y, width, height, flag, class, visibility.
 
-    The class is `pedestrian`; what the benchmark ignores is ignored, other classes are not there. Pixels are counted
-    from 1. MOT17 has each sequence three times, for three detectors: `sequences=MOT17-*-FRCNN` takes one of them.
+    The class is `pedestrian`, also where it is -1, as of MOT15; what the benchmark ignores is ignored, other classes
+    are not there. Pixels are counted from 1. A frame of a sequence without a row shows nobody. Of sequences that MOT17
+    has for several detectors one is read. Frames may be numbered with any count of digits.
 
     Args:
         images: the folder that pictures are looked for in, below the root.
@@ -35,35 +42,62 @@ class MOT(ObjectFiles):
         self.sequences = sequences
 
     def files(self, root: Path) -> list[Path]:
-        return sorted({path for depth in ("", "*/") for path in root.glob(f"{depth}{self.sequences}/gt/gt.txt")})
+        found = sorted({path for depth in ("", "*/") for path in root.glob(f"{depth}{self.sequences}/gt/gt.txt")})
+        return list({_scene(file): file for file in reversed(found)}.values())[::-1]
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         return Read([picture for file in files for picture in _pictures(root, file)], ["pedestrian"])
 
 
+def _scene(file: Path) -> Path:
+    """The folder of a sequence without its detector."""
+    sequence = file.parent.parent
+    match = _DETECTOR.fullmatch(sequence.name)
+    return sequence.with_name(match[1]) if match else sequence
+
+
 def _pictures(root: Path, file: Path) -> list[Picture]:
     sequence = file.parent.parent
-    folders = sequence.relative_to(root).parts
-    split = next(filter(None, map(split_in, folders[::-1])), "")
-    found: dict[str, Picture] = {}
+    split = next(filter(None, map(split_in, sequence.relative_to(root).parts[::-1])), "")
+    frames = _frames(sequence)
+    found = {number: Picture(path.relative_to(root).as_posix(), file, split) for number, path in frames.items()}
+    others = 0
     for line, words in rows(file, ","):
         where = f"line {line}"
-        try:
-            x, y, width, height = (float(word) for word in words[2:6])
-            frame, flag = int(words[0]), float(words[6])
-            kind = int(words[7]) if len(words) > 8 else PERSON
-        except (ValueError, IndexError):
-            x, frame, flag, kind = math.nan, -1, 0, -1
-        if frame < 0 or not all(map(math.isfinite, (x, flag))):
-            said = ",".join(words)[:60]
-            raise DataError(
-                f"{file}: {where}: found '{said}'; must be frame,id,x,y,width,height,flag,class,visibility."
-            )
-        name = "/".join([*folders, "img1", f"{frame:06d}.jpg"])
-        things = found.setdefault(name, Picture(name, file, split)).things
-        box = (x - 1, y - 1, x - 1 + width, y - 1 + height)
+        frame, box, flag, kind = _row(file, where, words)
+        missing = sequence.relative_to(root) / "img1" / f"{frame:06d}.jpg"
+        things = found.setdefault(frame, Picture(missing.as_posix(), file, split)).things
         if kind in NEITHER or (kind == PERSON and not flag):
             things.append(Thing(EVERY, box, difficult=True, where=where))
         elif kind == PERSON:
             things.append(Thing("pedestrian", box, where=where))
-    return list(found.values())
+        else:
+            others += 1
+    pictures = [found[frame] for frame in sorted(found)]
+    if others and pictures:
+        pictures[0].notes.append(("other classes left out", f"{others} rows of {sequence.name}"))
+    return pictures
+
+
+def _frames(sequence: Path) -> dict[int, Path]:
+    """Number -> picture of a sequence; nothing where its folder is not there."""
+    try:
+        found = sorted((sequence / "img1").iterdir())
+    except OSError:
+        return {}
+    return {int(path.stem): path for path in found if path.stem.isdecimal() and is_picture(path.name)}
+
+
+def _row(file: Path, where: str, words: Sequence[str]) -> tuple[int, tuple[float, float, float, float], float, int]:
+    """Frame, box, flag and class."""
+    try:
+        x, y, width, height = (float(word) for word in words[2:6])
+        frame, flag = int(words[0]), float(words[6])
+        kind = int(words[7]) if len(words) > 8 else PERSON
+    except (ValueError, IndexError):
+        x = y = width = height = math.nan
+        frame, flag, kind = -1, 0, PERSON
+    if frame < 0 or not all(map(math.isfinite, (x, flag))):
+        said = ",".join(words)[:60]
+        raise DataError(f"{file}: {where}: found '{said}'; must be frame,id,x,y,width,height,flag,class,visibility.")
+    return frame, (x - 1, y - 1, x - 1 + width, y - 1 + height), flag, PERSON if kind == -1 else kind

@@ -27,8 +27,15 @@ class Placed:
     fault: str = ""
 
 
-def placed(root: Path, finder: Finder, pictures: Sequence[Picture]) -> list[Placed]:
-    """The pictures, each under a path of its own, in their order."""
+def placed(root: Path, finder: Finder, pictures: Sequence[Picture], remedy: str = "") -> list[Placed]:
+    """The pictures, each under a path of its own, in their order.
+
+    Args:
+        root: of the data set.
+        finder: its pictures.
+        pictures: what files say of them.
+        remedy: what to do where two files say something of one.
+    """
     taken: dict[str, Picture] = {}
     found = []
     for number, picture in enumerate(pictures):
@@ -40,7 +47,9 @@ def placed(root: Path, finder: Finder, pictures: Sequence[Picture]) -> list[Plac
         elif len(likely) > 1:
             fault = f"{shown(picture.name)} may be {likely[0]} or {likely[1]}; must be clear from its path"
         elif path in taken:
-            fault = f"{path} is there twice, also in {taken[path].file.name}; each picture may be there once"
+            other = taken[path].file
+            fault = f"{path} is there twice, also in {other.name}; each picture may be there once"
+            fault += f". {remedy}" if remedy and other != picture.file else ""
         if fault:
             path = f"picture {number + 1} ({picture.file.name})"
             fault = f"{picture.file}: {fault}."

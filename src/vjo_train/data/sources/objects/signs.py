@@ -36,7 +36,7 @@ def is_labelme(file: Path) -> bool:
 
 
 def is_cvat(file: Path) -> bool:
-    """The XML of CVAT for images."""
+    """The XML of CVAT, for images or for video."""
     return b"<annotations" in head(file, 1 << 12)
 
 

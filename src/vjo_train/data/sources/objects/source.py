@@ -48,6 +48,8 @@ class ObjectFiles(BySplit):
     maps: Mapping[str, torch.dtype] = {"semantic": torch.uint8}
     what: str
     """The files that hold the objects, for messages."""
+    remedy: str = ""
+    """What to do where several files hold objects of one picture."""
 
     def __init__(self, *, images: str = ".") -> None:
         self.images = images
@@ -134,4 +136,4 @@ class ObjectFiles(BySplit):
 @lru_cache(4)
 def _kept(source: ObjectFiles, root: Path, stamp: str) -> tuple[Read, list[Placed]]:
     read = source.records(root, source.files(root))
-    return read, placed(root, Finder(root, source.images), read.pictures)
+    return read, placed(root, Finder(root, source.images), read.pictures, source.remedy)

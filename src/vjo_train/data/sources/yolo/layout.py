@@ -13,6 +13,7 @@ import yaml
 
 from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.sniff import looks_like
+from vjo_train.data.sources.split_names import without
 from vjo_train.data.sources.yolo.bare import base_of, names_file, splits_of
 from vjo_train.errors import DataError
 
@@ -119,8 +120,7 @@ def pictures(layout: Layout, split: str) -> list[Path]:
         DataError: there is no such split, a place in it is not there, it is empty, or has a picture twice.
     """
     if split not in layout.splits:
-        found = ", ".join(layout.splits) or "none"
-        raise DataError(f"{layout.file}: there is no split '{split}'; found {found}.")
+        raise DataError(f"{layout.file}: {without(split, layout.splits)}.")
     found_ones = [path for entry in layout.splits[split] for path in _entry(layout, split, entry)]
     if not found_ones:
         raise DataError(f"{layout.file}: {split}: found no picture in {', '.join(layout.splits[split])}.")
