@@ -109,7 +109,7 @@ def sample_crop(
     Returns:
         left, top, right, bottom in whole pixels; None for no crop.
     """
-    on_it = np.array([picture or (0, 0, width, height)], np.float32)
+    on_it = np.array([picture or (0, 0, width, height)], np.int64)
     sides = np.array([width, height])
     while (least := _LEAST_IOUS[rng.integers(len(_LEAST_IOUS))]) is not None:
         draws = rng.random((2, 40, 2))

@@ -241,3 +241,26 @@ def test_a_name_that_no_disk_can_hold_is_told_and_guess_passes_over_it(tmp_path:
     assert flags["a.jpg"] == [1]
     assert len(index.faults) == 1
     assert guesses(tmp_path)
+
+
+def test_a_table_for_each_split(tmp_path: Path) -> None:
+    write(tmp_path, "", "a.jpg", "b.jpg", "c.jpg")
+    (tmp_path / "train.csv").write_text("path,label\na.jpg,cat\nb.jpg,dog\n")
+    (tmp_path / "validation.csv").write_text("path,label\nc.jpg,cat\n")
+    for file in ("{split}.csv", "*n.csv"):
+        source, flags, _ = load(tmp_path, file=file)
+        assert source.split(tmp_path, "val") == ["c.jpg"]
+        assert source.split(tmp_path, "train") == ["a.jpg", "b.jpg"]
+        assert flags == {"a.jpg": [1, -1], "b.jpg": [-1, 1], "c.jpg": [1, -1]}, "what is not named is not there"
+    (tmp_path / "train.csv").write_text("path,cat,dog\na.jpg,1,0\nb.jpg,0,1\n")
+    (tmp_path / "validation.csv").write_text("path,cat\nc.jpg,1\n")
+    assert load(tmp_path, file="{split}.csv")[1]["c.jpg"] == [1, 0], "a class without a column is unknown"
+    (tmp_path / "validation.csv").write_text("path,cat\na.jpg,1\n")
+    with pytest.raises(DataError, match=r"validation\.csv: 'a\.jpg' stands in train\.csv too"):
+        load(tmp_path, file="{split}.csv")
+    (tmp_path / "more.csv").write_text("path,cat\nd.jpg,1\n")
+    (tmp_path / "validation.csv").unlink()
+    with pytest.raises(DataError, match=r"more\.csv says no split, others do"):
+        load(tmp_path, file="*r*.csv")
+    with pytest.raises(DataError, match=r"found no .*x_\*\.csv; must be a CSV"):
+        load(tmp_path, file="x_*.csv")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ from vjo_train.data.sources.objects.columns import PICTURE, plain
 from vjo_train.data.sources.objects.signs import delimiter
 from vjo_train.data.sources.parquet import ENDINGS, parquet_rows
 from vjo_train.errors import DataError
-
-log = logging.getLogger("vjo_train")
 
 FLAGS = {"1": 1, "1.0": 1, "true": 1, "0": -1, "0.0": -1, "false": -1, "": 0, "-1": 0, "-1.0": 0}
 """What stands in a column of a class, in small letters -> its flag: there, not there, unknown."""
@@ -62,6 +59,8 @@ class Sheet:
         columns: the V columns of numbers.
         numbers: [I, V] float32; NaN where unknown.
         faults: row -> what is wrong with it.
+        said: how it was understood, a line each.
+        named: classes are named in one column, so that what is not named is not there.
     """
 
     pictures: tuple[str, ...]
@@ -72,6 +71,8 @@ class Sheet:
     columns: tuple[str, ...]
     numbers: npt.NDArray[np.float32]
     faults: Mapping[int, str]
+    said: tuple[str, ...] = ()
+    named: bool = False
 
 
 @lru_cache(8)
@@ -97,21 +98,23 @@ def read_sheet(file: Path, changed: int, asked: Asked) -> Sheet:
     for key, one in (("split", split), ("group", asked.group)):
         if one is not None:
             _column(file, columns, one, (), key)
+    said: list[str] = []
     likely = next((name for name in columns if plain(name) in _OWNERS), None)
     if likely is not None and asked.group is None:
-        log.info("%s: dataset.source.group=%s keeps pictures with one %s together.", file, likely, likely)
-    said = ", ".join(labels) if labels else f"'{label}'" if label else "none"
-    log.info("%s: pictures in '%s', classes in %s, numbers: %s.", file, path, said, ", ".join(asked.numbers) or "none")
+        key = f"dataset.source.group={likely}" if likely.isidentifier() else f"'dataset.source.group=\"{likely}\"'"
+        said.append(f"{key} keeps pictures with one {likely} together")
+    own = ", ".join(labels) if labels else f"'{label}'" if label else "none"
+    said.append(f"pictures in '{path}', classes in {own}, numbers: {', '.join(asked.numbers) or 'none'}")
     classes: tuple[str, ...]
     if label is not None:
-        separator = asked.separator or _separator(file, [row[label] for row in rows])
+        separator = asked.separator or _separator([row[label] for row in rows], said)
         named = [[name.strip() for name in row[label].split(separator) if name.strip()] for row in rows]
         classes = tuple(sorted({name for names in named for name in names}))
         flags = [[0] * len(classes) if not own else [1 if name in own else -1 for name in classes] for own in named]
     else:
         labels = labels or ()
         classes, flags = labels, [[_flag(row[name], 0) for name in labels] for row in rows]
-        flags = _two_valued(file, flags, {row[name].strip() for row in rows for name in labels})
+        flags = _two_valued(flags, {row[name].strip() for row in rows for name in labels}, said)
     if both := sorted({*classes} & {*asked.numbers}):
         raise DataError(f"{file}: found '{both[0]}' among the classes and the numbers; must be one of them.")
     pictures = tuple(row[path].strip() for row in rows)
@@ -127,6 +130,8 @@ def read_sheet(file: Path, changed: int, asked: Asked) -> Sheet:
         columns=asked.numbers,
         numbers=numbers,
         faults=faults | _faults(file, pictures, rows, labels or (), words),
+        said=tuple(f"{file.name}: {line}" for line in said),
+        named=label is not None,
     )
 
 
@@ -154,20 +159,20 @@ def _are_flags(values: set[str]) -> bool:
     return values <= FLAGS.keys() and values != {""}
 
 
-def _two_valued(file: Path, flags: list[list[int]], values: set[str]) -> list[list[int]]:
+def _two_valued(flags: list[list[int]], values: set[str], said: list[str]) -> list[list[int]]:
     """Where a table has 1 and -1, but neither 0 nor blanks, as CelebA's, -1 is a no."""
     if not {"-1", "1"} <= values <= {"-1", "1", "-1.0", "1.0"}:
         return flags
-    log.info("%s: holds 1 and -1 alone, neither 0 nor blanks: -1 is a no.", file)
+    said.append("holds 1 and -1 alone, neither 0 nor blanks: -1 is a no")
     return [[flag or -1 for flag in row] for row in flags]
 
 
-def _separator(file: Path, values: Sequence[str]) -> str:
+def _separator(values: Sequence[str], said: list[str]) -> str:
     """Between several names in a column, where nobody says it."""
     found = next((mark for mark in _SEPARATORS if any(mark in value for value in values)), _SEPARATORS[0])
     spaced = next((value for value in values if " " in value.strip() and found not in value), None)
     if spaced is not None:
-        log.info("%s: takes '%s' for one class; dataset.source.separator=' ' if these are several.", file, spaced[:60])
+        said.append(f"takes '{spaced[:60]}' for one class; dataset.source.separator=' ' if these are several")
     return found
 
 

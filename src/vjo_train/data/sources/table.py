@@ -21,7 +21,8 @@ from vjo_train.data.objects import Objects
 from vjo_train.data.sources.by_split import BySplit, images_of
 from vjo_train.data.sources.objects.finding import Finder
 from vjo_train.data.sources.pictures import bytes_of, stamp_of
-from vjo_train.data.sources.sheet import Asked, Sheet, read_sheet
+from vjo_train.data.sources.sheet import Asked, Sheet
+from vjo_train.data.sources.sheets import read_sheets, tables
 from vjo_train.data.sources.sizes import measured
 from vjo_train.errors import DataError
 
@@ -38,7 +39,8 @@ class Table(BySplit):
     are shared out among train, val and test, 8 : 1 : 1, by a hash of their paths.
 
     Args:
-        file: the table, below the root.
+        file: the table, below the root; a pattern for several, whose names may say their splits, such as
+            `*_labels.csv`; or with `{split}` for the name of the split, such as `{split}.csv`.
         images: the folder that paths are below, below the root.
         path: column of the paths; None: the first that is called so, such as `path`, `file` or `image`. A name without
             folder or ending is looked for below `images`.
@@ -70,15 +72,14 @@ class Table(BySplit):
         self.numbers = tuple(numbers or ())
 
     def root(self, folder: Path) -> Path:
-        if not (folder / self.file).is_file():
+        if not tables(folder, self.file):
             raise DataError(f"dataset.source.file: found no {folder / self.file}; must be a CSV, TSV or Parquet file.")
         return folder
 
     def _sheet(self, root: Path) -> Sheet:
-        file = root / self.file
         columns = self.split_column, self.group_column
         asked = Asked(self.path, self.labels, self.label, self.separator, self.numbers, *columns)
-        return read_sheet(file, file.stat().st_mtime_ns, asked)
+        return read_sheets(root, self.file, asked)
 
     def _parts(self, root: Path) -> dict[str, list[str]]:
         sheet = self._sheet(root)
@@ -103,7 +104,8 @@ class Table(BySplit):
         return images_of(self._parts(root), split, root / self.file)
 
     def stamp(self, root: Path) -> str:
-        content = hashlib.sha256((root / self.file).read_bytes()).hexdigest()
+        files = sorted(tables(root, self.file))
+        content = hashlib.sha256(b"".join(file.name.encode() + file.read_bytes() for file in files)).hexdigest()
         return f"{content} {stamp_of(root, self._files(root, sorted(self._sheet(root).pictures)))}"
 
     def _files(self, root: Path, pictures: Sequence[str]) -> list[str]:
@@ -140,6 +142,7 @@ class Table(BySplit):
                 "numbers": np.isfinite(numbers).any(axis=1),
             },
             faults=faults,
+            notes=[(-1, "columns", line) for line in sheet.said],
             by_image={"flags": flags, "numbers": numbers},
             more={GROUPS: np.asarray(sheet.groups, np.str_)[order]} if sheet.groups else {},
         )

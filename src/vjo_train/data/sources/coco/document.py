@@ -14,12 +14,15 @@ from vjo_train.errors import DataError
 
 _CHUNK = 1 << 20
 """Bytes that are read at a time."""
-_OPENING = re.compile(rb"\s*:\s*\[")
+_OPENING = re.compile(rb"\s*:\s*[\[{]")
 _GAP = re.compile(r"[\s,]*")
+_KEY = re.compile(r'[\s,]*"[^"\\]*"\s*:\s*')
 
 
 def start(path: Path, section: str) -> int | None:
     """The byte after the `[` of the file's first list of that name; None where there is none.
+
+    A mapping of numbers to items, as LIVECell has it, is a list too; its place is behind its `{`.
 
     Raises:
         DataError: the file cannot be read.
@@ -66,7 +69,7 @@ def values(path: Path, start: int, section: str) -> Iterator[Any]:
 
     Args:
         path: a JSON file.
-        start: the byte after the list's `[`.
+        start: the byte after the list's `[`, or after the `{` of a mapping, whose values are wanted.
         section: what to call the list in messages.
 
     Raises:
@@ -75,14 +78,17 @@ def values(path: Path, start: int, section: str) -> Iterator[Any]:
     decode, scan = codecs.getincrementaldecoder("utf-8")().decode, json.JSONDecoder().raw_decode
     text, place, number, chunk = "", 0, 0, _CHUNK
     with open(path, "rb") as file:
-        file.seek(start)
+        file.seek(start - 1)
+        opening, closing = (_KEY, "}") if file.read(1) == b"{" else (_GAP, "]")
         while True:
             gap = _GAP.match(text, place)
             place = gap.end() if gap else place
             try:
-                if text.startswith("]", place):
+                if text.startswith(closing, place):
                     return
-                value, place = scan(text, place)
+                if (named := opening.match(text, place)) is None:
+                    raise json.JSONDecodeError("Expecting a name in quotes", text, place)
+                value, place = scan(text, named.end())
             except json.JSONDecodeError as error:  # perhaps it only goes on in the next chunk
                 content = file.read(chunk)
                 if not content:

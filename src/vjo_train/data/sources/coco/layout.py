@@ -2,7 +2,7 @@
 
 Found without a key: `annotations/instances_<split>.json` (COCO, CVAT) or, without any,
 `annotations/person_keypoints_<split>.json`, `<split>/_annotations.coco.json` (Roboflow),
-other instance JSON in `annotations/`, and JSON beside a folder of pictures.
+other instance JSON in `annotations/`, JSON beside a folder of pictures, and JSON in a folder of `annotations/`.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def annotation_files(root: Path) -> dict[str, Path]:
             found.pop(FOLDER, None)
         if found:
             return found
-    for folder in (root / FOLDER, root):
+    for folder in (root / FOLDER, root, *sorted(root.glob(f"{FOLDER}/*/"))):
         files = [file for file in sorted(folder.glob("*.json")) if not file.name.startswith(OTHER_TASKS)]
         if found := {_plain(file.stem): file for file in files if _is_coco(file)}:
             return found
