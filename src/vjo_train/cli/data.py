@@ -15,6 +15,8 @@ from vjo_train.errors import ConfigError
 
 ACTIONS = ("summary", "check", "show", "guess", "download")
 """What `vjo-data` does."""
+MOST = 12
+"""Guesses that are printed."""
 
 
 def data() -> NoReturn:
@@ -55,7 +57,7 @@ def _guess(places: list[str]) -> None:
     Raises:
         ConfigError: there is not one folder, or nothing in it is recognised.
     """
-    from vjo_train.data.sources.sniff import guesses
+    from vjo_train.data.sources.sniff import HEADS, guesses
 
     if len(places) != 1:
         said = f"found {', '.join(places)}" if places else "found none"
@@ -66,12 +68,16 @@ def _guess(places: list[str]) -> None:
     found = guesses(place)
     if not found:
         raise ConfigError(f"guess: {place} looks like no layout that is known; docs/data.md describes them.")
-    for guess in found:
+    for guess in found[:MOST]:
         print(f"{guess.place} looks like {guess.what}, by {guess.seen}:")
         if guess.choice:
             print(f"  vjo-data summary {guess.overrides}")
+            if heads := HEADS.get(guess.choice):
+                print(f"  vjo-train {guess.overrides} heads={heads}")
         if guess.note:
             print(f"  {guess.note}")
+    if len(found) > MOST:
+        print(f"And {len(found) - MOST} folders more.")
     if len({guess.place for guess in found if guess.choice}) > 1:
         print("If they annotate the same pictures, dataset=join trains on all of them at once (docs/data/join.md);")
         print("if each has its own, dataset=mixture does (docs/data/mixture.md).")

@@ -18,6 +18,7 @@ from vjo_train.data.labels.classes import Classes
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources import pictures
 from vjo_train.data.sources.by_split import BySplit, Parts
+from vjo_train.data.sources.map_names import without_maps
 from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.sizes import measured
 from vjo_train.errors import DataError
@@ -30,9 +31,11 @@ class _Layout:
 
     Attributes:
         splits: split -> class -> its pictures, below the root; one split without a name where there are none.
+        maps: files that are maps of these pictures, by their names.
     """
 
     splits: Mapping[str, Mapping[str, Sequence[str]]]
+    maps: Sequence[str]
 
     @property
     def classes(self) -> list[str]:
@@ -49,7 +52,8 @@ class Folders(BySplit):
     """`<split>/<class>/<picture>` or `<class>/<picture>`, as torchvision's ImageFolder and Keras have it.
 
     Every picture is labelled for `category`, the one class that its folder is named after, and for `classes`. Pictures
-    may lie deeper in the folder of their class; hidden files and folders are left out. Without folders of splits, the
+    may lie deeper in the folder of their class; hidden files and folders are left out, and so are maps that lie among
+    the pictures, such as `a_mask.png` beside `a.png`. Without folders of splits, the
     pictures are shared out among train, val and test, 8 : 1 : 1, by a hash of their names. An image's id is its path.
     """
 
@@ -87,6 +91,7 @@ class Folders(BySplit):
             objects=[Objects.none() for _ in ids],
             labelled={"classes": np.ones(len(ids), np.bool_), "category": own != OTHER},
             faults=faults,
+            notes=[(-1, "maps left out", said) for said in _told(found.maps)],
             by_image={"class": own},
         )
 
@@ -100,6 +105,10 @@ class Folders(BySplit):
         return flags
 
 
+def _told(maps: Sequence[str]) -> list[str]:
+    return [f"{len(maps)} files are maps of other pictures by their names, and left out: {maps[0]}"] if maps else []
+
+
 def _all(found: _Layout) -> list[str]:
     return sorted(picture for part in found.parts.values() for picture in part)
 
@@ -110,19 +119,18 @@ def _look(root: Path) -> _Layout:
     Raises:
         DataError: there are none in folders.
     """
-    parts = {name: _classes(root, name) for name in _folders(root)}
-    bare = {name for name in parts if any(is_picture(entry) for entry in os.listdir(root / name))}
-    if bare:
-        return _Layout({"": {name: pictures.below(root, name) for name in parts if pictures.below(root, name)}})
-    splits = {name: classes for name, classes in parts.items() if classes}
-    if not splits:
+    folders = _folders(root)
+    if any(is_picture(entry) for name in folders for entry in os.listdir(root / name)):
+        found = {"": {name: pictures.below(root, name) for name in folders}}
+    else:
+        inner = {name: _folders(root / name) for name in folders}
+        found = {name: {own: pictures.below(root, f"{name}/{own}") for own in inner[name]} for name in folders}
+    if not any(own for classes in found.values() for own in classes.values()):
         raise DataError(f"{root}: found no folders of pictures; must hold <class>/ or <split>/<class>/ with pictures.")
-    return _Layout(splits)
-
-
-def _classes(root: Path, split: str) -> dict[str, list[str]]:
-    found = {name: pictures.below(root, f"{split}/{name}") for name in _folders(root / split)}
-    return {name: own for name, own in found.items() if own}
+    told = {split: {name: without_maps(own) for name, own in classes.items()} for split, classes in found.items()}
+    splits = {split: {name: own for name, (own, _) in classes.items() if own} for split, classes in told.items()}
+    maps = [path for classes in told.values() for _, left in classes.values() for path in left]
+    return _Layout({split: classes for split, classes in splits.items() if classes}, maps)
 
 
 def _folders(folder: Path) -> list[str]:

@@ -6,13 +6,16 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import islice, product
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vjo_train.data.sources.objects import signs
 from vjo_train.data.sources.objects.signs import head
 from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.split_names import split_in
 from vjo_train.data.sources.yolo.bare import NAMES, names_file
+
+if TYPE_CHECKING:
+    from vjo_train.data.sources.pairing import Pairing
 
 
 class Sign(NamedTuple):
@@ -61,9 +64,8 @@ def _stuff(place: Path) -> Iterator[Path]:
 
 
 def _coco(place: Path) -> Iterator[Path]:
-    files = (
-        [place] if place.is_file() else files_of(place, ("*.json", "annotations/*.json", "*/_annotations.coco.json"))
-    )
+    patterns = ("*.json", "annotations/*.json", "*/_annotations.coco.json", "annotations/*/*.json")
+    files = [place] if place.is_file() else files_of(place, patterns)
     yield from (path for path in files if path.suffix == ".json" and signs.is_coco(path))
 
 
@@ -117,11 +119,24 @@ def _visdrone(place: Path) -> Iterator[Path]:
 def _table(place: Path) -> Iterator[Sign]:
     for path in files_of(place, ("*.csv", "*/*.csv", "*.parquet"), most=100):
         if pictures := _folder_of(place, path):
+            file = _of_splits(path)
             keys = (
-                f"dataset.source.file={_quoted(path.relative_to(place))}",
-                f"dataset.source.images={_quoted(pictures)}",
+                f"dataset.source.file={quoted(file.relative_to(place))}",
+                f"dataset.source.images={quoted(pictures)}",
             )
             yield Sign(path, keys)
+
+
+def _of_splits(table: Path) -> Path:
+    """The pattern of a table and those of other splits beside it, with the same columns; itself without any."""
+    for word in re.findall("[a-z]+", table.stem.lower()):
+        pattern = re.sub(re.escape(word), "{split}", table.stem, flags=re.IGNORECASE)
+        if split_in(word) and pattern.count("{split}") == 1:
+            others = table.parent.glob(pattern.replace("{split}", "*") + table.suffix)
+            first = head(table).partition(b"\n")[0]
+            if sum(head(other).partition(b"\n")[0] == first for other in others) > 1:
+                return table.with_name(pattern + table.suffix)
+    return table
 
 
 def _folder_of(place: Path, table: Path) -> str:
@@ -129,6 +144,8 @@ def _folder_of(place: Path, table: Path) -> str:
     lines = head(table).decode("utf-8", "ignore").splitlines()[1:6]
     names = [re.split(r"[,;\t]", line)[0].strip().strip('"') for line in lines]
     sound = [name for name in names if 0 < len(name) < 256 and not re.search(r"[*?\[\0]|^/", name)]
+    if any(Path(name).parts[0] == place.name and (place.parent / name).is_file() for name in sound):
+        return ".."  # CheXpert's begin with the name of the root
     for folder, name in product(("", "*/", "*/*/"), sound):
         for found in files_of(place, (f"{folder}{name}", f"{folder}{name}.*"), most=5):
             if is_picture(found.name):
@@ -166,21 +183,35 @@ def _masks(place: Path) -> Iterator[Sign]:
     from vjo_train.data.sources.pairing import paired  # decodes maps, so that it needs torch
 
     if place.is_dir() and (pair := paired(place)):
-        where = [f"dataset.source.images={_quoted(pair.images)}"] if pair.images != "images" else []
-        where += [f"dataset.source.masks={_quoted(pair.masks)}"] if pair.masks != "masks/{stem}.png" else []
-        objects = [word.replace("source.masks", "source.objects") for word in where]
-        instances = " ".join([f"dataset=instances dataset.root={place}", *objects, "dataset.classes=[NAME]"])
-        seen = f"Maps hold {', '.join(map(str, pair.values[:12]))}{', ..' * (len(pair.values) > 12)}."
-        seen += " 0 is background; where it is a class: dataset.source.first=0 heads.semantic.background=false."
-        said = (
-            f"{seen} Where each value is an object: {instances}"
-            if pair.values
-            else "Maps are in colours: dataset.source.palette names them."
+        where = [f"dataset.source.images={quoted(pair.images)}"] if pair.images != "images" else []
+        where += [f"dataset.source.masks={quoted(pair.masks)}"] if pair.masks != "masks/{stem}.png" else []
+        names = () if pair.values else _palette(place)
+        yield Sign(
+            pair.example, (*where, *(names or ("'dataset.classes=[NAME,..]'",))), _of_maps(place, pair, where, names)
         )
-        yield Sign(pair.example, (*where, "'dataset.classes=[NAME,..]'"), said)
 
 
-def _quoted(value: object) -> str:
+def _of_maps(place: Path, pair: Pairing, where: list[str], names: tuple[str, ...]) -> str:
+    """What to say of maps."""
+    if not pair.values:
+        return "" if names else "Maps are in colours: dataset.source.palette names them."
+    seen = f"Maps hold {', '.join(map(str, pair.values[:12]))}{', ..' * (len(pair.values) > 12)}."
+    if {*pair.values} <= {0, 255} or pair.masks.lower().endswith((".jpg", ".jpeg")):
+        return f"{seen} One class: 255 is NAME, 0 is not."
+    objects = [word.replace("source.masks", "source.objects") for word in where]
+    words = ["dataset=instances", f"dataset.root={quoted(place)}", *objects, "dataset.classes=[NAME]"]
+    background = "0 is background; where it is a class: dataset.source.first=0 heads.semantic.background=false."
+    return f"{seen} {background} Where each value is an object: {' '.join(words)}"
+
+
+def _palette(place: Path) -> tuple[str, ...]:
+    """The key for a file of colours, as CamVid and CVAT have it."""
+    names = ("label_colors.txt", "class_dict.csv", "labelmap.txt")
+    found = next(files_of(place, (*names, *(f"*/{name}" for name in names))), None)
+    return (f"dataset.source.palette={quoted(found.relative_to(place))}",) if found else ()
+
+
+def quoted(value: object) -> str:
     """A value for the command line, in quotes where Hydra or a shell would stumble over it."""
     text = str(value)
     return text if re.fullmatch(r"[\w./-]+", text) else f"\"'{text}'\""
@@ -241,6 +272,11 @@ UNREAD: dict[str, tuple[tuple[str, ...], bytes | None, str]] = {
     "DOTA": (("*/labelTxt*/*.txt", "labelTxt*/*.txt"), None, _BY_HAND),
     "DICOM": (("*.dcm", "*/*.dcm", "*/*/*.dcm"), None, "not read; convert the pictures to PNG, of 16 bits if need be."),
     "TFRecord": (("*.tfrecord*", "*/*.tfrecord*"), None, _BY_HAND),
+    "arrays of NumPy": (
+        ("*.npz", "*/images.npy", "*/*/images.npy"),
+        None,
+        "not read; write pictures: MedMNIST does so by `python -m medmnist save --flag=FLAG --postfix=png`.",
+    ),
     "MATLAB's files": (("*.mat", "*/*.mat"), None, "not read, but for dataset=pascal_context."),
 }
 """What it is -> the files, what they hold, and what to do."""

@@ -22,6 +22,7 @@ from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.by_split import BySplit
 from vjo_train.data.sources.class_values import read_class_values
+from vjo_train.data.sources.map_names import without_maps
 from vjo_train.data.sources.palette import read_palette
 from vjo_train.data.sources.pictures import bytes_of, is_picture, stamp_of
 from vjo_train.data.sources.sizes import measured
@@ -52,7 +53,7 @@ class MaskFiles(BySplit):
         ignore: values that count neither way.
         palette: maps are in colours: class name -> [red, green, blue], or a text file below the root with a line
             `red green blue name` for each, or what else `read_palette` knows. Colours without a name count neither
-            way. None: maps hold numbers.
+            way, but for black, which is background. None: maps hold numbers.
         values: the numbers of the classes, where they have gaps: class name -> value, or a YAML file below the root
             (see `read_class_values`). Other values count neither way, but for 0, which is background. Classes whose
             value is in `ignore` are none. None: they count on from `first`.
@@ -161,7 +162,8 @@ class MaskFiles(BySplit):
     def _named(self, colours: Tensor, root: Path, classes: Sequence[str]) -> Tensor:
         """A colour map [3, H, W] as a semantic map; classes that are not wanted are background."""
         known = self._colours(root)
-        numbers = {_code(colour): classes.index(name) + 1 if name in classes else 0 for name, colour in known.items()}
+        numbers = {0: 0}  # black
+        numbers |= {_code(colour): classes.index(name) + 1 if name in classes else 0 for name, colour in known.items()}
         codes = np.array(sorted(numbers), np.int64)
         values = np.array([numbers[code] for code in codes.tolist()], np.uint8)
         red, green, blue = colours.numpy().astype(np.int64)
@@ -195,6 +197,7 @@ class MaskFiles(BySplit):
     def _without_maps(self, pictures: list[str], split: str) -> list[str]:
         """The pictures of a split but those that are maps of others, in the same folder."""
         own = [picture for picture in pictures if self._stem(picture, split)]
+        own = without_maps(own)[0]
         maps = {os.path.normpath(self.of(picture, split, file)) for picture in own for file in self.patterns()}
         return [picture for picture in own if os.path.normpath(picture) not in maps]
 

@@ -29,6 +29,7 @@ _WORDS = (
     "_seg",
     "groundtruth",
     "ground_truth",
+    "ground truth",
     "gt",
     "trimap",
     "manual",
@@ -58,7 +59,24 @@ def paired(place: Path) -> Pairing | None:
     """
     folders = dict(islice(_folders(place), 400))
     found = [pair for images in folders if not _is_map(images, "") for pair in _pairings(place, images, folders)]
-    return next((pair for pair in found if pair.values), next(iter(found), None))
+    found.sort(key=lambda pair: (not pair.values, "manual" not in pair.masks))
+    if not found:
+        return None
+    best = found[0]
+    alike = {pair.images for pair in found if _same_folder(pair) and _same_folder(best) == _same_folder(pair)}
+    return best if len(alike) < 2 else _common(best, sorted(alike))
+
+
+def _same_folder(pair: Pairing) -> str:
+    """What the names of maps have behind those of pictures in their own folder; nothing where they lie elsewhere."""
+    folder, name = os.path.split(pair.masks)
+    return name if folder == os.path.normpath(pair.images).lstrip(".") else ""
+
+
+def _common(pair: Pairing, images: list[str]) -> Pairing:
+    """The pictures of all these folders, such as of patients, with their maps beside them."""
+    above = os.path.commonpath(images) or "."
+    return pair._replace(images=above, masks=os.path.normpath(os.path.join(above, os.path.basename(pair.masks))))
 
 
 def _pairings(place: Path, images: str, folders: Mapping[str, list[str]]) -> Iterator[Pairing]:

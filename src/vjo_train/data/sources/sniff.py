@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from vjo_train.data.sources.layout_signs import LAYOUTS, MAPS, UNREAD, WEAKEST, Sign, files_of
+from vjo_train.data.sources.layout_signs import LAYOUTS, MAPS, UNREAD, WEAKEST, Sign, files_of, quoted
 from vjo_train.data.sources.objects.signs import head
 
 
@@ -27,6 +28,12 @@ def looks_like(place: Path) -> str:
     return f" It looks like {guess.what}{seen}: {guess.overrides} reads it."
 
 
+HEADS = {"masks": "[semantic]", "table": "[classification]", "folders": "[category]"}
+"""What to learn from layouts that have no labels for the default heads."""
+_MOST = 100
+"""Folders at one depth that are looked into."""
+
+
 class Guess(NamedTuple):
     """What a folder or file looks like."""
 
@@ -44,7 +51,7 @@ class Guess(NamedTuple):
     @property
     def overrides(self) -> str:
         """What reads it, on a command line."""
-        return " ".join([f"dataset={self.choice}", f"dataset.root={self.place}", *self.keys])
+        return " ".join([f"dataset={self.choice}", f"dataset.root={quoted(self.place)}", *self.keys])
 
 
 def guesses(place: Path) -> list[Guess]:
@@ -58,7 +65,8 @@ def guesses(place: Path) -> list[Guess]:
         return [own]
     found: list[Guess] = []
     for folders in ("*", "*/*"):
-        inner = [sub for sub in sorted(place.glob(folders)) if sub.is_dir() and not sub.name.startswith(".")]
+        below = sorted(islice(place.glob(folders), 10 * _MOST))
+        inner = [sub for sub in below if sub.is_dir() and not sub.name.startswith(".")][:_MOST]
         outside = [sub for sub in inner if not any(sub.is_relative_to(guess.place) for guess in found)]
         found += [guess for sub in outside if (guess := _guess(sub)) and (own is None or guess.choice != WEAKEST)]
     if own is not None and own.choice == MAPS:
