@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "vjo_train"
 
 LAYERS = (
-    {"errors", "config.definitions", "config.repository"},
+    {"errors", "config.built_in", "config.definitions", "config.repository"},
     {"types", "geometry", "files", "group_norm", "config.signatures", "config.values", "diagnosis"},
     {"drawing", "tracking"},
     {"runs.average_precision", "runs.records", "runs.unpickling", "inference.compare_outputs"},
@@ -62,6 +62,7 @@ TORCH_FREE = {
     *("errors", "files", "config.definitions", "config.signatures", "config.values", "config.schema", "config.rules"),
     "config.conformity",
     *(
+        "config.built_in",
         "config.plugins",
         "config.repository",
         "config.compose",

@@ -19,8 +19,9 @@ CASES: list[tuple[str, tuple[Rule, ...], list[str], str]] = [
     ("train", tuple(TRAINING), ["dataset.augment.zoom_out=0", "dataset.augment.zoom_out_max=2"], "zoom_out is 0"),
     ("train", tuple(TRAINING), ["heads=[detection]", "weighting=dwa"], "there is one task"),
     ("train", tuple(TRAINING), ["heads=[detection]", "weighting=dwa", "weighting.temperature=3"], "there is one task"),
+    ("train", tuple(TRAINING), ["schedule=alternating", "weighting=pcgrad"], "leaves nothing to weigh"),
     ("train", tuple(TRAINING), ["helpers=false"], "no self-supervised head"),
-    ("train", tuple(TRAINING), ["backbone.frozen_stages=2"], "but to keep random weights"),
+    ("train", tuple(TRAINING), ["backbone.frozen_stages=2"], "were drawn at random"),
     ("report", tuple(REPORT), ["runs=x", "sort=date", "level=0.9"], "nothing is compared"),
 ]  # fmt: skip
 
@@ -40,6 +41,9 @@ def test_a_key_that_the_rest_makes_void_is_told(root: str, rules: tuple[Rule, ..
         ["trainer.resume=RUN", "trainer.resume_lr=stretch"],
         ["trainer.early_stopping=3"],
         ["weighting=dwa"],
+        ["weighting=pcgrad"],
+        ["schedule=alternating", "weighting=adatask"],
+        ["schedule=alternating", "weighting=pcgrad", "heads=[instance]", "heads.instance.split_losses=true"],
         ["heads=[detection]", "single=detection", "weighting=dwa"],
         ["heads=[detection,rotation]", "helpers=false"],
         ["backbone.frozen_stages=2", "backbone.weights=imagenet"],

@@ -117,6 +117,9 @@ def test_a_run_whose_folder_a_process_holds_is_running(tmp_path: Path) -> None:
 
 
 def test_mistakes_name_what_is_near(runs: Path) -> None:
+    (runs.parent / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"found '.*empty', which leads to no run\.(?! Did you mean 'empty')"):
+        find_folders([str(runs.parent / "empty")])
     with pytest.raises(ConfigError, match=r"sort: found 'detection/map_are'.*did you mean 'detection/map_area'"):
         listed(runs, "detection/map_are")
     with pytest.raises(ConfigError, match=r"where: found 'weightin'.*did you mean 'weighting'"):

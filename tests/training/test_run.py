@@ -183,6 +183,28 @@ def test_a_finished_run_that_is_started_again_keeps_its_results(
     assert_same_run(once, again)
 
 
+def test_a_new_run_in_the_folder_of_a_finished_one_is_not_taken_for_finished(
+    cache: Path,
+    undisturbed: Callable[..., Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = ["trainer.max_steps=7", "dataset.val_split=null"]
+    again = shutil.copytree(undisturbed(*settings), tmp_path / "again")
+    train(cache, again, *settings, "trainer.resume=auto")
+    assert "Nothing was left to train" in caplog.text
+
+    def stopped(*_: object) -> None:
+        raise Stopped(130)
+
+    monkeypatch.setattr(run, "_test", stopped)
+    with pytest.raises(Stopped):
+        train(cache, again, *settings, "seed=5")
+    assert "holds a finished run, which this one replaces" in caplog.text
+    assert not (again / "results.json").exists()
+
+
 def test_a_run_tells_what_each_image_counted_and_its_checkpoint_is_evaluated(cache: Path, tmp_path: Path) -> None:
     common = [*META, "weighting.lr=0.01", "trainer.accumulate_grad_batches=2"]
     folder = train(cache, tmp_path / "run", *common)

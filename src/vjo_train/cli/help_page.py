@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import textwrap
 from pathlib import Path
+
+from vjo_train.config import built_in
 
 WIDTH = 80
 KEYS = (
@@ -170,7 +171,7 @@ def train_page(config_dir: str | None = None) -> str:
     Args:
         config_dir: the user's own configs (`-cd`), whose choices are listed too.
     """
-    conf = _folder()
+    conf = built_in.folder()
     groups = [d.name for d in sorted(conf.iterdir()) if d.is_dir() and d.name != "hydra" and list(d.glob("*.yaml"))]
     lines = [_TRAIN, "Groups and their choices (* default)"]
     defaults = _defaults(conf / "train.yaml")
@@ -187,7 +188,7 @@ def train_page(config_dir: str | None = None) -> str:
 
 def data_page(config_dir: str | None = None) -> str:
     """The page of `vjo-data`; `config_dir` as in `train_page`."""
-    conf = _folder()
+    conf = built_in.folder()
     defaults = _defaults(conf / "data.yaml")
     lines = [_DATA, "Data sets (* default)"]
     for file in _choices("dataset", config_dir):
@@ -198,13 +199,13 @@ def data_page(config_dir: str | None = None) -> str:
 
 def of_run_page(command: str, root: str) -> str:
     """The page of a command that works on a finished run and whose own keys are in `conf/<root>.yaml`."""
-    lines = [_OF_RUN[root], "Keys", *_own_keys(_folder() / f"{root}.yaml")]
+    lines = [_OF_RUN[root], "Keys", *_own_keys(built_in.folder() / f"{root}.yaml")]
     return "\n".join([*lines, "", _FLAGS.format(command=command).replace(_sweep_line(), "")])
 
 
 def _choices(group: str, config_dir: str | None) -> list[Path]:
     """The config files of a group by name; of two with one name, the built-in one, which is what counts."""
-    folders = [*([] if config_dir is None else [Path(config_dir)]), _folder()]
+    folders = [*([] if config_dir is None else [Path(config_dir)]), built_in.folder()]
     files = {file.stem: file for folder in folders for file in (folder / group).glob("*.yaml")}
     return [files[name] for name in sorted(files)]
 
@@ -239,14 +240,14 @@ def report_page() -> str:
         "top",
         "format",
     ):
-        lines += _entry(f"  {key}", _key_help(_folder(), key, {}, root="report.yaml"))
+        lines += _entry(f"  {key}", _key_help(built_in.folder(), key, {}, root="report.yaml"))
     return "\n".join([*lines, "", _FLAGS.format(command="vjo-report").replace(_sweep_line(), "")])
 
 
 def tune_page() -> str:
     """The page of `vjo-tune`."""
     keys = re.findall(
-        r"^  (\w+):.*? # (.+)$", (_folder() / "tune.yaml").read_text(encoding="utf-8"), flags=re.MULTILINE
+        r"^  (\w+):.*? # (.+)$", (built_in.folder() / "tune.yaml").read_text(encoding="utf-8"), flags=re.MULTILINE
     )
     lines = [_TUNE, "Keys", *(line for key, text in keys for line in _entry(f"  tune.{key}", text))]
     return "\n".join([*lines, "", _FLAGS.format(command="vjo-tune").replace(_sweep_line(), "")])
@@ -258,10 +259,6 @@ def summary(file: Path) -> str:
         if line.startswith("#") and not line.startswith("# @"):
             return line.lstrip("# ")
     return ""
-
-
-def _folder() -> Path:
-    return Path(next(iter(importlib.import_module("vjo_train.conf").__path__)))
 
 
 def _sweep_line() -> str:

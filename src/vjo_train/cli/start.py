@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from vjo_train import __version__
 from vjo_train.config import plugins
 from vjo_train.errors import ConfigError
 
@@ -18,13 +19,17 @@ from vjo_train.errors import ConfigError
 def parse_flags() -> argparse.Namespace:
     """The process's arguments as Hydra's own parser reads them, flags first.
 
-    Modules in the user's folder of configs and in the current one can be imported from then on.
+    Modules in the user's folder of configs and in the current one can be imported from then on. With `--version`, the
+    process ends here.
 
     Raises:
         ConfigError: an unknown flag, or two that contradict each other.
     """
     from hydra._internal.utils import get_args_parser
 
+    if "--version" in sys.argv[1:]:
+        print(f"vjo-train {__version__}")
+        sys.exit()
     parser = get_args_parser()
 
     def fail(message: str) -> NoReturn:

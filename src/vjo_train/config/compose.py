@@ -24,6 +24,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from vjo_train.config.built_in import described
 from vjo_train.config.plugins import check_names
 from vjo_train.config.repository import KeptRepository
 from vjo_train.config.signatures import Node, nearest, signature
@@ -167,7 +168,8 @@ class Composer:
                 )
             if name not in choices:
                 shown = "null" if name is None else name
-                hint = nearest(str(name), choices) or "."
+                meant = described(str(name), group, choices)
+                hint = f"; did you mean '{meant[0]}'?" if len(meant) == 1 else nearest(str(name), choices) or "."
                 raise ConfigError(f"{group}={shown}: no such choice{hint} Choices: {', '.join(choices)}.")
 
     def _unknown_key(self, error: OmegaConfBaseException) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from vjo_train.config import built_in
 from vjo_train.errors import ConfigError
 
 HYDRA = Path(".hydra") / "hydra.yaml"
@@ -21,9 +22,8 @@ def check_names(folder: Path) -> None:
     Raises:
         ConfigError: one does.
     """
-    built_in = Path(next(iter(importlib.import_module("vjo_train.conf").__path__)))
-    for file in sorted(built_in.rglob("*.yaml")):
-        name = file.relative_to(built_in)
+    for file in sorted(built_in.folder().rglob("*.yaml")):
+        name = file.relative_to(built_in.folder())
         own = folder / name
         if own.is_file() and own.read_bytes() != file.read_bytes():
             choice = f"{name.parent.as_posix()}={name.stem}" if name.parent.name else name.stem

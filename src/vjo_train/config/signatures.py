@@ -93,9 +93,10 @@ def derives(target: str, ancestor: str) -> bool:
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """`; did you mean '<the most similar of words>'?`, or nothing where none is similar."""
-    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
-    return f"; did you mean '{found[0]}'?" if found else ""
+    """`; did you mean '<the most similar of words, whatever its case>'?`, or nothing where none is similar."""
+    known = {one.casefold(): one for one in words}
+    found = difflib.get_close_matches(word.casefold(), list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{known[found[0]]}'?" if found else ""
 
 
 def _closed(module: str, definition: ast.stmt) -> bool:

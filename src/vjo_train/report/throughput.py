@@ -163,13 +163,15 @@ def inference_speed(module: Evaluation, batch: Batch, repeats: int = 5) -> float
 
 
 def inference_flops(module: Evaluation, batch: Batch) -> float:
-    """Floating-point operations of forward and decoding of the batch's first image; NaN where an exported file does it.
+    """Floating-point operations of forward and decoding of the batch's first image; NaN of no image.
 
     Those of convolutions and matrix products, a multiplication and its addition being two, as torch counts them.
     """
+    if not len(batch):
+        return float("nan")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module.predict(batch.first(1).to(module.device))
-    return float(counter.get_total_flops()) or float("nan")
+    return float(counter.get_total_flops())
 
 
 def learning_rate(trainer: pl.Trainer) -> float:

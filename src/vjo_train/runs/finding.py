@@ -44,6 +44,7 @@ def _runs_below(folder: Path) -> list[Path]:
 
 def _nearest_name(pattern: str) -> str:
     parent = Path(pattern).parent
-    names = [child.name for child in parent.iterdir()] if parent.is_dir() else []
-    hint = nearest(Path(pattern).name, names)
+    own = Path(pattern).name
+    names = [child.name for child in parent.iterdir() if child.name != own] if parent.is_dir() else []
+    hint = nearest(own, names)
     return f" {hint[2:].capitalize()}" if hint else ""

@@ -39,6 +39,13 @@ def stopped(run: Path) -> bool:
     return any(path.is_file() for path in last_checkpoints(run)) and not (run / RESULTS).exists()
 
 
+def forget_results(run: Path) -> bool:
+    """Removes what says that a run is finished, since another one begins in its folder; whether it was there."""
+    there = (run / RESULTS).is_file()
+    (run / RESULTS).unlink(missing_ok=True)
+    return there
+
+
 def load_config(run: Path, key: str = "run") -> DictConfig:
     """The config that a run was started with.
 

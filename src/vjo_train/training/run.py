@@ -38,6 +38,7 @@ from vjo_train.training.class_counts import ClassCounts
 from vjo_train.training.compiling import compile_network
 from vjo_train.training.data_figures import facts_of_classes, image_counts
 from vjo_train.training.early_stopping import Patience
+from vjo_train.training.exported import ExportedModule
 from vjo_train.training.failures import explained
 from vjo_train.training.interruption import Interruption, what_is_left
 from vjo_train.training.job import Job, Test
@@ -107,8 +108,13 @@ def _fit(job: Job, throughput: Throughput, listener: Listener) -> pl.Trainer:
         remove_drafts(job.output)
         if resume is not None:
             checkpoints.set_aside_damaged(job.output, resume)
+        elif run_folder.forget_results(job.output):
+            log.warning("%s holds a finished run, which this one replaces.", job.output)
+    before = job.module.batches
     with explained(job.data, job.output):
         trainer.fit(job.module, datamodule=job.data, ckpt_path=resume, weights_only=True)
+    if resume is not None and job.module.batches == before and trainer.is_global_zero:
+        log.warning("Nothing was left to train: %s has had all of trainer.max_epochs; a higher one goes on.", resume)
     return trainer
 
 
@@ -181,7 +187,7 @@ def _test(
         parameters=module.size,
         test_seconds=seconds,
         inference_images_per_second=inference_speed(module, batch) if len(batch) else math.nan,
-        inference_flops=inference_flops(module, batch) if len(batch) else math.nan,
+        inference_flops=math.nan if isinstance(module, ExportedModule) else inference_flops(module, batch),
         skipped=job.data.skipped,
         counts=image_counts(job.data, bool(training)),
         classes=facts_of_classes(job.data, bool(training)),

@@ -177,7 +177,7 @@ class Weighting(nn.Module):
 
     def looks(self, step: TaskLosses) -> bool:
         """Whether the gradients of this batch are looked at; one task alone has nothing to be compared with."""
-        return len(step.tasks) > 1 and self.due(self.diagnose_every)
+        return len(step.tasks) > 1 and bool(step.shared) and self.due(self.diagnose_every)
 
     def inspect(self, matrix: Tensor, step: TaskLosses) -> None:
         """Writes the diagnostics of the unscaled Gramian [k, k], if due; nothing for an overflow of a loss scaler.
@@ -232,7 +232,7 @@ class LossWeighting(Weighting):
 
 def reduced_gramian(rows: Sequence[Row], like: Sequence[Tensor]) -> Tensor:
     """[K, K] float64: the Gramian of the rows summed over ranks; packs the rows where that is quicker."""
-    if distributed() or like[0].device.type == "cuda":
+    if like and (distributed() or like[0].device.type == "cuda"):
         packed(rows, like)
     return gramian(rows)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vjo_train.weighting.base import TaskLosses, Weighting, accumulate_gradients, add_reduced, finite
+from vjo_train.weighting.graph import check_shared
 from vjo_train.weighting.jacobian import Row, combine, gramian, loss_rows, packed
 
 
@@ -73,6 +74,7 @@ class ElementwiseWeighting(Weighting):
 
     def prepare(self, shared: Sequence[nn.Parameter]) -> None:
         """Makes room for the state per element, so that it can be averaged and loaded like the rest."""
+        check_shared(type(self).__name__, self.tasks, shared)
         count = sum(p.numel() for p in shared)
         for name in self.per_element:
             setattr(self, name, shared[0].new_zeros(len(self.tasks), count, dtype=torch.float32, requires_grad=False))

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal, Unpack
 
 import torch
 from annotated_types import Ge, Interval
-from torch import Tensor
+from torch import Tensor, nn
 from torch.profiler import record_function
 
 from vjo_train.errors import ConfigError
@@ -28,7 +28,7 @@ from vjo_train.weighting.base import (
     refuse,
     summed,
 )
-from vjo_train.weighting.graph import check_cut, last_weight
+from vjo_train.weighting.graph import check_cut, check_shared, last_weight
 from vjo_train.weighting.jacobian import (
     Row,
     combine,
@@ -93,8 +93,7 @@ class GradientWeighting(Weighting):
             raise refuse("sample", sample, f"samples the gradients at=parameters only, not at={at}.")
         if isinstance(losses, str):
             raise refuse("losses", losses, "name a loss weighting in the config, or hand over the object.")
-        self.at, self.every, self.sample = at, every, sample
-        self.losses = losses
+        self.at, self.every, self.sample, self.losses = at, every, sample, losses
         self.calibrates = 0 if losses is None else losses.calibrates
         self.register_buffer("reused", torch.full((len(self.tasks),), float("nan"), dtype=torch.float64))
         self._checked: set[tuple[str, ...]] = set()
@@ -108,6 +107,9 @@ class GradientWeighting(Weighting):
             values: [k] float64 on the CPU, the losses of the global batch (times the inner weights).
             tasks: their names.
         """
+
+    def prepare(self, shared: Sequence[nn.Parameter]) -> None:
+        check_shared(type(self).__name__, self.tasks, shared)
 
     def backward(self, step: TaskLosses) -> dict[str, Tensor]:
         if self.losses is None:

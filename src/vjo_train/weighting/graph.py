@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from vjo_train.errors import ConfigError
 
 Place: TypeAlias = tuple[torch.autograd.graph.Node, int]
 """Where a tensor left the graph: the node that made it, and which of the node's outputs it is."""
@@ -76,3 +78,21 @@ def last_weight(features: Sequence[Sequence[Tensor]], shared: Sequence[Tensor]) 
         _, leaves = upstream(tensors)
         common = leaves if common is None else common & leaves
     return [p.ndim >= 2 and common is not None and id(p) in common for p in shared]
+
+
+def check_shared(name: str, tasks: Sequence[str], shared: Sequence[nn.Parameter]) -> None:
+    """Looks whether there is something whose task gradients can be compared.
+
+    Args:
+        name: of the weighting, for the message.
+        tasks: of the weighting.
+        shared: what several of them train.
+
+    Raises:
+        ConfigError: there are several tasks, and nothing.
+    """
+    if len(tasks) > 1 and not shared:
+        raise ConfigError(
+            f"weighting: found {name}, which compares the gradients of what tasks share, but nothing of it is trained "
+            "(backbone.frozen_stages, sharing); weighting=equal does the same then."
+        )

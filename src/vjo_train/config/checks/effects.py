@@ -42,7 +42,26 @@ def _unvalidated(cfg: DictConfig) -> bool:
 
 def _one_task(cfg: DictConfig) -> bool:
     # `single` asks for one task of many, with all the rest as it is.
-    return cfg.get("single") is None and len(run_folder.trained_tasks(cfg)) == 1
+    return cfg.get("single") is None and len(run_folder.trained_tasks(cfg)) == 1 and not _split(cfg)
+
+
+def _split(cfg: DictConfig) -> bool:
+    """Whether a head has several losses."""
+    return any(head.get("split_losses") for head in cfg.heads.values())
+
+
+_GRADIENTS = (
+    *("aligned", "cagrad", "config", "dualproj", "fairgrad", "gradvac", "imtl_g", "mgda", "nash", "pcgrad", "sdmgrad"),
+    "upgrad",
+)
+"""Modules of weightings that do nothing but weigh the gradients of the tasks that are on against one another."""
+
+
+def _in_turns(cfg: DictConfig) -> bool:
+    """Whether such a weighting never sees two losses at once."""
+    alone = str(_at(cfg, "schedule._target_", "")).endswith((".Alternating", ".Proportional"))
+    module = str(_at(cfg, "weighting._target_", "")).rpartition(".")[0]
+    return alone and not _split(cfg) and module.rpartition("weighting.")[2] in _GRADIENTS
 
 
 TRAINING: Sequence[Rule] = (
@@ -78,6 +97,7 @@ TRAINING: Sequence[Rule] = (
         "dataset.augment.jitter is 0",
     ),
     Rule(("weighting", "weighting.", "schedule", "schedule."), _one_task, "there is one task"),
+    Rule(("weighting", "weighting."), _in_turns, "one task is on at a time (schedule), which leaves nothing to weigh"),
     Rule(
         ("helpers",),
         lambda c: not any(map(run_folder.self_supervised, c.heads.values())),
@@ -89,7 +109,7 @@ TRAINING: Sequence[Rule] = (
             bool(_at(c, "backbone.frozen_stages"))
             and all(_at(c, key) is None for key in ("backbone.weights", "start_from", "trainer.resume"))
         ),
-        "but to keep random weights as they are (backbone.weights, start_from)",
+        "the weights that it keeps as they are were drawn at random (backbone.weights, start_from)",
     ),
 )
 PREDICTION: Sequence[Rule] = (
