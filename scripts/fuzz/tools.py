@@ -14,6 +14,7 @@ from tests.data.sources import exports
 from tests.data.sources.exports import small
 from tests.data.sources.test_public_objects import citypersons, crowdhuman, mot, visdrone, wider_face
 
+from vjo_train.data.sources.objects.aperio import Aperio
 from vjo_train.data.sources.objects.bdd100k import BDD100K
 from vjo_train.data.sources.objects.box_table import BoxTable
 from vjo_train.data.sources.objects.citypersons import CityPersons
@@ -36,6 +37,7 @@ TOOLS: Mapping[str, Layout] = {
     "cvat": Layout(small(exports.cvat), CVAT, PIXELS),
     "via": Layout(small(exports.via), VIA, PIXELS),
     "bdd100k": Layout(small(exports.bdd100k), BDD100K, PIXELS),
+    "aperio": Layout(small(exports.aperio), Aperio, PIXELS),
     "createml": Layout(small(exports.createml), CreateML, BOXES),
     "supervisely": Layout(small(exports.supervisely), Supervisely, PIXELS),
     "label_studio": Layout(small(exports.label_studio), LabelStudio, PIXELS),

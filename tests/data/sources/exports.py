@@ -323,6 +323,21 @@ def studio_region(thing: Thing, number: int) -> dict[str, Any]:
     return own | {"value": value | {kind: [thing.name]}}
 
 
+def aperio(root: Path, scene: Scene) -> None:
+    """`Annotations/a.xml`, a layer for each class, beside `Tissue Images/a.jpg`."""
+    for name, things in scene.items():
+        split, _, file = name.partition("/")
+        picture(root / split / "Tissue Images" / file, WIDTH, HEIGHT)
+        layers = ""
+        for number, thing in enumerate(things):
+            points = "".join(f'<Vertex X="{x}" Y="{y}" Z="0"/>' for x, y in pairs(thing.outline or []))
+            own = f'<Attributes><Attribute Name="{thing.name}" Id="0" Value=""/></Attributes>'
+            region = f'<Regions><Region Id="{number}"><Attributes/><Vertices>{points}</Vertices></Region></Regions>'
+            layers += f'<Annotation Id="{number}" Name="">{own}\n{region}</Annotation>'
+        text = f'<?xml version="1.0"?>\n<Annotations MicronsPerPixel="0.25">{layers}</Annotations>'
+        write(root / split / "Annotations" / f"{Path(file).stem}.xml", text)
+
+
 Writer = Callable[[Path, Scene], None]
 
 

@@ -21,6 +21,7 @@ from tests.data.sources.exports import BOXES, OUTLINES, Scene, Writer
 from tests.data.sources.written import picture
 from vjo_train.data.index import Index
 from vjo_train.data.sources.coco.source import COCO
+from vjo_train.data.sources.objects.aperio import Aperio
 from vjo_train.data.sources.objects.bdd100k import BDD100K
 from vjo_train.data.sources.objects.box_table import BoxTable
 from vjo_train.data.sources.objects.createml import CreateML
@@ -89,7 +90,7 @@ def alike(write: Writer, source: ObjectFiles, scene: Scene, folder: Path) -> Non
     assert found == wanted
 
 
-@pytest.mark.parametrize(("write", "source"), OUTLINED, ids=name_of)
+@pytest.mark.parametrize(("write", "source"), [*OUTLINED, (exports.aperio, Aperio())], ids=name_of)
 def test_outlines_are_those_of_coco_bit_for_bit(write: Writer, source: ObjectFiles, tmp_path: Path) -> None:
     alike(write, source, OUTLINES, tmp_path)
 
@@ -447,3 +448,21 @@ def test_masks_of_supervisely(tmp_path: Path) -> None:
     exports.write(root / "ds/ann/a.png.json", {"objects": [objects[0]]})
     with pytest.raises(DataError, match=r"a\.png\.json: object 1: found the size None"):
         raise DataError(str(load(source, root, "cat").faults[0]))
+
+
+def test_regions_of_aperio_without_a_class_or_corners(tmp_path: Path) -> None:
+    """As of MoNuSeg: the only attribute is a description."""
+    root = tmp_path / "set"
+    corners = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in ((2, 2), (9, 2), (9, 8)))
+    line = '<Region><Vertices><Vertex X="1" Y="1"/></Vertices></Region>'
+    layer = '<Annotation Name=""><Attributes><Attribute Name="Description"/></Attributes><Regions>'
+    regions = f"<Region><Vertices>{corners}</Vertices></Region>{line}"
+    exports.write(root / "a.xml", f"<Annotations>{layer}{regions}</Regions></Annotation></Annotations>")
+    picture(root / "a.png", 40, 30)
+    index = load(Aperio(), root, "nucleus")
+    assert index.objects(0).boxes.tolist() == [[2, 2, 9, 8]]
+    assert "line 1: of 1 corners" in index.notes[:, 1].tolist()
+    exports.write(
+        root / "a.xml", f"<Annotations>{layer}{regions.replace('9', 'x')}</Regions></Annotation></Annotations>"
+    )
+    assert "line 1: found a vertex without numbers" in str(load(Aperio(), root, "nucleus").faults[0])

@@ -33,6 +33,7 @@ FILES = {
         "images/100k/train/a.jpg": "",
         "labels/det_20/det_train.json": '[{"labels": [{"category": "car", "box2d": {}}]}]',
     },
+    "aperio": {"Annotations/a.xml": "<Annotations></Annotations>", "Tissue Images/a.tif": ""},
     "createml": {"train/a.jpg": "", "train/x.json": '[{"image": "a.jpg", "annotations": [{"coordinates": {}}]}]'},
     "supervisely": {"meta.json": "{}", "ds/img/a.jpg": "", "ds/ann/a.jpg.json": "{}"},
     "label_studio": {"a.jpg": "", "project-1.json": '[{"id": 1, "annotations": [{"id": 1, "result": []}]}]'},

@@ -90,6 +90,11 @@ def _cvat(place: Path) -> Iterator[Path]:
             yield path
 
 
+def _aperio(place: Path) -> Iterator[Sign]:
+    for path in filter(signs.is_aperio, files_of(place, ("*.xml", "*/*.xml"), most=20)):
+        yield Sign(path, ("dataset.classes=[NAME]",), "NAME is that of the objects, unless the layers have names.")
+
+
 def _via(place: Path) -> Iterator[Path]:
     patterns = ("*.json", "*/*.json", "*.csv", "*/*.csv")
     yield from (path for pattern in patterns for path in files_of(place, (pattern,), most=20) if signs.is_via(path))
@@ -247,6 +252,7 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | Sign]]]] = {
     "labelme": ("LabelMe", _labelme),
     "bdd100k": ("BDD100K's JSON", _bdd100k),
     "cvat": ("CVAT for images", _cvat),
+    "aperio": ("XML of Aperio ImageScope", _aperio),
     "label_studio": ("Label Studio's JSON", lambda place: filter(signs.is_label_studio, _jsonfiles_of(place))),
     "createml": ("CreateML's JSON", lambda place: filter(signs.is_createml, _jsonfiles_of(place))),
     "supervisely": ("Supervisely's project", lambda place: files_of(place, ("*/ann/*.json", "ann/*.json"))),

@@ -24,9 +24,11 @@ def meant(split: str, names: Iterable[str]) -> list[str]:
 def split_in(name: str) -> str:
     """`train`, `val`, `test` or `trainval`, where one of them, or what means the same, is a word of a name; or nothing.
 
-    `VisDrone2019-DET-train` is `train`, `valid` is `val`, `train_val` is nothing, as it names two.
+    `VisDrone2019-DET-train` is `train`, `valid` is `val`, `MoNuSegTestData` is `test`, `train_val` is nothing, as it
+    names two.
     """
-    words = {_WORDS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _WORDS}
+    parts = re.split(r"[^a-z]+", name.lower()), re.findall(r"[A-Z][a-z]+", name)
+    words = next((known for own in parts if (known := {_WORDS[w.lower()] for w in own if w.lower() in _WORDS})), set())
     return words.pop() if len(words) == 1 else ""
 
 

@@ -40,6 +40,11 @@ def is_cvat(file: Path) -> bool:
     return b"<annotations" in head(file, 1 << 12)
 
 
+def is_aperio(file: Path) -> bool:
+    """The XML of Aperio ImageScope."""
+    return b"<Annotations" in head(file, 1 << 12)
+
+
 def is_via(file: Path) -> bool:
     """VIA's JSON or CSV."""
     first = head(file)
