@@ -34,6 +34,10 @@ def insert(rng: random.Random, content: bytes) -> bytes:
     return content[:place] + rng.randbytes(rng.randint(1, 200)) + content[place:]
 
 
+_VALUE = re.compile(rb'(?<=[>"])([^<>"\s]+)(?=[<"])')
+"""Of an XML file, between tags or as an attribute."""
+
+
 def repeat(rng: random.Random, content: bytes) -> bytes:
     """A stretch comes twice."""
     start, end = sorted(rng.randrange(len(content) + 1) for _ in range(2))
@@ -48,7 +52,7 @@ def drop(rng: random.Random, content: bytes) -> bytes:
 
 def swap_fields(rng: random.Random, content: bytes) -> bytes:
     """Two values of an XML file have changed places."""
-    fields = list(re.finditer(rb">([^<>\s]+)<", content))
+    fields = list(_VALUE.finditer(content))
     one, two = sorted(rng.sample(fields, 2), key=lambda field: field.start())
     parts = (content[: one.start(1)], two[1], content[one.end(1) : two.start(1)], one[1], content[two.end(1) :])
     return b"".join(parts)
@@ -56,14 +60,14 @@ def swap_fields(rng: random.Random, content: bytes) -> bytes:
 
 def odd_value(rng: random.Random, content: bytes) -> bytes:
     """A value of an XML file is an odd one."""
-    field = rng.choice(list(re.finditer(rb">([^<>\s]+)<", content)))
+    field = rng.choice(list(_VALUE.finditer(content)))
     value = rng.choice(NUMBERS if field[1].isdigit() else TEXTS).encode()
     return content[: field.start(1)] + value + content[field.end(1) :]
 
 
 def lose_element(rng: random.Random, content: bytes) -> bytes:
     """An element of an XML file is missing, or comes twice."""
-    element = rng.choice(list(re.finditer(rb"<(\w+)>[^<>]*</\1>", content)))
+    element = rng.choice(list(re.finditer(rb"<(\w+)[^<>]*>[^<>]*</\1>|<\w+[^<>]*/>", content)))
     return content[: element.start()] + element[0] * rng.choice((0, 2)) + content[element.end() :]
 
 

@@ -494,7 +494,8 @@ def test_sources(photos: Path, tmp_path: Path) -> None:
     assert names(str(photos)) == ["a", "b", "b2", "deep/c", "deep/d"]
     assert names(str(photos), photos / "deep") == ["a", "b", "b2"], "an output folder is no source"
     assert names(f"{photos}/**/*.png") == ["a", "deep/c"]
-    assert names(str(photos / "notes.txt")) == ["notes"], "what is named counts"
+    (photos / "list.txt").write_text(f"b.jpg\n\n{photos}/deep/c.png\nmissing.jpg\n")
+    assert names(str(photos / "list.txt")) == ["b", "deep/c", "missing"], "a file that is missing is told later"
     (photos / "A.jpg").write_bytes(b"")
     assert names(str(photos))[:2] == ["A.jpg", "a.png"], "two pictures of one name"
     with pytest.raises(ConfigError, match="which is no file, no folder and matches no file"):

@@ -120,6 +120,7 @@ def test_mistakes_name_what_is_near(runs: Path) -> None:
     (runs.parent / "empty").mkdir()
     with pytest.raises(ConfigError, match=r"found '.*empty', which leads to no run\.(?! Did you mean 'empty')"):
         find_folders([str(runs.parent / "empty")])
+    assert find_folders([str(runs.parent / "empty"), str(runs)]) == find_folders([str(runs)])
     with pytest.raises(ConfigError, match=r"sort: found 'detection/map_are'.*did you mean 'detection/map_area'"):
         listed(runs, "detection/map_are")
     with pytest.raises(ConfigError, match=r"where: found 'weightin'.*did you mean 'weighting'"):

@@ -31,8 +31,8 @@ def find_sources(text: str, output: Path | None = None) -> list[Source]:
     """The image files that `text` names, in the order of their paths.
 
     Args:
-        text: a file; a folder, searched to the bottom, hidden files and folders left out; or a pattern with `*`, `?`,
-            `[..]` and `**`.
+        text: a file; a folder, searched to the bottom, hidden files and folders left out; a pattern with `*`, `?`,
+            `[..]` and `**`; or a text file (`.txt`) with a path in each line, from the current folder or its own.
         output: a folder whose content is no source, where it lies inside a folder that is searched.
 
     Raises:
@@ -41,6 +41,8 @@ def find_sources(text: str, output: Path | None = None) -> list[Source]:
     path = Path(text).expanduser()
     if path.is_dir():
         found = visible_files(path, output, SUFFIXES)
+    elif path.is_file() and path.suffix.lower() == ".txt":
+        found = _listed(path)
     else:
         given = [path] if path.is_file() else [Path(file) for file in glob.glob(str(path), recursive=True)]
         found = [file for file in given if file.is_file()]
@@ -52,6 +54,20 @@ def find_sources(text: str, output: Path | None = None) -> list[Source]:
             " camera's number."
         )
     return named(sorted(set(found)), path if path.is_dir() else None)
+
+
+def _listed(file: Path) -> list[Path]:
+    """The files that a list names; one that is not there stays among them, to be told.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"source: {file} cannot be read ({error}); must be a text file of paths.") from error
+    paths = [Path(line).expanduser() for line in lines if line]
+    return [path.absolute() if path.is_file() else file.parent.absolute() / path for path in paths]
 
 
 def visible_files(folder: Path, output: Path | None, suffixes: Collection[str]) -> list[Path]:

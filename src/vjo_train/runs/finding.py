@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,14 +11,19 @@ from vjo_train.config.signatures import nearest
 from vjo_train.errors import ConfigError
 from vjo_train.runs import run_folder
 
+log = logging.getLogger("vjo_train")
+
 
 def find_folders(patterns: Sequence[str]) -> list[Path]:
     """The folders of runs that match glob patterns, or lie below folders that do; evaluations of runs are no runs.
 
+    Of several, one that leads to no run is told in the log.
+
     Raises:
-        ConfigError: a pattern that leads to no run.
+        ConfigError: a pattern that matches nothing, or none that leads to a run.
     """
     found: dict[Path, None] = {}
+    empty: list[str] = []
     for pattern in patterns:
         # A folder whose name holds brackets is that folder, not a pattern.
         whole = [Path(pattern)] if Path(pattern).is_dir() else []
@@ -27,8 +33,14 @@ def find_folders(patterns: Sequence[str]) -> list[Path]:
             near = run_folder.nearby(Path(pattern))
             shown = f" Runs nearby: {', '.join(map(str, near))}." if near else ""
             what = "leads to no run" if matches else "matches nothing"
-            raise ConfigError(f"runs: found '{pattern}', which {what}.{_nearest_name(pattern) or shown}")
+            empty.append(f"runs: found '{pattern}', which {what}.{_nearest_name(pattern) or shown}")
+            if not matches:
+                raise ConfigError(empty[-1])
         found.update(dict.fromkeys(below))
+    if empty and not found:
+        raise ConfigError(empty[0])
+    for said in empty:
+        log.warning("%s", said)
     return list(found)
 
 

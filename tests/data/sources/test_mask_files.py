@@ -87,6 +87,19 @@ def test_values_with_gaps_are_named(tmp_path: Path) -> None:
         names = sorted(source.class_names(root))
         assert names == ["car", "road"]
         assert maps(source, root, names)[found] == [[255, 2, 1], [255, 255, 255]]
+    lists = {
+        "codes.txt": "none\n\nroad\ncar\n",
+        "_classes.csv": "Pixel Value, Class\n0, none\n1, road\n2, car\n",
+        "config.json": '{"labels": [{"name": "x--y", "readable": "none"}, {"readable": "road"}, {"readable": "car"}]}',
+    }
+    for name, content in lists.items():
+        (root / name).write_text(content)
+        assert MaskFiles(values=name).class_names(root) == ["none", "road", "car"], "from 0 on"
+        save(root / "masks/a.png", [[0, 1, 2], [3, 1, 255]], np.uint8)
+        assert maps(MaskFiles(values=name), root, ["none", "road", "car"])[found] == [[1, 2, 3], [255, 2, 255]]
+    (root / "_classes.csv").write_text("Pixel Value, Class\nroad\n")
+    with pytest.raises(DataError, match=r"_classes\.csv: found other rows than of a value and a name"):
+        MaskFiles(values="_classes.csv").class_names(root)
     with pytest.raises(ConfigError, match=r"dataset\.source\.values: found it beside palette"):
         MaskFiles(values="config.yaml", palette="colours.txt")
 

@@ -1,7 +1,8 @@
-"""The values of classes in maps, in a YAML file."""
+"""The values of classes in maps, in a file: YAML, or lists of names as public sets and tools have them."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -11,11 +12,14 @@ import yaml
 
 from vjo_train.errors import DataError
 
-KEYS = ("classes", "names")
+KEYS = ("classes", "names", "labels")
 
 
 def read_class_values(path: Path) -> dict[str, int]:
     """Class name -> value, from a mapping of values to names under `classes` or `names`, or a list of names from 0 on.
+
+    Also read: a text file with a name in each line, from 0 on (`codes.txt`); a table of values and names (Roboflow's
+    `_classes.csv`); and Mapillary's `config.json`.
 
     Raises:
         DataError: the file cannot be read or holds no such thing, or a name or a value has no meaning.
@@ -31,11 +35,11 @@ def read_class_values(path: Path) -> dict[str, int]:
 def _read(path: Path, changed: int) -> Mapping[str, int]:
     """It is asked for with each picture."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+        found = _lines(path, text) if path.suffix.lower() in (".txt", ".csv") else _document(yaml.safe_load(text))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, csv.Error) as error:
         said = str(error).splitlines()[0]
         raise DataError(f"{path}: no YAML file ({said}); must have `classes: {{1: road, 7: car}}`.") from error
-    found: Any = next((content[key] for key in KEYS if content.get(key)), None) if isinstance(content, dict) else None
     numbered = dict(enumerate(found)) if isinstance(found, list) else found
     if not isinstance(numbered, dict):
         raise DataError(f"{path}: names no classes; must have `classes: {{1: road, 7: car}}`.")
@@ -47,3 +51,21 @@ def _read(path: Path, changed: int) -> Mapping[str, int]:
             raise DataError(f"{path}: found '{name}' twice, with the values {values[name]} and {value}.")
         values[name] = value
     return values
+
+
+def _document(content: Any) -> Any:
+    """The mapping or list of names in a YAML or JSON file; Mapillary's labels have theirs under `readable`."""
+    found = next((content[key] for key in KEYS if content.get(key)), None) if isinstance(content, dict) else None
+    if isinstance(found, list) and all(isinstance(one, dict) for one in found):
+        return [one.get("readable") or one.get("name") for one in found]
+    return found
+
+
+def _lines(path: Path, text: str) -> Any:
+    """A name in each line, or rows of a value and a name below a first line."""
+    if path.suffix.lower() == ".txt":
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if row]
+    if not all(len(row) == 2 and row[0].isdecimal() for row in rows[1:]):
+        raise DataError(f"{path}: found other rows than of a value and a name; must be such as `7, car`.")
+    return {int(value): name for value, name in rows[1:]}

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
+from vjo_train.data.sources.map_signs import masks
 from vjo_train.data.sources.objects import signs
 from vjo_train.data.sources.objects.signs import head
 from vjo_train.data.sources.pictures import is_picture
+from vjo_train.data.sources.sign import Sign, files_of, quoted
 from vjo_train.data.sources.split_names import split_in
 from vjo_train.data.sources.yolo.bare import NAMES, names_file
-
-if TYPE_CHECKING:
-    from vjo_train.data.sources.pairing import Pairing
-
-
-class Sign(NamedTuple):
-    """A file or folder, and what it says of the keys."""
-
-    seen: Path
-    keys: tuple[str, ...] = ()
-    note: str = ""
 
 
 def _pascal_context(place: Path) -> Iterator[Path]:
@@ -162,7 +152,11 @@ def _yolo(place: Path) -> Iterator[Path | Sign]:
     files = [place] if place.is_file() else files_of(place, ("*.yaml", "*.yml"))
     for path in files:
         if path.suffix in (".yaml", ".yml") and re.search(rb"^names\s*:", head(path), re.MULTILINE):
-            yield path
+            base = path.parent
+            elsewhere = (
+                not any(base.glob("**/images")) and (base.parent / "images").is_dir() and b"images" in head(path)
+            )
+            yield Sign(path, ("dataset.source.images=../images",) if elsewhere else ())
     rows = re.compile(rb"\s*\d+(\s+[01]?\.\d+(e-\d+)?){4,}\s*")
     patterns = ("labels/*.txt", "labels/*/*.txt", "*/labels/*.txt", "*.txt", "obj_train_data/*.txt", "*/*.txt")
     for path in files_of(place, patterns, most=100):
@@ -184,49 +178,14 @@ def _cityscapes(place: Path) -> Iterator[Path]:
     yield from (path for name in ("leftImg8bit", "gtFine") if (path := place / name).is_dir())
 
 
-def _masks(place: Path) -> Iterator[Sign]:
-    from vjo_train.data.sources.pairing import paired  # decodes maps, so that it needs torch
-
-    if place.is_dir() and (pair := paired(place)):
-        where = [f"dataset.source.images={quoted(pair.images)}"] if pair.images != "images" else []
-        where += [f"dataset.source.masks={quoted(pair.masks)}"] if pair.masks != "masks/{stem}.png" else []
-        names = () if pair.values else _palette(place)
-        yield Sign(
-            pair.example, (*where, *(names or ("'dataset.classes=[NAME,..]'",))), _of_maps(place, pair, where, names)
-        )
-
-
-def _of_maps(place: Path, pair: Pairing, where: list[str], names: tuple[str, ...]) -> str:
-    """What to say of maps."""
-    if not pair.values:
-        return "" if names else "Maps are in colours: dataset.source.palette names them."
-    seen = f"Maps hold {', '.join(map(str, pair.values[:12]))}{', ..' * (len(pair.values) > 12)}."
-    if {*pair.values} <= {0, 255} or pair.masks.lower().endswith((".jpg", ".jpeg")):
-        return f"{seen} One class: 255 is NAME, 0 is not."
-    objects = [word.replace("source.masks", "source.objects") for word in where]
-    words = ["dataset=instances", f"dataset.root={quoted(place)}", *objects, "dataset.classes=[NAME]"]
-    background = "0 is background; where it is a class: dataset.source.first=0 heads.semantic.background=false."
-    return f"{seen} {background} Where each value is an object: {' '.join(words)}"
-
-
-def _palette(place: Path) -> tuple[str, ...]:
-    """The key for a file of colours, as CamVid and CVAT have it."""
-    names = ("label_colors.txt", "class_dict.csv", "labelmap.txt")
-    found = next(files_of(place, (*names, *(f"*/{name}" for name in names))), None)
-    return (f"dataset.source.palette={quoted(found.relative_to(place))}",) if found else ()
-
-
-def quoted(value: object) -> str:
-    """A value for the command line, in quotes where Hydra or a shell would stumble over it."""
-    text = str(value)
-    return text if re.fullmatch(r"[\w./-]+", text) else f"\"'{text}'\""
-
-
 _NO_CLASSES = re.compile(r"(images?|imgs?|img1|jpegimages|image_\d|pictures|photos|frames|masks?|labels?|annotations?)")
 """What folders are called that hold no class."""
 
 
-def _folders(place: Path) -> Iterator[Path]:
+_ANNOTATIONS = ("json", "xml", "csv", "mat", "txt")
+
+
+def _folders(place: Path) -> Iterator[Sign]:
     for pattern in ("*/*/*", "*/*"):
         owners = {path.parent for path in files_of(place, (pattern,)) if is_picture(path.name)}
         if pattern == "*/*/*":
@@ -235,7 +194,11 @@ def _folders(place: Path) -> Iterator[Path]:
             owner.name for owner in owners if not split_in(owner.name) and not _NO_CLASSES.fullmatch(owner.name.lower())
         }
         if len(named) > 1 and not {owner.name for owner in owners} - named:
-            yield min(owners)
+            other = next(
+                files_of(place, tuple(f"{depth}*.{end}" for depth in ("", "*/") for end in _ANNOTATIONS)), None
+            )
+            said = f"It also holds {other.name}, which is not read so." if other else ""
+            yield Sign(min(owners), note=said)
 
 
 LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | Sign]]]] = {
@@ -264,7 +227,7 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | Sign]]]] = {
     "visdrone": ("VisDrone's object detection", _visdrone),
     "box_table": ("a table of boxes", _box_table),
     "yolo": ("YOLO", _yolo),
-    "masks": ("pictures with a map each", _masks),
+    "masks": ("pictures with a map each", masks),
     "table": ("a table of pictures", _table),
     "folders": ("a folder of pictures for each class", _folders),
 }
@@ -286,9 +249,3 @@ UNREAD: dict[str, tuple[tuple[str, ...], bytes | None, str]] = {
     "MATLAB's files": (("*.mat", "*/*.mat"), None, "not read, but for dataset=pascal_context."),
 }
 """What it is -> the files, what they hold, and what to do."""
-
-
-def files_of(place: Path, patterns: tuple[str, ...], most: int = 10_000) -> Iterator[Path]:
-    """The first files that fit, pattern by pattern."""
-    for pattern in patterns:
-        yield from (path for path in islice(place.glob(pattern), most) if path.is_file())

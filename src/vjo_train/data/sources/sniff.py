@@ -6,8 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from vjo_train.data.sources.layout_signs import LAYOUTS, MAPS, UNREAD, WEAKEST, Sign, files_of, quoted
+from vjo_train.data.sources.layout_signs import LAYOUTS, MAPS, UNREAD, WEAKEST
 from vjo_train.data.sources.objects.signs import head
+from vjo_train.data.sources.sign import Sign, files_of, quoted
 
 
 def looks_like(place: Path) -> str:

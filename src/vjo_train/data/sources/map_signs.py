@@ -1,0 +1,45 @@
+"""What gives pictures with a map each away, and what to say of these maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vjo_train.data.sources.sign import Sign, files_of, quoted
+
+if TYPE_CHECKING:
+    from vjo_train.data.sources.pairing import Pairing
+
+
+def masks(place: Path) -> Iterator[Sign]:
+    """The keys for a folder with pictures and maps, if it is one."""
+    from vjo_train.data.sources.pairing import paired  # decodes maps, so that it needs torch
+
+    if place.is_dir() and (pair := paired(place)):
+        where = [f"dataset.source.images={quoted(pair.images)}"] if pair.images != "images" else []
+        where += [f"dataset.source.masks={quoted(pair.masks)}"] if pair.masks != "masks/{stem}.png" else []
+        names = () if pair.values else _palette(place)
+        yield Sign(
+            pair.example, (*where, *(names or ("'dataset.classes=[NAME,..]'",))), _of_maps(place, pair, where, names)
+        )
+
+
+def _of_maps(place: Path, pair: Pairing, where: list[str], names: tuple[str, ...]) -> str:
+    """What to say of maps."""
+    if not pair.values:
+        return "" if names else "Maps are in colours: dataset.source.palette names them."
+    seen = f"Maps hold {', '.join(map(str, pair.values[:12]))}{', ..' * (len(pair.values) > 12)}."
+    if {*pair.values} <= {0, 255} or pair.masks.lower().endswith((".jpg", ".jpeg")):
+        return f"{seen} One class: 255 is NAME, 0 is not."
+    objects = [word.replace("source.masks", "source.objects") for word in where]
+    words = ["dataset=instances", f"dataset.root={quoted(place)}", *objects, "dataset.classes=[NAME]"]
+    background = "0 is background; where it is a class: dataset.source.first=0 heads.semantic.background=false."
+    return f"{seen} {background} Where each value is an object: {' '.join(words)}"
+
+
+def _palette(place: Path) -> tuple[str, ...]:
+    """The key for a file of colours, as CamVid and CVAT have it."""
+    names = ("label_colors.txt", "class_dict.csv", "labelmap.txt")
+    found = next(files_of(place, (*names, *(f"*/{name}" for name in names))), None)
+    return (f"dataset.source.palette={quoted(found.relative_to(place))}",) if found else ()
