@@ -71,6 +71,14 @@ def test_coarse_maps_are_read_when_asked_for(root: Path) -> None:
     assert index.labelled["semantic"].all()
 
 
+def test_archives_that_were_unpacked_apart_are_told(root: Path) -> None:
+    scene(root, "aachen_0_1", STREET)
+    (root / "leftImg8bit_trainvaltest").mkdir()
+    (root / "leftImg8bit").rename(root / "leftImg8bit_trainvaltest/leftImg8bit")
+    with pytest.raises(DataError, match=r"holds no leftImg8bit/; move leftImg8bit_trainvaltest/leftImg8bit"):
+        Cityscapes().root(root)
+
+
 def test_the_class_map_has_the_nineteen_classes(root: Path) -> None:
     scene(root, "aachen_0_1", STREET)
     source, index = read(root)

@@ -12,6 +12,8 @@ import pytest
 from tests.data.sources.exports import write
 from tests.data.sources.test_cityscapes import STREET, scene
 from tests.data.sources.written import picture
+from vjo_train.data.class_facts import class_facts
+from vjo_train.data.datamodule import DataModule
 from vjo_train.data.index import Index
 from vjo_train.data.sources.cityscapes import Cityscapes
 from vjo_train.data.sources.join import Join, Part
@@ -24,6 +26,7 @@ from vjo_train.data.sources.objects.visdrone import NAMES, VisDrone
 from vjo_train.data.sources.objects.wider_face import WiderFace
 from vjo_train.data.sources.opened import load_index
 from vjo_train.data.sources.sniff import looks_like
+from vjo_train.data.transforms import Augment
 from vjo_train.errors import DataError
 
 
@@ -268,3 +271,50 @@ def test_boxes_of_citypersons_beside_the_maps_of_cityscapes(tmp_path: Path) -> N
         ["aachen_0_1_leftImg8bit"],
         ["lindau_0_1_leftImg8bit"],
     )
+
+
+def test_what_is_ignored_is_counted_apart_and_shows_no_class(tmp_path: Path) -> None:
+    """A region for every class is one region: ten classes of VisDrone would have it otherwise, and be shown by it."""
+    root = tmp_path / "set"
+    visdrone(root)
+    data = DataModule(
+        root=str(root), classes=NAMES, split="train", val_split="val", val_fraction=0, test_split="val", size=32,
+        batch_size=1, eval_batch_size=1, workers=0, labelled_per_batch=1, cache_dir=str(tmp_path / "cache"),
+        augment=Augment(), source=VisDrone(),
+    )  # fmt: skip
+    rows = data.split_rows("train")
+    found = data.describe(rows)
+    assert (found["objects"], found["difficult"]) == (1, 2)
+    assert {name for name, count in found["objects_per_class"].items() if count} == {"car"}
+    assert data.images_per_class(rows) == dict.fromkeys(NAMES, 0) | {"car": 1}
+    assert data.shown(rows).tolist() == [[0, NAMES.index("car")]]
+    facts = class_facts(data, rows, (32, 32))
+    assert {name: own["objects"] for name, own in facts.items()} == dict.fromkeys(NAMES, 0.0) | {"car": 1.0}
+
+
+def sequence(folder: Path, rows: str, digits: int = 6) -> None:
+    for frame in (1, 2):
+        picture(folder / f"img1/{frame:0{digits}d}.jpg")
+    write(folder / "gt/gt.txt", rows)
+
+
+def test_other_sequences_than_of_mot17(tmp_path: Path) -> None:
+    """Of MOT15, classes are -1; DanceTrack's frames have 8 digits; a frame without a row shows nobody."""
+    root = tmp_path / "set"
+    sequence(root / "train/ADL-1", "1,1,3,4,10,20,1,-1,-1,-1\n")
+    sequence(root / "train/dance0001", "2,1,3,4,10,20,1,1,1\n2,2,3,4,10,20,1,11,1\n", digits=8)
+    index = load(MOT(), root)
+    person = [([2, 3, 12, 23], "pedestrian", False)]
+    assert [objects(index, row) for row in range(4)] == [person, [], [], person]
+    assert index.labelled["boxes"].all()
+    assert "1 rows of dance0001" in index.notes[:, 1].tolist()
+
+
+def test_a_sequence_of_mot17_is_read_once(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    for detector in ("DPM", "FRCNN", "SDP"):
+        sequence(root / f"train/MOT17-02-{detector}", "1,1,3,4,10,20,1,1,1\n")
+    sequence(root / "train/MOT17-04-SDP", "1,1,3,4,10,20,1,1,1\n")
+    folders = {str(path).split("/")[1] for path in load(MOT(), root).images.tolist()}
+    assert folders == {"MOT17-02-DPM", "MOT17-04-SDP"}
+    assert len(load(MOT(sequences="*-SDP"), root)) == 4

@@ -26,6 +26,7 @@ from vjo_train.data.objects import Objects
 from vjo_train.data.sources.map_files import known_depth
 from vjo_train.data.sources.mask_files import MaskFiles
 from vjo_train.data.sources.pictures import stamp_of
+from vjo_train.data.sources.sniff import looks_like
 from vjo_train.errors import DataError
 from vjo_train.types import IGNORE
 
@@ -88,6 +89,17 @@ class Cityscapes(MaskFiles):
     def __init__(self, *, categories: bool = False, annotations: Literal["gtFine", "gtCoarse"] = "gtFine") -> None:
         super().__init__(images="leftImg8bit/{split}", masks=f"{annotations}/{{split}}/{{stem}}_{annotations}{_MAP}")
         self.categories = categories
+
+    def root(self, folder: Path) -> Path:
+        if (folder / "leftImg8bit").is_dir() or not folder.is_dir():
+            return super().root(folder)
+        apart = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/leftImg8bit"))
+        said = (
+            f"; move {apart[0]} and the folders of maps into it, where the archives were unpacked apart"
+            if apart
+            else ""
+        )
+        raise DataError(f"dataset.root: {folder} holds no leftImg8bit/{said}." + ("" if apart else looks_like(folder)))
 
     def class_names(self, root: Path) -> list[str]:
         return list(self._label_ids())
