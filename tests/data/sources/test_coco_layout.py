@@ -54,6 +54,16 @@ def pictures(root: Path, source: COCO, split: str) -> list[str]:
         ({"_annotations.coco.json": ""}, {"annotations": ["a.jpg"]}),
         ({"annotations/train.json": "images", "annotations/val.json": "images"}, {"train": ["images/a.jpg"]}),
         ({"labels.json": "data"}, {"labels": ["data/a.jpg"]}),
+        (
+            {
+                "annotations/LIVECell/livecell_coco_train.json": "images/train_val/A172",
+                "annotations/LIVECell/livecell_coco_val.json": "images/train_val/BT474",
+            },
+            {
+                "train": ["images/train_val/A172/a.jpg"],
+                "val": ["images/train_val/BT474/b.jpg", "images/train_val/BT474/c.jpg"],
+            },
+        ),
     ],
 )
 def test_usual_layouts_need_no_key(root: Path, files: dict[str, str], found: dict[str, list[str]]) -> None:
@@ -235,3 +245,22 @@ def test_all_tasks_train_and_are_tested(command: Callable[..., Answer]) -> None:
     assert results["counts"]["train"] == counts
     assert results["counts"]["test"]["instance"] == 2
     assert OmegaConf.load("run/.hydra/config.yaml").dataset.classes == ["cat", "dog", "bird"]
+
+
+def test_annotations_may_be_a_mapping(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As LIVECell is published; read in pieces of any length."""
+    things = [thing(1), thing(2, 7, (4, 4, 8, 8)), thing(1, 3, (1, 1, 5, 5))]
+    found = document(["a.jpg", "b.jpg"], things)
+    written(root / "annotations/instances_train.json", found, root / "train")
+    wanted = COCO().read_index(root, COCO().class_names(root))
+    assert len(wanted.boxes) == 3
+    mapped = found | {"annotations": {str(k): one for k, one in enumerate(found["annotations"])}}
+    for chunk in (1 << 20, 5, 1):
+        monkeypatch.setattr("vjo_train.data.sources.coco.document._CHUNK", chunk)
+        (root / "annotations/instances_train.json").write_text(json.dumps(mapped))
+        index = COCO().read_index(root, COCO().class_names(root))
+        assert index.boxes.tolist() == wanted.boxes.tolist()
+        assert index.labels.tolist() == wanted.labels.tolist()
+    (root / "annotations/instances_train.json").write_text(json.dumps(mapped).replace('"1": {', "1: {"))
+    with pytest.raises(DataError, match=r"broken JSON at annotations\[1\] \(Expecting a name in quotes\)"):
+        COCO().read_index(root, ["cat"])

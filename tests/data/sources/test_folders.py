@@ -54,6 +54,18 @@ def test_splits_hold_classes_hold_pictures(tmp_path: Path) -> None:
         source.split(root, "test")
 
 
+def test_maps_among_the_pictures_are_none(tmp_path: Path) -> None:
+    """BUSI's, whose names have spaces; a picture whose name only ends like a map's stays."""
+    root = tmp_path / "set"
+    names = ("b (1).png", "b (1)_mask.png", "b (1)_mask_1.png", "c_GT.tif", "c.png", "face_mask.png")
+    paint(*(root / "benign" / name for name in names), root / "normal/b (1)_mask.png")
+    source, index = load(root)
+    kept = ["benign/b (1).png", "benign/c.png", "benign/face_mask.png", "normal/b (1)_mask.png"]
+    assert index.ids.tolist() == kept
+    assert sorted(path for split in source.splits(root) for path in source.split(root, split))[-1] == kept[-1]
+    assert "3 files are maps of other pictures by their names, and left out: benign/b (1)_mask.png" in index.notes[:, 1]
+
+
 def test_without_splits_the_pictures_are_shared_out(tmp_path: Path) -> None:
     root = tmp_path / "set"
     paint(*(root / name / f"{k}.png" for name in ("cat", "dog") for k in range(20)))

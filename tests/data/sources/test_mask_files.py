@@ -196,14 +196,15 @@ def test_maps_of_16_bits_keep_their_values(tmp_path: Path) -> None:
 def test_colours_are_named_by_a_palette(tmp_path: Path) -> None:
     root = tmp_path / "set"
     picture(root / "images/a.png")
-    save(root / "labels/a_L.png", [[[64, 0, 0], [0, 0, 142], [1, 2, 3]], [[0, 0, 142], [64, 0, 0], [64, 0, 0]]])
+    save(root / "labels/a_L.png", [[[64, 0, 0], [0, 0, 142], [1, 2, 3]], [[0, 0, 142], [64, 0, 0], [0, 0, 0]]])
     (root / "colours.txt").write_text("64 0 0\t\tBicyclist\n0,0,142,Car\n\n")
     (root / "class_dict.csv").write_text("name,r,g,b\nBicyclist,64,0,0\nCar,0,0,142\n")
     (root / "labelmap.txt").write_text("# label:color_rgb:parts:actions\nBicyclist:64,0,0::\nCar:0,0,142::\n")
     for palette in ("colours.txt", "class_dict.csv", "labelmap.txt", {"Bicyclist": [64, 0, 0], "Car": [0, 0, 142]}):
         source = MaskFiles(masks="labels/{stem}_L.png", palette=palette)
         assert source.class_names(root) == ["Bicyclist", "Car"]
-        assert maps(source, root, ["Bicyclist", "Car"]) == {"images/a.png": [[1, 2, 255], [2, 1, 1]]}
+        black = "without a name, it is background"
+        assert maps(source, root, ["Bicyclist", "Car"]) == {"images/a.png": [[1, 2, 255], [2, 1, 0]]}, black
         assert maps(source, root, ["Car"]) == {"images/a.png": [[0, 1, 255], [1, 0, 0]]}
     (root / "colours.txt").write_text("64 0 Bicyclist\n")
     with pytest.raises(DataError, match=r"colours\.txt: line 1: found '64 0 Bicyclist'; must be red, green, blue"):
@@ -223,3 +224,18 @@ def test_a_segmenter_trains_on_it(command: Callable[..., Answer], tmp_path: Path
     words += ["dataset.batch_size=4", "trainer.max_epochs=1", "trainer.progress=false", "hydra.run.dir=run"]
     assert command("vjo-train", *words)[0] == 0
     assert json.loads(Path("run/results.json").read_text())["counts"]["test"] == {"images": 5, "semantic": 5}
+
+
+def test_pictures_in_several_folders_with_their_maps_in_one(tmp_path: Path) -> None:
+    """As of HAM10000; the folder of the maps is one of the pictures' neighbours."""
+    root = tmp_path / "set"
+    for number, part in enumerate(("part_1", "part_2")):
+        picture(root / part / f"p{number}.jpg")
+        save(root / "maps" / f"p{number}_mask.png", [[0, 1, number], [0, 0, 1]])
+    source = MaskFiles(images=".", masks="maps/{name}_mask.png")
+    wanted = {f"part_{k + 1}/p{k}.jpg": [[0, 1, k], [0, 0, 1]] for k in range(2)}
+    assert maps(source, root, ["lesion"]) == wanted
+    with pytest.raises(ConfigError, match=r"masks: found 'maps/x\.png'; must hold {stem} or {name}"):
+        MaskFiles(masks="maps/x.png")
+    with pytest.raises(ConfigError, match=r"masks: found 'maps/{name}\.png'; must hold {split}"):
+        MaskFiles(images="{split}", masks="maps/{name}.png")

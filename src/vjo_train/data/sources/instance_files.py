@@ -26,7 +26,7 @@ from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
 from vjo_train.data.opening import opened
-from vjo_train.data.sources.mask_files import SPLIT, STEM, MaskFiles, check_some
+from vjo_train.data.sources.mask_files import MaskFiles, check_pattern, check_some
 from vjo_train.data.sources.pictures import bytes_of, stamp_of
 from vjo_train.data.sources.sizes import measured
 from vjo_train.errors import ConfigError, DataError
@@ -65,9 +65,7 @@ class InstanceFiles(MaskFiles):
         divisor: Annotated[int, Ge(2)] | None = None,
         ignore: Sequence[Annotated[int, Interval(ge=-1)]] = (),
     ) -> None:
-        if STEM not in objects or (SPLIT in images and SPLIT not in objects):
-            needed = STEM if STEM not in objects else SPLIT
-            raise ConfigError(f"dataset.source.objects: found '{objects}'; must hold {needed}.")
+        check_pattern("objects", objects, images)
         if "*" in objects and divisor is not None:
             raise ConfigError(
                 "dataset.source.divisor: is for maps of numbers; objects with a file each are of one class."

@@ -19,9 +19,8 @@ from vjo_train.data.labels.binary import Edges, Saliency
 from vjo_train.data.labels.depth import Depth
 from vjo_train.data.labels.normals import Normals, normalised
 from vjo_train.data.labels.semantic import Semantic
-from vjo_train.data.sources.mask_files import SPLIT, STEM, MaskFiles
+from vjo_train.data.sources.mask_files import MaskFiles, check_pattern
 from vjo_train.data.sources.pictures import stamp_of
-from vjo_train.errors import ConfigError
 from vjo_train.types import IGNORE
 
 
@@ -67,9 +66,7 @@ class MapFiles(MaskFiles):
         own = {Depth(inverse): depth, Normals(): normals, Edges(): edges, Saliency(): saliency}
         given = {kind: file for kind, file in own.items() if file is not None}
         for kind, file in given.items():
-            for part in (STEM, *([SPLIT] if SPLIT in self.images else [])):
-                if part not in file:
-                    raise ConfigError(f"dataset.source.{kind.name}: found '{file}'; must hold {part}.")
+            check_pattern(kind.name, file, self.images)
         self.kinds: tuple[Kind, ...] = (Semantic(), *given)
         self.files = {kind.name: file for kind, file in given.items()}
         self.depth_step = depth_step

@@ -30,7 +30,7 @@ from vjo_train.data.sources.white import WHITE, black_and_white, yes_and_no
 from vjo_train.errors import ConfigError, DataError
 from vjo_train.types import IGNORE
 
-SPLIT, STEM = "{split}", "{stem}"
+SPLIT, STEM, NAME = "{split}", "{stem}", "{name}"
 _WHITE = "white"
 """In `Index.by_image`: maps are black and white."""
 
@@ -48,7 +48,7 @@ class MaskFiles(BySplit):
         images: folder of the pictures, below the root, such as `images`, `images/{split}` or `{split}_images`; or,
             where only part of their names is that of their maps, files such as `train/{stem}_sat.jpg`.
         masks: file of a picture's map, below the root; `{stem}` is the picture's name without extension, with the
-            folders that it lies in below `images`.
+            folders that it lies in below `images`, and `{name}` without them.
         first: the value of the first class in the maps: 1 where 0 is background, 0 where there is none.
         ignore: values that count neither way.
         palette: maps are in colours: class name -> [red, green, blue], or a text file below the root with a line
@@ -59,7 +59,8 @@ class MaskFiles(BySplit):
             value is in `ignore` are none. None: they count on from `first`.
 
     Raises:
-        ConfigError: `masks` lacks `{stem}`, or `{split}` where `images` has it; `palette` and `values` are both given.
+        ConfigError: `masks` lacks `{stem}` and `{name}`, or `{split}` where `images` has it; `palette` and `values` are
+            both given.
     """
 
     kinds: tuple[Kind, ...] = (Semantic(),)
@@ -77,9 +78,7 @@ class MaskFiles(BySplit):
     ) -> None:
         if palette is not None and values is not None:
             raise ConfigError("dataset.source.values: found it beside palette; maps hold colours or numbers.")
-        if STEM not in masks or (SPLIT in images and SPLIT not in masks):
-            needed = STEM if STEM not in masks else SPLIT
-            raise ConfigError(f"dataset.source.masks: found '{masks}'; must hold {needed}.")
+        check_pattern("masks", masks, images)
         self.images, self.named = os.path.split(images) if STEM in images else (images, "")
         self.masks, self.first, self.ignore = masks, first, list(ignore)
         self.palette = dict(palette) if isinstance(palette, Mapping) else palette
@@ -216,7 +215,8 @@ class MaskFiles(BySplit):
 
     def of(self, picture: str, split: str, file: str) -> str:
         """The file of a picture, there or not; `file` as of `beside`."""
-        return file.replace(SPLIT, split).replace(STEM, self._stem(picture, split))
+        stem = self._stem(picture, split)
+        return file.replace(SPLIT, split).replace(STEM, stem).replace(NAME, os.path.basename(stem))
 
     def pairs(self, root: Path) -> list[tuple[str, str]]:
         """Every picture with the file that its map is, or would be; sorted, below the root."""
@@ -231,6 +231,18 @@ class MaskFiles(BySplit):
         """
         parts = self._parts(root)
         return sorted((name, self.of(name, split, file)) for split, names in parts.items() for name in names)
+
+
+def check_pattern(key: str, file: str, images: str) -> None:
+    """Checks the pattern of a picture's files, of the key `dataset.source.<key>`.
+
+    Raises:
+        ConfigError: it has nothing for the picture's name, or nothing for the split where `images` has that.
+    """
+    named = STEM in file or NAME in file
+    if not named or (SPLIT in images and SPLIT not in file):
+        needed = SPLIT if named else f"{STEM} or {NAME}"
+        raise ConfigError(f"dataset.source.{key}: found '{file}'; must hold {needed}.")
 
 
 def _below(root: Path, folder: str) -> list[str]:
