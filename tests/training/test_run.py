@@ -183,6 +183,14 @@ def test_a_finished_run_that_is_started_again_keeps_its_results(
     assert_same_run(once, again)
 
 
+@pytest.mark.parametrize(("steps", "said"), [("3", "Of 3 steps none was validated"), ("6", "the last 2 were not")])
+def test_steps_that_no_validation_has_seen_are_told(
+    steps: str, said: str, cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(cache, tmp_path / "run", f"trainer.max_steps={steps}")
+    assert said in caplog.text
+
+
 def test_a_new_run_in_the_folder_of_a_finished_one_is_not_taken_for_finished(
     cache: Path,
     undisturbed: Callable[..., Path],

@@ -113,9 +113,22 @@ def _fit(job: Job, throughput: Throughput, listener: Listener) -> pl.Trainer:
     before = job.module.batches
     with explained(job.data, job.output):
         trainer.fit(job.module, datamodule=job.data, ckpt_path=resume, weights_only=True)
-    if resume is not None and job.module.batches == before and trainer.is_global_zero:
-        log.warning("Nothing was left to train: %s has had all of trainer.max_epochs; a higher one goes on.", resume)
+    if trainer.is_global_zero:
+        if resume is not None and job.module.batches == before:
+            log.warning(
+                "Nothing was left to train: %s has had all of trainer.max_epochs; a higher one goes on.", resume
+            )
+        _say_unvalidated(job)
     return trainer
+
+
+def _say_unvalidated(job: Job) -> None:
+    """Says so where training ended between two validations: the best checkpoint is not of its last steps."""
+    length = job.settings.check_val_every_n_epoch * job.data.plan.steps_per_epoch
+    if is_validated(job) and (rest := job.module.batches % length):
+        which = "none was" if rest == job.module.batches else f"the last {rest} were not"
+        said = "Of %d steps %s validated (trainer.max_steps, trainer.max_epochs, trainer.check_val_every_n_epoch)."
+        log.warning(said, job.module.batches, which)
 
 
 def _tested(trainer: pl.Trainer, output: Path) -> Path:
