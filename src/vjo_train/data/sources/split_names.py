@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 _ALIKE = ({"val", "valid", "validation"}, {"train", "training"}, {"test", "testing"})
 _WORDS = {word: min(words, key=len) for words in _ALIKE for word in words} | {"trainval": "trainval"}
@@ -30,6 +31,16 @@ def split_in(name: str) -> str:
     parts = re.split(r"[^a-z]+", name.lower()), re.findall(r"[A-Z][a-z]+", name)
     words = next((known for own in parts if (known := {_WORDS[w.lower()] for w in own if w.lower() in _WORDS})), set())
     return words.pop() if len(words) == 1 else ""
+
+
+def split_of_folders(file: Path, root: Path) -> str:
+    """The split that the folders of a file say, below the root, the nearest first; or nothing."""
+    return next(filter(None, map(split_in, file.relative_to(root).parts[-2::-1])), "")
+
+
+def split_of_file(file: Path, root: Path) -> str:
+    """The split that the name of a file says, else its folders; or nothing."""
+    return split_in(file.stem) or split_of_folders(file, root)
 
 
 def without(split: str, known: Iterable[str]) -> str:

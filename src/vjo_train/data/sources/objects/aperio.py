@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.signs import is_aperio
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.split_names import split_in
+from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.data.sources.xml_files import LINE, read_xml
 from vjo_train.errors import DataError
 
@@ -35,7 +35,7 @@ class Aperio(ObjectFiles):
 
 
 def _picture(root: Path, file: Path) -> Picture:
-    split = next(filter(None, map(split_in, file.relative_to(root).parts[-2::-1])), "")
+    split = split_of_folders(file, root)
     picture = Picture(file.stem, file, split)
     try:
         for layer in read_xml(file, MOST_BYTES, lines=True).iter("Annotation"):

@@ -13,7 +13,7 @@ from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import curved
 from vjo_train.data.sources.objects.signs import head, is_bdd100k
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.split_names import split_in
+from vjo_train.data.sources.split_names import split_of_file
 from vjo_train.errors import DataError
 
 NAMES = (
@@ -58,7 +58,7 @@ class BDD100K(ObjectFiles):
         pictures: list[Picture] = []
         boxed = _with_boxes(files)
         for file in files:
-            split = next(filter(None, map(split_in, (file.stem, *file.relative_to(root).parts[-2::-1]))), "")
+            split = split_of_file(file, root)
             frames = enumerate(_frames(file), 1)
             pictures += [_picture(file, split, number, frame, file.parent in boxed) for number, frame in frames]
         found = {thing.name for picture in pictures for thing in picture.things}

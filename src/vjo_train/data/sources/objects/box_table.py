@@ -12,7 +12,7 @@ from vjo_train.data.sources.objects.columns import Columns, columns_of
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.signs import HEADLESS, box_columns, delimiter, headless
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.split_names import split_in
+from vjo_train.data.sources.split_names import split_in, split_of_file
 from vjo_train.errors import DataError
 
 
@@ -80,7 +80,7 @@ class BoxTable(ObjectFiles):
         if columns is None:
             raise DataError(f"{file}: found the columns {', '.join(header)[:200]}; must have a picture and a box.")
         found: dict[tuple[str, str], Picture] = {}
-        folder = split_in(file.stem) or next(filter(None, map(split_in, file.relative_to(root).parts[-2::-1])), "")
+        folder = split_of_file(file, root)
         for line, values in enumerate(rows, 1):
             if (line > 1 or bare) and any(map(str.strip, values)):
                 row = dict(zip(header, [*values, *[""] * len(header)], strict=False))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from vjo_train.data.sources.objects.records import EVERY, Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import read_json
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.split_names import split_in
+from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.errors import DataError
 
 NAMES = ("pedestrian", "rider")
@@ -39,7 +39,7 @@ class CityPersons(ObjectFiles):
         return Read([self._picture(root, file) for file in files], NAMES)
 
     def _picture(self, root: Path, file: Path) -> Picture:
-        split = next(filter(None, map(split_in, file.relative_to(root).parts[-2::-1])), "")
+        split = split_of_folders(file, root)
         picture = Picture(file.stem.removesuffix(_ENDING) + _PICTURE, file, split)
         try:
             content = read_json(file)

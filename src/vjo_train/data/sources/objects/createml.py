@@ -11,7 +11,7 @@ from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import read_json
 from vjo_train.data.sources.objects.signs import is_createml
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.split_names import split_in
+from vjo_train.data.sources.split_names import split_of_file
 from vjo_train.errors import DataError
 
 
@@ -31,7 +31,7 @@ class CreateML(ObjectFiles):
 
 
 def _pictures(root: Path, file: Path) -> list[Picture]:
-    split = next(filter(None, map(split_in, (file.stem, *file.relative_to(root).parts[-2::-1]))), "")
+    split = split_of_file(file, root)
     content = read_json(file)
     found = []
     for number, entry in enumerate(content if isinstance(content, list) else [content], 1):

@@ -16,7 +16,7 @@ from vjo_train.data.sources.objects.shapes import around, bounds, ellipse, pixel
 from vjo_train.data.sources.objects.signs import is_label_studio
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.pictures import is_picture
-from vjo_train.data.sources.split_names import split_in
+from vjo_train.data.sources.split_names import split_of_file
 from vjo_train.errors import DataError
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-")
@@ -43,7 +43,7 @@ class LabelStudio(ObjectFiles):
 
 
 def _pictures(root: Path, file: Path, finder: Finder) -> Iterator[Picture]:
-    split = next(filter(None, map(split_in, (file.stem, *file.relative_to(root).parts[-2::-1]))), "")
+    split = split_of_file(file, root)
     tasks = read_json(file)
     for number, task in enumerate(tasks if isinstance(tasks, list) else [tasks], 1):
         name = _name(task) if isinstance(task, dict) else ""

@@ -17,7 +17,7 @@ from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import around, ellipse, joined, pasted, read_json
 from vjo_train.data.sources.objects.signs import is_labelme
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.split_names import split_in
+from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.errors import DataError
 
 
@@ -39,7 +39,7 @@ class LabelMe(ObjectFiles):
 
 
 def _picture(root: Path, file: Path) -> Picture:
-    split = next(filter(None, map(split_in, file.relative_to(root).parts[-2::-1])), "")
+    split = split_of_folders(file, root)
     picture = Picture(file.stem, file, split)
     try:
         content = read_json(file)

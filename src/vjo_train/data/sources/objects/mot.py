@@ -11,7 +11,7 @@ from vjo_train.data.sources.objects.records import EVERY, Picture, Read, Thing
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.objects.text_rows import rows
 from vjo_train.data.sources.pictures import is_picture
-from vjo_train.data.sources.split_names import split_in
+from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.errors import DataError
 
 PERSON = 1
@@ -58,7 +58,7 @@ def _scene(file: Path) -> Path:
 
 def _pictures(root: Path, file: Path) -> list[Picture]:
     sequence = file.parent.parent
-    split = next(filter(None, map(split_in, sequence.relative_to(root).parts[::-1])), "")
+    split = split_of_folders(sequence / "gt", root)
     frames = _frames(sequence)
     found = {number: Picture(path.relative_to(root).as_posix(), file, split) for number, path in frames.items()}
     others = 0

@@ -19,7 +19,7 @@ from vjo_train.data.opening import BROKEN
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import around, bounds, pasted, read_json
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.split_names import split_in
+from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.errors import DataError
 
 
@@ -50,7 +50,7 @@ def _names(root: Path) -> list[str]:
 
 
 def _picture(root: Path, file: Path) -> Picture:
-    split = next(filter(None, map(split_in, file.relative_to(root).parts[-2::-1])), "")
+    split = split_of_folders(file, root)
     picture = Picture(f"../img/{file.stem}", file, split)
     try:
         content = read_json(file)

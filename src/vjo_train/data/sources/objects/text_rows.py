@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from vjo_train.data.sources.objects.records import Picture, Thing
-from vjo_train.data.sources.split_names import split_in
+from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.errors import DataError
 
 ReadRow = Callable[[Path, int, Sequence[str]], Thing | None]
@@ -40,8 +40,7 @@ def rows(file: Path, separator: str | None = None) -> Iterator[tuple[int, list[s
 
 def picture_of(root: Path, file: Path, read: ReadRow, separator: str | None = None) -> Picture:
     """The picture that a text file is of, by its name."""
-    folders = file.relative_to(root).parts[-2::-1]
-    picture = Picture(file.stem, file, next(filter(None, map(split_in, folders)), ""))
+    picture = Picture(file.stem, file, split_of_folders(file, root))
     try:
         found = [read(file, number, words) for number, words in rows(file, separator)]
     except DataError as error:

@@ -13,7 +13,7 @@ from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import ellipse, read_json
 from vjo_train.data.sources.objects.signs import is_via
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.split_names import split_in
+from vjo_train.data.sources.split_names import split_of_file
 from vjo_train.errors import DataError
 
 
@@ -45,7 +45,7 @@ class VIA(ObjectFiles):
         return Read([picture for file in files for picture in self._pictures(root, file)])
 
     def _pictures(self, root: Path, file: Path) -> list[Picture]:
-        split = next(filter(None, map(split_in, (file.stem, *file.relative_to(root).parts[-2::-1]))), "")
+        split = split_of_file(file, root)
         entries = list(_of_csv(file) if file.suffix == ".csv" else _of_json(file))
         attribute = self.attribute or _attribute(file, [own for _, _, regions in entries for _, own in regions])
         pictures: dict[str, Picture] = {}
