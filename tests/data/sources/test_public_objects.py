@@ -19,6 +19,7 @@ from vjo_train.data.sources.cityscapes import Cityscapes
 from vjo_train.data.sources.join import Join, Part
 from vjo_train.data.sources.objects.bdd100k import BDD100K
 from vjo_train.data.sources.objects.citypersons import CityPersons
+from vjo_train.data.sources.objects.kitti import KITTI
 from vjo_train.data.sources.objects.mot import MOT
 from vjo_train.data.sources.objects.odgt import CrowdHuman
 from vjo_train.data.sources.objects.shapes import curved
@@ -318,3 +319,29 @@ def test_a_sequence_of_mot17_is_read_once(tmp_path: Path) -> None:
     folders = {str(path).split("/")[1] for path in load(MOT(), root).images.tolist()}
     assert folders == {"MOT17-02-DPM", "MOT17-04-SDP"}
     assert len(load(MOT(sequences="*-SDP"), root)) == 4
+
+
+def test_videos_of_visdrone_and_kitti(tmp_path: Path) -> None:
+    """A text file for the frames of a folder, whose rows begin with the frame and the object."""
+    drone, car = tmp_path / "drone", tmp_path / "car"
+    for frame in (1, 2):
+        picture(drone / f"VisDrone2019-VID-train/sequences/uav0_v/{frame:07d}.jpg")
+        picture(car / f"training/image_02/0000/{frame - 1:06d}.png")
+    write(drone / "VisDrone2019-VID-train/annotations/uav0_v.txt", "1,0,2,3,10,20,1,4,0,0\n1,1,2,3,10,20,1,4,0,x\n")
+    rows = "0 0 Car 0 0 -1.5 2 3 12 23 1 1 1 1 1 1 1\n0 -1 DontCare -1 -1 -10 20 3 25 8 -1 -1 -1 -1 -1 -1 -1\n"
+    write(car / "training/label_02/0000.txt", rows)
+    assert "dataset=visdrone" in looks_like(drone)
+    assert "dataset=kitti" in looks_like(car)
+    index = load(VisDrone(), drone)
+    assert objects(index, 0)[0] == ([2, 3, 12, 23], "car", False)
+    assert [len(objects(index, row)) for row in range(2)] == [2, 0]
+    index = load(KITTI(), car)
+    assert objects(index, 0) == [([2, 3, 12, 23], "Car", False), ([20, 3, 25, 8], "Car", True)]
+    assert objects(index, 1) == []
+    write(car / "training/label_02/0000.txt", rows + "7 0 Car 0 0 0 2 3 12 23 1 1 1 1 1 1 1\nx 0 Car\n")
+    faults = load(
+        KITTI(),
+        car,
+    ).faults.tolist()
+    assert "found no picture 'training/image_02/0000/7.jpg'" in faults[0]
+    assert "found no picture 'training/image_02/0000/x.jpg'" in faults[1]

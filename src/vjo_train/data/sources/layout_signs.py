@@ -102,11 +102,11 @@ def _mot(place: Path) -> Iterator[Sign]:
 
 
 def _kitti(place: Path) -> Iterator[Path]:
-    yield from files_of(place, ("label_2/*.txt", "*/label_2/*.txt"))
+    yield from files_of(place, ("label_2/*.txt", "*/label_2/*.txt", "label_02/*.txt", "*/label_02/*.txt"))
 
 
 def _visdrone(place: Path) -> Iterator[Path]:
-    row = re.compile(rb"(-?\d+,){7}-?\d+,?\s*")
+    row = re.compile(rb"(-?\d+,){7}(-?\d+,){0,2}-?\d+,?\s*")
     files = files_of(place, ("annotations/*.txt", "*/annotations/*.txt"), most=20)
     yield from (path for path in files if row.fullmatch(head(path).partition(b"\n")[0]))
 

@@ -1,4 +1,4 @@
-"""KITTI's object detection: a text file for each picture, in a folder beside that of the pictures."""
+"""KITTI's object detection and tracking: a text file for each picture or sequence, beside the pictures' folder."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from vjo_train.data.sources.objects.records import EVERY, Picture, Read, Thing
+from vjo_train.data.sources.objects.records import EVERY, Read, Thing
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.objects.text_rows import picture_of, text_files
+from vjo_train.data.sources.objects.text_rows import pictures_of, text_files
 from vjo_train.errors import DataError
 
 NEITHER = "DontCare"
@@ -19,7 +19,8 @@ class KITTI(ObjectFiles):
     """`training/image_2/000000.png` with `training/label_2/000000.txt`: type, three numbers, x1 y1 x2 y2, and 3D.
 
     Types are classes; `DontCare` is a region that is ignored for all of them. Other programs, such as NVIDIA's, write
-    the same rows into `labels/` beside `images/`.
+    the same rows into `labels/` beside `images/`. Of tracking, `training/label_02/0000.txt` is of the frames in
+    `training/image_02/0000/`.
 
     Args:
         images: the folder that pictures are looked for in, below the root.
@@ -28,7 +29,7 @@ class KITTI(ObjectFiles):
 
     what = "folder label_2/ of text files, such as training/label_2/000000.txt"
 
-    def __init__(self, *, images: str = ".", labels: Sequence[str] = ("label_2", "labels")) -> None:
+    def __init__(self, *, images: str = ".", labels: Sequence[str] = ("label_2", "label_02", "labels")) -> None:
         super().__init__(images=images)
         self.labels = tuple(labels)
 
@@ -36,10 +37,7 @@ class KITTI(ObjectFiles):
         return text_files(root, self.labels)
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
-        return Read([self._picture(root, file) for file in files])
-
-    def _picture(self, root: Path, file: Path) -> Picture:
-        return picture_of(root, file, _thing)
+        return Read([picture for file in files for picture in pictures_of(root, file, _thing)])
 
 
 def _thing(file: Path, line: int, words: Sequence[str]) -> Thing:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from vjo_train.data.sources.objects.records import EVERY, Picture, Read, Thing
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.objects.text_rows import rows
-from vjo_train.data.sources.pictures import is_picture
+from vjo_train.data.sources.objects.text_rows import frames_in, rows
 from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.errors import DataError
 
@@ -59,7 +58,7 @@ def _scene(file: Path) -> Path:
 def _pictures(root: Path, file: Path) -> list[Picture]:
     sequence = file.parent.parent
     split = split_of_folders(sequence / "gt", root)
-    frames = _frames(sequence)
+    frames = frames_in(sequence / "img1")
     found = {number: Picture(path.relative_to(root).as_posix(), file, split) for number, path in frames.items()}
     others = 0
     for line, words in rows(file, ","):
@@ -77,15 +76,6 @@ def _pictures(root: Path, file: Path) -> list[Picture]:
     if others and pictures:
         pictures[0].notes.append(("other classes left out", f"{others} rows of {sequence.name}"))
     return pictures
-
-
-def _frames(sequence: Path) -> dict[int, Path]:
-    """Number -> picture of a sequence; nothing where its folder is not there."""
-    try:
-        found = sorted((sequence / "img1").iterdir())
-    except OSError:
-        return {}
-    return {int(path.stem): path for path in found if path.stem.isdecimal() and is_picture(path.name)}
 
 
 def _row(file: Path, where: str, words: Sequence[str]) -> tuple[int, tuple[float, float, float, float], float, int]:

@@ -1,11 +1,13 @@
-"""Text files with a row for each object, one file for each picture."""
+"""Text files with a row for each object, one file for each picture, or for the frames of a video."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from glob import escape
 from pathlib import Path
 
 from vjo_train.data.sources.objects.records import Picture, Thing
+from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.errors import DataError
 
@@ -48,3 +50,36 @@ def picture_of(root: Path, file: Path, read: ReadRow, separator: str | None = No
         return picture
     picture.things = [thing for thing in found if thing is not None]
     return picture
+
+
+def frames_in(folder: Path) -> dict[int, Path]:
+    """Number -> picture of the frames in a folder; nothing where it is not there."""
+    try:
+        found = sorted(folder.iterdir())
+    except OSError:
+        return {}
+    return {int(path.stem): path for path in found if path.stem.isdecimal() and is_picture(path.name)}
+
+
+def pictures_of(root: Path, file: Path, read: ReadRow, separator: str | None = None) -> list[Picture]:
+    """The pictures that a text file is of: one by its name, or the frames in a folder of its name beside its own.
+
+    Rows of frames begin with the frame's number and the object's; a frame without a row shows nothing.
+    """
+    folders = sorted(file.parent.parent.glob(f"*/{escape(file.stem)}/"))
+    frames = next(filter(None, map(frames_in, folders)), {})
+    if not frames:
+        return [picture_of(root, file, read, separator)]
+    split = split_of_folders(file, root)
+    found = {number: Picture(path.relative_to(root).as_posix(), file, split) for number, path in frames.items()}
+    for line, words in rows(file, separator):
+        number = int(words[0]) if words[0].isdecimal() else -1
+        missing = next(iter(frames.values())).with_name(f"{words[0][:20]}.jpg").relative_to(root).as_posix()
+        picture = found.setdefault(number, Picture(missing, file, split))
+        try:
+            thing = read(file, line, words[2:])
+        except DataError as error:
+            picture.fault = picture.fault or str(error)
+        else:
+            picture.things += [] if thing is None else [thing]
+    return list(found.values())

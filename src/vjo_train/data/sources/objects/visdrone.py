@@ -1,4 +1,4 @@
-"""VisDrone's object detection: a text file for each picture."""
+"""VisDrone's object detection, in pictures and in videos: a text file for each of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vjo_train.data.sources.objects.records import EVERY, Read, Thing
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.objects.text_rows import picture_of, text_files
+from vjo_train.data.sources.objects.text_rows import pictures_of, text_files
 from vjo_train.errors import DataError
 
 NAMES = ("pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motor")
@@ -18,7 +18,9 @@ NAMES = ("pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "
 class VisDrone(ObjectFiles):
     """`VisDrone2019-DET-train/images/x.jpg` with `annotations/x.txt`: x, y, width, height, score, category, two more.
 
-    Regions of the categories 0 and 11 are ignored for all classes, as in the benchmark; objects of score 0 for theirs.
+    In `VisDrone2019-VID-train`, `annotations/x.txt` is of the frames in `sequences/x/`, and rows begin with the numbers
+    of the frame and the object. Regions of the categories 0 and 11 are ignored for all classes, as in the benchmark;
+    objects of score 0 for theirs.
     """
 
     what = "folder annotations/ of text files with eight numbers a row, as of VisDrone"
@@ -27,7 +29,7 @@ class VisDrone(ObjectFiles):
         return text_files(root, ("annotations",))
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
-        return Read([picture_of(root, file, _thing, ",") for file in files], NAMES)
+        return Read([picture for file in files for picture in pictures_of(root, file, _thing, ",")], NAMES)
 
 
 def _thing(file: Path, line: int, words: Sequence[str]) -> Thing:
