@@ -23,6 +23,7 @@ from vjo_train.data.shape_painting import CLASSES
 from vjo_train.data.shapes import Shapes
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.cityscapes import Cityscapes
+from vjo_train.data.sources.class_masks import ClassMasks
 from vjo_train.data.sources.coco.panoptic import CocoPanoptic
 from vjo_train.data.sources.coco.source import COCO
 from vjo_train.data.sources.coco.stuff import CocoStuff
@@ -131,8 +132,20 @@ def masks(root: Path) -> None:
         numbers(root / f"masks/{split}/{name}", np.arange(1200).reshape(30, 40) // 400)
 
 
+def class_masks(root: Path) -> None:
+    """Pictures and a map for each class."""
+    for split, name, k in names("png"):
+        picture(root / f"images/{split}/{name}", k)
+        for number, folder in enumerate("ab"):
+            numbers(root / f"{folder}/{split}/{name}", 255 * (np.arange(1200).reshape(30, 40) // 400 == number))
+
+
+def class_source(**keys: Any) -> ClassMasks:
+    return ClassMasks(images="images/{split}", masks={name: f"{name}/{{split}}/{{stem}}.png" for name in "ab"}, **keys)
+
+
 def maps(root: Path) -> None:
-    """The same, and depth, normals and edges."""
+    """The same as `masks`, and depth, normals and edges."""
     masks(root)
     for split, name, _ in names("png"):
         numbers(root / f"depth/{split}/{name}", np.full((30, 40), 1500), np.uint16)
@@ -262,6 +275,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "table": Layout(table, lambda: Table(numbers=["age"]), ("classes", "numbers")),
     "parquet": Layout(parquet, lambda: Table(file="labels.parquet", numbers=["age"]), ("classes", "numbers")),
     "masks": Layout(masks, _by_split(MaskFiles, masks="masks"), MAPS, ("a", "b")),
+    "class_masks": Layout(class_masks, class_source, MAPS, ("a", "b")),
     "instances": Layout(instances, _by_split(InstanceFiles, objects="masks"), MASKS, ("cell",)),
     "objects": Layout(
         objects,

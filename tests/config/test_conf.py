@@ -64,6 +64,8 @@ def with_file(file: Path) -> DictConfig:
         overrides.append("heads=[semantic,instance]")
     if group == "dataset" and OmegaConf.is_missing(OmegaConf.load(file), "root"):
         overrides += ["dataset.root=.", f"dataset.classes={CLASSES}"]
+    if file.stem == "class_masks":
+        overrides.append("dataset.source.masks={cat: '{stem}.png'}")
     if file.stem in ("mixture", "join"):
         source = "{_target_: vjo_train.data.sources.voc.source.VOC}"
         part = f"{{_target_: vjo_train.data.sources.{file.stem}.Part, root: ., source: {source}}}"

@@ -142,7 +142,7 @@ class InstanceFiles(MaskFiles):
             )
             boxes = [_box(*np.nonzero(mask)) for mask in stack]
             return np.array(boxes, np.float32).reshape(-1, 4), np.zeros(len(stack), np.int64), stack
-        values = _numbers(root / files, size)
+        values = numbers_of(root / files, size)
         ignored = np.isin(values, self.ignore)
         values[ignored] = 0
         numbers, places = np.unique(values, return_inverse=True)
@@ -206,8 +206,12 @@ def _is_there(root: Path, pattern: str) -> bool:
     return path.parent.is_dir() if "*" in pattern else path.is_file()
 
 
-def _numbers(path: Path, size: tuple[int, int]) -> npt.NDArray[np.int64]:
-    """[H, W]."""
+def numbers_of(path: Path, size: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """[H, W]: the values of a map, of colours R + 256 G + 65536 B.
+
+    Raises:
+        DataError: as `read_values`.
+    """
     if not is_array(path):
         with opened(path) as image:
             coloured = image.mode in ("RGB", "RGBA")
