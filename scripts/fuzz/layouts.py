@@ -141,6 +141,7 @@ def class_masks(root: Path) -> None:
 
 
 def class_source(**keys: Any) -> ClassMasks:
+    """The source that reads them."""
     return ClassMasks(images="images/{split}", masks={name: f"{name}/{{split}}/{{stem}}.png" for name in "ab"}, **keys)
 
 
