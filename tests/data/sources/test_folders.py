@@ -66,6 +66,19 @@ def test_maps_among_the_pictures_are_none(tmp_path: Path) -> None:
     assert "3 files are maps of other pictures by their names, and left out: benign/b (1)_mask.png" in index.notes[:, 1]
 
 
+def test_an_index_that_other_code_has_read_is_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A new version of the program may read the same files otherwise."""
+    caplog.set_level("INFO")
+    root = tmp_path / "set"
+    paint(root / "train/cat/a.png", root / "train/dog/b.png")
+    for code, times in (("one", 1), ("one", 1), ("two", 2)):
+        monkeypatch.setattr("vjo_train.data.sources.opened._code", lambda _, code=code: code)
+        load(root)
+        assert caplog.text.count("Reading the annotations") == times
+
+
 def test_without_splits_the_pictures_are_shared_out(tmp_path: Path) -> None:
     root = tmp_path / "set"
     paint(*(root / name / f"{k}.png" for name in ("cat", "dog") for k in range(20)))

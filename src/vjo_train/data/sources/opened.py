@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from vjo_train.data import index as indices
@@ -17,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def load_index(source: Source, root: Path, classes: Sequence[str], cache: Path) -> Index:
-    """The index of the data set at `root`, from the cache where the source's stamp is as it was.
+    """The index of the data set at `root`, from the cache where the source's stamp and its code are as they were.
 
     The log says what was read otherwise than it is written. Of several processes that ask at once, one reads and the
     others wait: one on each machine, or one alone where the cache lies on a disk that the machines share.
@@ -32,7 +34,7 @@ def load_index(source: Source, root: Path, classes: Sequence[str], cache: Path) 
         DataError: there is no annotation.
     """
     root = root.resolve()
-    stamp = source.stamp(root)
+    stamp = f"{source.stamp(root)} {_code(type(source))}"
     asked = repr(source), [kind.name for kind in source.kinds], str(root), list(classes)
     path = cache / f"index-{hashlib.sha256(repr(asked).encode()).hexdigest()[:16]}.npz"
     index = indices.cached(path, stamp)
@@ -45,6 +47,14 @@ def load_index(source: Source, root: Path, classes: Sequence[str], cache: Path) 
                 indices.keep(path, index, stamp)
     _say_changes(index, root)
     return index
+
+
+@lru_cache(32)
+def _code(source: type[Source]) -> str:
+    """Changes with the code that reads: another version of it may read the same files otherwise."""
+    own = getattr(sys.modules[source.__module__], "__file__", None)
+    files = [*sorted(Path(__file__).parents[1].rglob("*.py")), *([Path(own)] if own else [])]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _say_changes(index: Index, root: Path) -> None:
