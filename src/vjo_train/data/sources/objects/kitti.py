@@ -37,7 +37,7 @@ class KITTI(ObjectFiles):
         return text_files(root, self.labels)
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
-        return Read([picture for file in files for picture in pictures_of(root, file, _thing)])
+        return Read(pictures_of(root, files, _thing))
 
 
 def _thing(file: Path, line: int, words: Sequence[str]) -> Thing:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from glob import escape
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vjo_train.data.sources.objects.records import Picture, Thing
@@ -61,15 +60,25 @@ def frames_in(folder: Path) -> dict[int, Path]:
     return {int(path.stem): path for path in found if path.stem.isdecimal() and is_picture(path.name)}
 
 
-def pictures_of(root: Path, file: Path, read: ReadRow, separator: str | None = None) -> list[Picture]:
-    """The pictures that a text file is of: one by its name, or the frames in a folder of its name beside its own.
+def pictures_of(root: Path, files: Sequence[Path], read: ReadRow, separator: str | None = None) -> list[Picture]:
+    """The pictures that text files are of: one by a file's name, or the frames in a folder of that name beside its own.
 
     Rows of frames begin with the frame's number and the object's; a frame without a row shows nothing.
     """
-    folders = sorted(file.parent.parent.glob(f"*/{escape(file.stem)}/"))
-    frames = next(filter(None, map(frames_in, folders)), {})
-    if not frames:
-        return [picture_of(root, file, read, separator)]
+    places = {file.parent.parent for file in files}
+    beside = {place: sorted(one for one in place.iterdir() if one.is_dir()) for place in places}
+    found = []
+    for file in files:
+        folders = (folder / file.stem for folder in beside[file.parent.parent])
+        frames = next(filter(None, map(frames_in, folders)), {})
+        own = _of_frames(root, file, frames, read, separator) if frames else []
+        found += own or [picture_of(root, file, read, separator)]
+    return found
+
+
+def _of_frames(
+    root: Path, file: Path, frames: Mapping[int, Path], read: ReadRow, separator: str | None
+) -> list[Picture]:
     split = split_of_folders(file, root)
     found = {number: Picture(path.relative_to(root).as_posix(), file, split) for number, path in frames.items()}
     for line, words in rows(file, separator):

@@ -29,7 +29,7 @@ class VisDrone(ObjectFiles):
         return text_files(root, ("annotations",))
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
-        return Read([picture for file in files for picture in pictures_of(root, file, _thing, ",")], NAMES)
+        return Read(pictures_of(root, files, _thing, ","), NAMES)
 
 
 def _thing(file: Path, line: int, words: Sequence[str]) -> Thing:
