@@ -12,6 +12,7 @@ from tests.config.test_experiments import CONF
 Answer = tuple[int, str, str]
 
 KEYS = [
+    ("name=../x", "name: found '../x'; runs lie below outputs/ by it. hydra.run.dir says another place."),
     ("trainer.max_epoch=3", "Key 'max_epoch' is not in 'trainer'; did you mean 'max_epochs'?"),
     ("+trainer.max_epoch=3", "Key 'max_epoch' is not in 'trainer'; did you mean 'max_epochs'?"),
     ("trainr.max_epochs=3", "Key 'trainr' is not in the config; did you mean 'trainer'?"),

@@ -27,9 +27,11 @@ def check_paths(cfg: DictConfig) -> None:
     """Looks for the files and folders that the config names.
 
     Raises:
-        ConfigError: one that is not there.
+        ConfigError: one that is not there; a name of the run that leads out of the folder of runs.
     """
     check_data(cfg)
+    if ".." in Path(cfg.name).parts or Path(cfg.name).is_absolute():
+        raise ConfigError(f"name: found '{cfg.name}'; runs lie below outputs/ by it. hydra.run.dir says another place.")
     weights, resume = cfg.backbone.get("weights"), cfg.trainer.get("resume")
     if weights is not None and (Path(weights) / run_folder.CONFIG).is_file():
         raise ConfigError(
