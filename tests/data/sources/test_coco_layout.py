@@ -264,3 +264,14 @@ def test_annotations_may_be_a_mapping(root: Path, monkeypatch: pytest.MonkeyPatc
     (root / "annotations/instances_train.json").write_text(json.dumps(mapped).replace('"1": {', "1: {"))
     with pytest.raises(DataError, match=r"broken JSON at annotations\[1\] \(Expecting a name in quotes\)"):
         COCO().read_index(root, ["cat"])
+
+
+@pytest.mark.parametrize(
+    ("boxes", "told"), [([(20, 15, 36, 28)] * 9, True), ([(20, 15, 36, 28)] * 8 + [(9, 9, 4, 4)], False)]
+)
+def test_boxes_that_may_be_corners_are_told(root: Path, boxes: list[tuple[int, ...]], told: bool) -> None:
+    """As of MIDOG, and of many a script; a box that is none as two corners settles it."""
+    found = document(["a.jpg"], [thing(1, 3, box, None) for box in boxes])
+    written(root / "annotations/instances_train.json", found, root / "train")
+    index = COCO().read_index(root, COCO().class_names(root))
+    assert any(line.startswith("every bbox is one as x1, y1, x2, y2") for line in index.notes[:, 1].tolist()) == told

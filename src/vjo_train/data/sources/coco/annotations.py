@@ -18,6 +18,8 @@ from vjo_train.data.sources.voc.annotation import LONGEST_SIDE
 from vjo_train.data.sources.voc.layout import listing, shown
 from vjo_train.errors import DataError
 
+ENOUGH = 8
+"""Boxes that say whether a file has two corners for each."""
 EDGE = 0.01
 """How far a box may leave the picture without a word, in pixels: numbers are rounded."""
 DROPPED = "dropped box"
@@ -224,11 +226,19 @@ class Gathering:
         for number in np.flatnonzero(~np.isfinite(corners).all(axis=1)):
             self._fault(int(owners[number]), f"found the bbox {table[number].tolist()}; must be finite numbers")
         clipped, changes = inside(corners, sides)
+        if len(table) >= ENOUGH and changes["clipped box"].any() and _are_corners(table, sides):
+            said = "every bbox is one as x1, y1, x2, y2, and some leave their pictures as x, y, width, height"
+            self._notes.append((-1, "perhaps corners", f"{said}, as which COCO has them and they are read"))
         faulty = np.isin(owners, list(self.faults))
         for kind, these in changes.items():
             for number in np.flatnonzero(these & ~faulty):
                 self._notes.append((int(owners[number]), kind, f"found the bbox {table[number].tolist()}"))
         return clipped, ~(changes[DROPPED] | faulty)
+
+
+def _are_corners(table: npt.NDArray[np.float64], sides: npt.NDArray[np.float64]) -> bool:
+    """Whether all boxes [N, 4] would lie in their pictures, were they two corners."""
+    return bool(((table[:, 2:] > table[:, :2]) & (table[:, 2:] <= sides[:, :2] + EDGE)).all())
 
 
 def inside(
