@@ -145,3 +145,19 @@ def test_guess_looks_into_folders(command: Callable[..., Answer], tmp_path: Path
     )
     assert "guess: found 'nowhere', which does not exist" in command("vjo-data", "guess", "nowhere")[2]
     assert "guess: takes one folder or file" in command("vjo-data", "guess")[2]
+
+
+def test_a_file_of_names_comes_with_the_maps(tmp_path: Path) -> None:
+    """coco128's: folders such as `train2017`, and a YAML file above the maps; others are of other annotations."""
+    for split in ("train2017", "val2017"):
+        for name in ("images", "semantic/masks"):
+            (tmp_path / name / split).mkdir(parents=True)
+            for k in range(3):
+                Image.fromarray(np.full((8, 8), 7 * k, np.uint8)).save(tmp_path / name / split / f"{k}.png")
+    for folder in ("boxes", "semantic"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "config.yaml").write_text("classes: {0: none, 7: road, 14: car}")
+    guess = guesses(tmp_path)[0]
+    assert "dataset.source.images=\"'images/{split}2017'\"" in guess.overrides
+    assert "dataset.source.values=semantic/config.yaml" in guess.overrides
+    assert "NAME" not in guess.overrides

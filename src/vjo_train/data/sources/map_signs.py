@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vjo_train.data.sources.class_values import read_class_values
 from vjo_train.data.sources.sign import Sign, files_of, quoted
+from vjo_train.errors import DataError
 
 if TYPE_CHECKING:
     from vjo_train.data.sources.pairing import Pairing
@@ -19,7 +22,7 @@ def masks(place: Path) -> Iterator[Sign]:
     if place.is_dir() and (pair := paired(place)):
         where = [f"dataset.source.images={quoted(pair.images)}"] if pair.images != "images" else []
         where += [f"dataset.source.masks={quoted(pair.masks)}"] if pair.masks != "masks/{stem}.png" else []
-        names = () if pair.values else _palette(place)
+        names = _values(place, pair.example) if pair.values else _palette(place)
         yield Sign(
             pair.example, (*where, *(names or ("'dataset.classes=[NAME,..]'",))), _of_maps(place, pair, where, names)
         )
@@ -32,10 +35,22 @@ def _of_maps(place: Path, pair: Pairing, where: list[str], names: tuple[str, ...
     seen = f"Maps hold {', '.join(map(str, pair.values[:12]))}{', ..' * (len(pair.values) > 12)}."
     if {*pair.values} <= {0, 255} or pair.masks.lower().endswith((".jpg", ".jpeg")):
         return f"{seen} One class: 255 is NAME, 0 is not."
+    if names:
+        return f"{seen} Where every pixel is of a class, 0 too: heads.semantic.background=false."
     objects = [word.replace("source.masks", "source.objects") for word in where]
     words = ["dataset=instances", f"dataset.root={quoted(place)}", *objects, "dataset.classes=[NAME]"]
     background = "0 is background; where it is a class: dataset.source.first=0 heads.semantic.background=false."
     return f"{seen} {background} Where each value is an object: {' '.join(words)}"
+
+
+def _values(place: Path, example: Path) -> tuple[str, ...]:
+    """The key for a file that names the values of maps, above one of them."""
+    for name in ("*.yaml", "*.yml", "codes.txt", "_classes.csv"):
+        for found in files_of(place, (name, f"*/{name}"), most=20):
+            with suppress(DataError):
+                if found.parent in example.parents and read_class_values(found):
+                    return (f"dataset.source.values={quoted(found.relative_to(place))}",)
+    return ()
 
 
 def _palette(place: Path) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -128,7 +129,7 @@ def _by_split(place: Path, images: str, masks: str) -> tuple[str, str]:
         first, second = first[:-1], second[:-1]
     images, masks = "/".join(first), "/".join(second)
     for part in first:
-        for word in (part, *part.replace("-", "_").split("_")):
+        for word in (part, *part.replace("-", "_").split("_"), *re.findall("[A-Za-z]+", part)):
             others = [other for other in _SPLITS if split_in(word) and word in masks and other != word]
             pairs = [(images.replace(word, other), masks.replace(word, other)) for other in others]
             if any((place / one).is_dir() and (place / other).is_dir() for one, other in pairs):
