@@ -63,7 +63,7 @@ def _labelme(place: Path) -> Iterator[Path]:
     yield from filter(signs.is_labelme, files_of(place, ("*.json", "*/*.json"), most=20))
 
 
-def _jsonfiles_of(place: Path) -> Iterator[Path]:
+def _json_files(place: Path) -> Iterator[Path]:
     yield from files_of(place, ("*.json", "*/*.json"), most=20)
 
 
@@ -216,8 +216,8 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | Sign]]]] = {
     "bdd100k": ("BDD100K's JSON", _bdd100k),
     "cvat": ("CVAT for images", _cvat),
     "aperio": ("XML of Aperio ImageScope", _aperio),
-    "label_studio": ("Label Studio's JSON", lambda place: filter(signs.is_label_studio, _jsonfiles_of(place))),
-    "createml": ("CreateML's JSON", lambda place: filter(signs.is_createml, _jsonfiles_of(place))),
+    "label_studio": ("Label Studio's JSON", lambda place: filter(signs.is_label_studio, _json_files(place))),
+    "createml": ("CreateML's JSON", lambda place: filter(signs.is_createml, _json_files(place))),
     "supervisely": ("Supervisely's project", lambda place: files_of(place, ("*/ann/*.json", "ann/*.json"))),
     "via": ("VIA, the VGG Image Annotator", _via),
     "kitti": ("KITTI's object detection", _kitti),

@@ -66,8 +66,8 @@ def guesses(place: Path) -> list[Guess]:
         return [own]
     found: list[Guess] = []
     for folders in ("*", "*/*"):
-        below = sorted(islice(place.glob(folders), 10 * _MOST))
-        inner = [sub for sub in below if sub.is_dir() and not sub.name.startswith(".")][:_MOST]
+        below = (sub for sub in place.glob(folders) if sub.is_dir() and not sub.name.startswith("."))
+        inner = sorted(islice(below, 10 * _MOST))[:_MOST]
         outside = [sub for sub in inner if not any(sub.is_relative_to(guess.place) for guess in found)]
         found += [guess for sub in outside if (guess := _guess(sub)) and (own is None or guess.choice != WEAKEST)]
     if own is not None and own.choice == MAPS:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from vjo_train.data.sources.objects.finding import Finder
 from vjo_train.data.sources.objects.label_studio_runs import unpacked
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
-from vjo_train.data.sources.objects.shapes import around, bounds, ellipse, pixels, read_json
+from vjo_train.data.sources.objects.shapes import around, bounds, ellipse, finite, pixels, read_json
 from vjo_train.data.sources.objects.signs import is_label_studio
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.pictures import is_picture
@@ -126,24 +126,17 @@ def _thing(region: Mapping[str, Any], where: str) -> Thing | None:
     if value.get("format") == "rle" or "rle" in value:
         return _brushed(value["rle"], int(width), int(height), thing)
     if "points" in value:
-        corners = [_finite(side) / 100 for point in value["points"] for side in point]
+        corners = [finite(side) / 100 for point in value["points"] for side in point]
         return thing._replace(outline=[corners]) if len(corners) >= 6 else None
-    turn = math.radians(_finite(value.get("rotation") or 0))
+    turn = math.radians(finite(value.get("rotation") or 0))
     if "radiusX" in value:
-        x, y, across, down = (_finite(value[key]) / 100 for key in ("x", "y", "radiusX", "radiusY"))
+        x, y, across, down = (finite(value[key]) / 100 for key in ("x", "y", "radiusX", "radiusY"))
         drawn = ellipse(x * width, y * height, across * width, down * height, turn)
         return thing._replace(outline=[[side / (height if place % 2 else width) for place, side in enumerate(drawn)]])
     if "width" not in value:
         return None
-    x, y, across, down = (_finite(value[key]) / 100 for key in ("x", "y", "width", "height"))
+    x, y, across, down = (finite(value[key]) / 100 for key in ("x", "y", "width", "height"))
     return thing._replace(box=_turned(x, y, across, down, turn, width / height))
-
-
-def _finite(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(value)
-    return number
 
 
 def _turned(

@@ -40,6 +40,18 @@ def ellipse(x: float, y: float, across: float, down: float, turned: float = 0.0)
     return corners
 
 
+def finite(value: Any) -> float:
+    """A number.
+
+    Raises:
+        TypeError, ValueError, OverflowError: it is none, or not finite.
+    """
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number
+
+
 def curved(points: Sequence[tuple[float, float]], types: str) -> list[float]:
     """The polygon [x, y, ...] of an outline with Bezier curves, as Scalabel draws it.
 

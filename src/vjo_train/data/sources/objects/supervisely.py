@@ -83,7 +83,7 @@ def _thing(found: Any, where: str, picture: Picture) -> Thing | None:
                 return _polygon(
                     points, [_points(hole) for hole in found["points"].get("interior") or []], thing, picture
                 )
-    except (*BROKEN, AttributeError, zlib.error) as error:
+    except (*BROKEN, AttributeError) as error:
         said = f"{picture.file}: {where}: found {str(found)[:80]}; must have a classTitle and its points or bitmap"
         raise DataError(f"{said}.") from error
     picture.notes.append(("object left out", f"{where} ({thing.name}): a {str(kind)[:40]}"))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
-from vjo_train.data.sources.objects.shapes import ellipse, read_json
+from vjo_train.data.sources.objects.shapes import ellipse, finite, read_json
 from vjo_train.data.sources.objects.signs import is_via
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.split_names import split_of_file
@@ -123,25 +122,18 @@ def _add(picture: Picture, shape: Any, name: str, where: str) -> None:
     thing = Thing(name, where=where)
     kind = shape["name"]
     if kind == "rect":
-        x, y, width, height = (_finite(shape[key]) for key in ("x", "y", "width", "height"))
+        x, y, width, height = (finite(shape[key]) for key in ("x", "y", "width", "height"))
         thing = thing._replace(box=(x, y, x + width, y + height))
     elif kind in ("polygon",) and len(shape["all_points_x"]) > 2:
         pairs = zip(shape["all_points_x"], shape["all_points_y"], strict=True)
-        thing = thing._replace(outline=[[_finite(side) for pair in pairs for side in pair]])
+        thing = thing._replace(outline=[[finite(side) for pair in pairs for side in pair]])
     elif kind == "circle":
-        x, y, radius = (_finite(shape[key]) for key in ("cx", "cy", "r"))
+        x, y, radius = (finite(shape[key]) for key in ("cx", "cy", "r"))
         thing = thing._replace(outline=[ellipse(x, y, radius, radius)])
     elif kind == "ellipse":
-        x, y, across, down = (_finite(shape[key]) for key in ("cx", "cy", "rx", "ry"))
-        thing = thing._replace(outline=[ellipse(x, y, across, down, _finite(shape.get("theta", 0)))])
+        x, y, across, down = (finite(shape[key]) for key in ("cx", "cy", "rx", "ry"))
+        thing = thing._replace(outline=[ellipse(x, y, across, down, finite(shape.get("theta", 0)))])
     else:
         picture.notes.append(("region left out", f"{where}: a {str(kind)[:40]}"))
         return
     picture.things.append(thing)
-
-
-def _finite(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
