@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run side by side
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # more of them would be processes that import torch
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of busy machines
+settings.load_profile("untimed")
 
 Answer = tuple[int, str, str]
 """Exit status, standard output, standard error."""

@@ -52,7 +52,7 @@ def uneven(images, seed):
     return 1 + 3 * np.random.default_rng(seed).random(images)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(cases())
 def test_every_task_that_is_on_has_its_labelled_images(case):
     plan = Plan(**case)
@@ -66,7 +66,7 @@ def test_every_task_that_is_on_has_its_labelled_images(case):
             assert served >= case["labelled_per_batch"]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(cases(), st.lists(st.integers(0, 40), min_size=1, max_size=6))
 def test_a_batch_depends_on_the_step_alone(case, steps):
     in_order, jumping = Plan(**case), Plan(**case)
@@ -76,7 +76,7 @@ def test_a_batch_depends_on_the_step_alone(case, steps):
         assert Plan(**case).batch(step) == expected[step]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(cases())
 def test_draws_of_a_sequence_are_even_and_never_repeat_a_key(case):
     plan = Plan(**case)
@@ -88,7 +88,7 @@ def test_draws_of_a_sequence_are_even_and_never_repeat_a_key(case):
         assert max(counts) - min(counts) <= 1
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(0, 99))
 def test_images_come_as_often_as_their_weights_say(images, seed):
     weights = uneven(images, seed)
@@ -167,7 +167,7 @@ def test_what_cannot_be_planned():
         Plan(labelled=labelled, labelled_per_batch=3, **rest)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(cases(), st.lists(st.integers(0, 20), min_size=1, max_size=4))
 def test_what_each_task_has_seen_is_told_for_any_step(case, steps):
     plan = Plan(**case)
@@ -179,7 +179,7 @@ def test_what_each_task_has_seen_is_told_for_any_step(case, steps):
         assert plan.seen(number) == expected
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(cases(), st.booleans())
 def test_a_single_task_gets_the_images_that_it_gets_among_the_others(case, whole):
     if not isinstance(case["schedule"], Joint):
@@ -230,7 +230,7 @@ def test_one_image_serves_all_tasks_that_it_is_labelled_for():
         make_plan({"detection": np.array([1, 2]), "semantic": some}, batch_size=1)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.data())
 def test_every_task_gets_its_images_wherever_the_batch_can_hold_them(data):
     sets = data.draw(st.lists(st.sets(st.integers(0, 11), min_size=1), min_size=1, max_size=5))

@@ -60,7 +60,7 @@ def painted(height: int, width: int, seed: int, objects: int = 3) -> tuple[Pictu
     return Picture(image, (height, width), np.array(boxes, np.float32).reshape(-1, 4)), maps
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     st.integers(24, 70), st.integers(24, 70), st.sampled_from([(64, 64), (32, 64), (72, 40)]), st.integers(0, 10_000)
 )
@@ -155,7 +155,7 @@ def test_a_flip_mirrors_everything():
     assert np.array_equal(after.boxes[:, 0].numpy(), 32 - picture.boxes[:, 2])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(8, 40), st.integers(8, 40), st.integers(0, 1000))
 def test_points_and_maps_of_any_type_follow_the_picture(height, width, seed):
     """A point in the middle of a pixel lies, on the canvas, in a pixel that says it comes from there."""
@@ -176,7 +176,7 @@ def test_points_and_maps_of_any_type_follow_the_picture(height, width, seed):
         assert abs(column - across) <= max(0.5, placement.scale / 2) + 0.51
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(8, 60), st.integers(8, 60), st.integers(0, 1000))
 def test_a_crop_holds_a_centre_and_overlaps_it(height, width, seed):
     boxes = torch.tensor([[0.0, 0.0, width / 2, height / 3], [width / 2, height / 4, width, height]])
@@ -193,7 +193,7 @@ def test_a_crop_holds_a_centre_and_overlaps_it(height, width, seed):
     assert box_iou(boxes, torch.tensor([window]).float()).max() > 0
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 1000))
 def test_a_picture_without_boxes_is_cropped_anywhere(height, width, seed):
     if max(height, width) > 2 * min(height, width):  # no window of a ratio up to 2 need be found soon
@@ -206,7 +206,7 @@ def test_a_picture_without_boxes_is_cropped_anywhere(height, width, seed):
         assert 0.5 <= (right - left) / (bottom - top) <= 2
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 10_000))
 def test_what_is_cropped_shows_some_of_a_picture_on_a_larger_ground(height, width, seed):
     augment = Augment(zoom_out=1, zoom_out_max=8, crop=1)

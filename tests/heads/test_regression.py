@@ -77,7 +77,7 @@ def test_what_is_unknown_counts_neither_way() -> None:
     assert published[1:].tolist() == [41, 71]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(2, 12), st.integers(1, 3))
 def test_the_figures_are_their_formulas(seed: int, images: int, numbers: int) -> None:
     rng = np.random.default_rng(seed)

@@ -141,7 +141,7 @@ image_strategy = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(image_strategy, min_size=1, max_size=4))
 def test_agrees_with_the_literal_matching(images):
     expected = [literal(images, label) for label in range(2)]

@@ -77,7 +77,7 @@ def literal(images, label, threshold, interpolation):
     return literal_ap(verdicts, positives, interpolation)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 6), st.integers(0, 3)), max_size=5))
 def test_the_protocol_in_rationals(images):
     images = [image(*one) for one in images]

@@ -29,7 +29,7 @@ def depths(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return found, truth
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31))
 def test_depth_as_the_papers_write_it(seed: int) -> None:
     found, truth = depths(seed)
@@ -46,7 +46,7 @@ def test_depth_as_the_papers_write_it(seed: int) -> None:
     assert {name: float(value) for name, value in figures.items()} == pytest.approx(wanted, abs=1e-6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31))
 def test_normals_as_the_papers_write_it(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -73,7 +73,7 @@ def test_opposite_and_equal_normals() -> None:
     assert float(normals_figures(up, -up)["mean_angle"]) == pytest.approx(180)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31))
 def test_the_best_threshold_of_yes_and_no(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -13,7 +13,7 @@ SCORES = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 70_000), SCORES, st.integers(0, 3)), max_size=40), st.booleans())
 def test_label_then_score_then_arrival_then_place(rows, narrow):
     labels, scores, arrival = (np.array(column) for column in zip(*rows, strict=True)) if rows else np.zeros((3, 0))

@@ -48,7 +48,7 @@ def literal(pairs, classes):
     return iou, sum(defined) / len(defined) if defined else math.nan, right / counted if counted else math.nan
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 6)), max_size=3),
     st.integers(1, 4),

@@ -166,7 +166,7 @@ image_strategy = st.tuples(
 
 
 class TestDetectionProperties:
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=80)
     @given(
         st.lists(image_strategy, min_size=1, max_size=6),
         st.integers(1, 3),
@@ -181,7 +181,7 @@ class TestDetectionProperties:
             mean = np.mean(defined) if defined else math.nan
             np.testing.assert_allclose(result["map"].item(), mean, rtol=0, atol=1e-12)
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(st.lists(image_strategy, min_size=1, max_size=6), st.integers(1, 6), st.randoms(use_true_random=False))
     def test_without_equal_scores_the_order_is_without_effect(self, images, batch, random):
         number, images = 0, list(images)
@@ -193,7 +193,7 @@ class TestDetectionProperties:
         after = evaluate([(random.sample(f, len(f)), there) for f, there in images], 2, batch)["ap"]
         torch.testing.assert_close(after, before, rtol=0, atol=0, equal_nan=True)
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(st.lists(image_strategy, min_size=1, max_size=6))
     def test_several_settings_at_once_equal_each_alone(self, images):
         table = {"a": APSetting(0.5, "11point"), "b": APSetting(0.5, "area"), "c": APSetting(0.75, "area")}

@@ -67,7 +67,7 @@ def test_a_class_without_positives_is_left_out_of_the_mean():
     assert math.isnan(evaluate([[0.5]], [[-1]])["map"].item())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.sampled_from([1, 0, -1])), min_size=1, max_size=25),
     st.integers(1, 7),
@@ -80,7 +80,7 @@ def test_agrees_with_the_literal_protocol(answers, batch):
         np.testing.assert_allclose(result["ap"].numpy(), [expected], rtol=0, atol=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.permutations(range(12)), st.integers(1, 5))
 def test_without_equal_scores_the_order_is_without_effect(order, batch):
     generator = torch.Generator().manual_seed(3)

@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vjo_train.pages.scale import Scale, span, stretches, thinned, tick_text, ticks
@@ -29,7 +29,6 @@ def test_ticks(low: float, high: float, expected: list[float]) -> None:
     assert ticks(low, high) == pytest.approx(expected)
 
 
-@settings(deadline=None)
 @given(VALUES, VALUES, st.integers(2, 12), st.booleans())
 def test_ticks_enclose_the_values_at_equal_round_steps(a: float, b: float, most: int, whole: bool) -> None:
     low, high = sorted((a, b))

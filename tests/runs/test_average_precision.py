@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vjo_train.runs.average_precision import average_precision, interpolated_precision, precision_recall
@@ -27,7 +27,6 @@ def test_a_perfect_ranking_is_flat_and_no_answers_are_nothing() -> None:
     assert np.isnan(interpolated_precision(np.zeros(3, bool), 0)).all()
 
 
-@settings(deadline=None)
 @given(st.lists(st.booleans(), max_size=60), st.integers(0, 20))
 def test_the_points_give_the_average_precision(hits: list[bool], missed: int) -> None:
     found, positives = np.array(hits, bool), sum(hits) + missed

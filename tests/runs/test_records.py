@@ -26,7 +26,7 @@ from vjo_train.types import Boxes, Detections, Keypoints, Target
 CLASSES, IMAGES, SIDE = 3, 7, 12
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.data())
 def test_drawn_images_count_as_copies(data):
     images = data.draw(st.integers(1, 5))

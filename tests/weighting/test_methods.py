@@ -226,7 +226,7 @@ FUNCTIONS = {
     "fairgrad": lambda g: scaled_fair_weights(g, 2.0)[0],
 }
 regular = matrices.filter(lambda rows: float(torch.linalg.svdvals(rows)[-1]) > 0.5)
-quick = settings(max_examples=15, deadline=None)
+quick = settings(max_examples=15)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

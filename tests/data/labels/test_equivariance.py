@@ -72,7 +72,7 @@ def drawn(case: Any) -> tuple[Tensor, Tensor, tuple[int, int, int, int], int]:
 
 
 @pytest.mark.parametrize("kind", [Semantic(), Edges(), Saliency()], ids=repr)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(case=pictures)
 def test_maps_show_what_the_picture_shows(kind: Kind, case: Any) -> None:
     image, inside, box, seed = drawn(case)
@@ -88,7 +88,7 @@ def test_maps_show_what_the_picture_shows(kind: Kind, case: Any) -> None:
     assert (placed[padding] == IGNORE).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(case=pictures)
 def test_boxes_and_masks_stay_on_their_object(case: Any) -> None:
     image, inside, box, seed = drawn(case)
@@ -108,7 +108,7 @@ def test_boxes_and_masks_stay_on_their_object(case: Any) -> None:
     assert mask[0][yes].float().mean() > 0.8
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(case=pictures, inverse=st.booleans(), distance=st.floats(0.5, 20))
 def test_an_enlarged_picture_is_nearer(case: Any, inverse: bool, distance: float) -> None:
     """z / s where the picture is s times as large on the canvas as all of it would be."""
@@ -124,7 +124,7 @@ def test_an_enlarged_picture_is_nearer(case: Any, inverse: bool, distance: float
     assert torch.equal(Depth().place(raw, Unmoved((len(raw), 1), 0))[2:], raw[2:])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(case=pictures)
 def test_normals_face_the_other_side_in_a_mirror(case: Any) -> None:
     image, inside, box, seed = drawn(case)
@@ -140,7 +140,7 @@ def test_normals_face_the_other_side_in_a_mirror(case: Any) -> None:
     torch.testing.assert_close(placed[:, known].norm(dim=0), torch.ones(int(known.sum())))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(case=pictures)
 def test_points_stay_on_their_object_and_change_sides_in_a_mirror(case: Any) -> None:
     """The corners of a box stay its corners, of which a mirror image exchanges left and right."""
@@ -161,7 +161,7 @@ def test_points_stay_on_their_object_and_change_sides_in_a_mirror(case: Any) -> 
                 assert (x, y) == pytest.approx(wanted[number], abs=1e-3)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(case=pictures)
 def test_a_category_is_that_of_any_part(case: Any) -> None:
     image, _, box, seed = drawn(case)

@@ -40,7 +40,7 @@ def drawn(seed: int) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
     return np.array(boxes, np.float32), np.array(points, np.float32), marks
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.sampled_from([(64, 64), (120, 96), (40, 80)]), st.integers(0, 10_000))
 def test_points_lie_where_the_augmented_picture_shows_them(canvas: tuple[int, int], seed: int) -> None:
     """What marks a point in the picture is found at the point of that name; of the other side in a mirror image."""
@@ -71,7 +71,7 @@ def test_points_lie_where_the_augmented_picture_shows_them(canvas: tuple[int, in
                 assert abs(middle[1] - y) <= 1.01
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.booleans())
 def test_a_mirror_image_of_the_mirrored_truth_is_the_picture(seed: int, known: bool) -> None:
     boxes, points, _ = drawn(seed)

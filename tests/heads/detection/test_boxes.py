@@ -17,7 +17,7 @@ def random_boxes(count: int, seed: int) -> Tensor:
 
 
 @given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 7))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_iou_is_that_of_torchvision(seed: int, n: int, m: int) -> None:
     a, b = random_boxes(n, seed), random_boxes(m, seed + 2)
     torch.testing.assert_close(pairwise_iou(a, b), box_iou(a, b))

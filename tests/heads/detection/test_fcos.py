@@ -108,7 +108,7 @@ image = st.lists(st.tuples(box, st.booleans()), max_size=6).map(
 
 
 @given(st.lists(image, min_size=1, max_size=3), st.sampled_from([0.5, 1.5, 3.0]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_assignment_is_the_literal_one(targets: list[Target], radius: float) -> None:
     places = locations()
     found, ignored = assign(places, objects(*targets), radius)

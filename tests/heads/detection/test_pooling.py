@@ -22,7 +22,7 @@ def pyramid(seed: int, memory_format: torch.memory_format = torch.channels_last)
     ]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(0, 12), st.sampled_from([1, 3, 7]))
 def test_pooling_and_its_gradient_are_those_of_torchvisions_kernel(seed: int, count: int, resolution: int) -> None:
     """Also of regions that reach beyond the image, or lie outside it, or have no size."""

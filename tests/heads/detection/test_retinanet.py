@@ -39,7 +39,7 @@ def test_anchors_lie_around_the_centres_of_the_cells() -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(1, 6), st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_matching_is_that_of_torchvision(seed: int, count: int, keep_best: bool) -> None:
     generator = torch.Generator().manual_seed(seed)
     corner = 60 * torch.rand(count, 2, generator=generator)

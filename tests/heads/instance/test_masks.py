@@ -42,7 +42,7 @@ def test_cells_hold_the_share_that_the_mask_covers() -> None:
     assert bool((cells[:, :, -1] == 1).all())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     corner=st.tuples(st.floats(0, 30), st.floats(0, 30)),
     sides=st.tuples(st.floats(24, 60), st.floats(24, 60)),

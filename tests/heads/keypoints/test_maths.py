@@ -49,7 +49,7 @@ def test_no_boxes_lose_nothing() -> None:
     assert points_of_maps(torch.zeros(0, 3, 56, 56), torch.zeros(0, 4)).shape == (0, 3, 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(0, 500), st.floats(0, 500), st.floats(4, 400), st.floats(4, 400), st.floats(0, 1), st.floats(0, 1))
 def test_planted_points_come_back_to_within_a_cell(
     x: float, y: float, width: float, height: float, across: float, down: float
