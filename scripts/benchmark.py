@@ -1,8 +1,8 @@
 """Measures speed side by side: `python scripts/benchmark.py [SECTION ...]`, all by default.
 
 The sides of a section take turns within one run; every figure is a median over the turns. Prints tables, at the end
-that of the aims, and with `--json` writes all figures with the machine and the versions. `--quick` is meant
-to measure all sections within 15 minutes on two cores.
+that of the aims, and with `--json` writes all figures with the machine and the versions. `--quick` takes fewer turns
+and smaller sizes, and where no section is named it measures what aims are about alone: within 15 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ SECTIONS: dict[str, Make] = {
     **{f"weighting_{tasks}": weighting(tasks) for tasks in (2, 3, 4)},
     "tasks": lambda args, folder: bench_tasks.section(args.set, folder, args.steps),
     "sharing": lambda args, folder: bench_sharing.section(args.small, folder, args.steps),
-    "canvas": lambda args, folder: bench_canvas.section(args.set, folder, args.steps),
-    "memory_peak": lambda args, folder: bench_memory.peak_section(args.set, folder),
-    "memory_time": lambda args, folder: bench_memory.time_section(args.set, folder, args.steps),
+    "canvas": lambda args, folder: bench_canvas.section(args.set, folder, max(1, args.steps // 2)),
+    "memory_peak": lambda args, folder: bench_memory.peak_section(args.few, folder),
+    "memory_time": lambda args, folder: bench_memory.time_section(args.few, folder, args.steps),
     "evaluate": lambda args, folder: bench_evaluate.section(args.images),
     "coco": lambda args, folder: bench_evaluate.coco_section(max(1, args.images // 10)),
     **{f"detect_{batch}": detect(batch) for batch in (8, 16)},
@@ -88,6 +88,8 @@ SECTIONS: dict[str, Make] = {
     "report": lambda args, folder: bench_report.section(folder, args.tested),
     "convergence": lambda args, folder: bench_convergence.section(args.set, folder, args.seconds, args.against),
 }
+LONGER = ("weighting_2", "sharing", "detect_8", "inference_faster_rcnn", "precision", "compile", "convergence")
+"""What `--quick` leaves out unless it is named: without aims on some machines, or another size of what is measured."""
 TOGETHER = {
     name: tuple(section for section in SECTIONS if section.startswith(f"{name}_"))
     for name in ("weighting", "memory", "detect", "inference")
@@ -106,7 +108,7 @@ class Size:
 
 SIZES = {
     "repeats": Size(5, 2, "turns"),
-    "steps": Size(4, 4, "training: steps a turn, loop takes twice as many"),
+    "steps": Size(4, 4, "training: steps a turn; loop takes twice as many, canvas half of them"),
     "images": Size(4952, 1000, "evaluate: images; coco takes a tenth"),
     "index": Size(100_000, 10_000, "scale: images"),
     "pictures": Size(96, 24, "predict, video: pictures or frames"),
@@ -116,12 +118,15 @@ SIZES = {
 SMALL = "dataset.size=128"
 """Of the networks whose sides share all but the weighting, the sharing or the arithmetic, with `--quick`."""
 
+FEW = "dataset.batch_size=4"
+"""Of the networks whose sides differ in what they keep of each image, with `--quick`."""
+
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     """What the command line says (or `words`)."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="fewer turns and smaller sizes")
+    parser.add_argument("--quick", action="store_true", help="fewer turns, smaller sizes, and only what aims are about")
     for name, size in SIZES.items():
         shown = f"{size.help} (default: {size.whole}, with --quick {size.quick})"
         parser.add_argument(f"--{name}", type=int, metavar="N", help=shown)
@@ -138,7 +143,9 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
         help="all but evaluate, coco, detect, regions and report: as for vjo-train; put it last",
     )
     args = parser.parse_args(words)
-    args.sections = [part for name in args.sections for part in TOGETHER.get(name, (name,))]
+    named = [part for name in args.sections for part in TOGETHER.get(name, (name,))]
+    args.aims_alone = args.quick and not named
+    args.sections = named or [name for name in SECTIONS if not (args.quick and name in LONGER)]
     for name in args.sections:
         if name not in SECTIONS:
             parser.error(f"SECTION: found '{name}'; allowed are {', '.join(SECTIONS)}.")
@@ -150,6 +157,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     if args.against is not None and not (args.against / "src/vjo_train").is_dir():
         parser.error(f"--against: found '{args.against}', which holds no src/vjo_train.")
     args.small = [SMALL, *args.set] if args.quick else args.set
+    args.few = [FEW, *args.set] if args.quick else args.set
     return args
 
 
@@ -199,9 +207,10 @@ def main(words: Sequence[str] | None = None) -> None:
         "quick": args.quick,
         "sections": {},
     }
-    for name in args.sections or SECTIONS:
+    for name in args.sections:
         with TemporaryDirectory() as folder:
-            figures = SECTIONS[name](args, Path(folder)).figures(args.repeats)
+            section = SECTIONS[name](args, Path(folder))
+            figures = (section.of_aims() if args.aims_alone else section).figures(args.repeats)
         record["sections"][name] = figures
         console.print(sides_table(name, figures))
         if args.markdown:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
@@ -75,8 +76,12 @@ def plain(cfg: DictConfig, batches: list[Batch]) -> tuple[float, float]:
 def ours(cfg: DictConfig, batches: list[Batch], folder: Path) -> tuple[float, float]:
     """A run of `vjo-train` with these batches; its output, live bar included, goes nowhere."""
     clock = _Clock(len(batches))
-    with redirect_stdout(StringIO()), patch.dict(os.environ, FORCE_COLOR="1"):
-        job = build.job(cfg, folder)
+    with (
+        redirect_stdout(StringIO()),
+        patch.dict(os.environ, FORCE_COLOR="1"),
+        TemporaryDirectory(dir=folder) as own,
+    ):
+        job = build.job(cfg, Path(own))
         job.callbacks.append(clock)
         job.data.train_dataloader = lambda: _Loaded(batches)
         before = weights(job.module)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, Literal
 
@@ -66,6 +66,11 @@ class Section:
     settings: dict[str, Any] = field(default_factory=dict)
     measure: str = "milliseconds"
     scale: float = 1000.0
+
+    def of_aims(self) -> Section:
+        """With the first side and those that aims are about."""
+        about = {next(iter(self.sides)), *(name for aim in self.aims for name in (aim.side, aim.against))}
+        return replace(self, sides={name: side for name, side in self.sides.items() if name in about})
 
     def figures(self, repeats: int) -> dict[str, Any]:
         """Visits all sides once to warm up, then `repeats` times in turns, every other time in reverse order.

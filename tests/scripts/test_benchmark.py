@@ -93,6 +93,19 @@ def test_every_section_has_all_its_sides_in_the_table_and_in_the_file(measured):
     assert all(side in shown for sides in sections.values() for side in sides)
 
 
+def test_a_hurry_measures_what_aims_are_about(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    arguments, sides = importlib.import_module("benchmark").arguments, importlib.import_module("bench.sides")
+    everything, hurried = arguments([]), arguments(["--quick"])
+    assert set(hurried.sections) < set(everything.sections)
+    assert (everything.aims_alone, hurried.aims_alone) == (False, True)
+    named = arguments(["sharing", "--quick"])  # what is named is measured whole
+    assert (named.sections, named.aims_alone) == (["sharing"], False)
+    made = {name: lambda: (1.0, 1.0) for name in ("first", "other", "ours", "theirs")}
+    section = sides.Section(unit="step", result="", sides=made, aims=[sides.Aim("ours", "theirs", 1.0)])
+    assert list(section.of_aims().sides) == ["first", "ours", "theirs"]
+
+
 def test_lightning_and_the_plain_loop_move_the_weights_alike(measured):
     sides = measured[0]["loop"]
     assert sides["plain"]["result"] > 0
