@@ -78,4 +78,4 @@ def told(parts: Mapping[str, Sequence[str]]) -> str:
     counts = [f"{name} ({len(part)})" for name, part in parts.items() if name != "trainval"]
     said = [f"images in no list are shared out by a hash of their names: {', '.join(counts)}"] if counts else []
     said += ["trainval is train and val"] if "trainval" in parts else []
-    return f"ImageSets/Main has no list for {', '.join(parts)}: {'; '.join(said)}" if said else ""
+    return f"there is no list for {', '.join(parts)}: {'; '.join(said)}" if said else ""

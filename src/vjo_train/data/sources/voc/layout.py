@@ -1,7 +1,8 @@
 """The devkit's folders and lists: where a data set lies, and its splits.
 
 Layout: `JPEGImages/<id>.jpg` (or another extension of pictures), `Annotations/<id>.xml`, `ImageSets/Main/<split>.txt`,
-and for the images that have masks `SegmentationClass/<id>.png` and `SegmentationObject/<id>.png`.
+and for the images that have masks `SegmentationClass/<id>.png` and `SegmentationObject/<id>.png`. An id may have
+folders, and lists may lie in the root, as of the India Driving Dataset: `Annotations/frontFar/x/0.xml`, `train.txt`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from vjo_train.data.sources.pictures import stem
 from vjo_train.data.sources.sniff import looks_like
+from vjo_train.data.sources.split_names import split_in
 from vjo_train.errors import DataError
 
 IMAGES = "JPEGImages"
@@ -49,19 +51,28 @@ def find_root(folder: Path) -> Path:
     raise DataError(neither + looks_like(folder))
 
 
+def lists(root: Path) -> list[Path]:
+    """The lists: those in `ImageSets/Main`, or else files of the root such as `train.txt`; sorted."""
+    own = [path for path in root.glob("*.txt") if path.stem.isalpha() and split_in(path.stem)]
+    return sorted((root / SPLITS).glob("*.txt")) or sorted(own)
+
+
 def split_names(root: Path) -> list[str]:
-    """The splits of the data set: the lists in `ImageSets/Main` that are not about a single class."""
-    names = {path.stem for path in (root / SPLITS).glob("*.txt")}
+    """The splits of the data set: the lists that are not about a single class."""
+    names = {path.stem for path in lists(root)}
     return sorted(name for name in names if not any(name.endswith(f"_{other}") for other in names))
 
 
 def list_path(root: Path, split: str) -> Path:
-    """The file that lists the images of a split."""
-    return root / SPLITS / f"{split}.txt"
+    """The file that lists the images of a split, or would."""
+    folder = next((path.parent for path in lists(root)), root / SPLITS)
+    return folder / f"{split}.txt"
 
 
 def read_split(root: Path, split: str, others: Sequence[str] = ()) -> list[str]:
     """The image ids of `split`, in the order of its list; a line may name the picture's file, with its folder.
+
+    Of a line's folders those count that are there in `Annotations` or `JPEGImages`.
 
     Args:
         root: of the data set.
@@ -82,9 +93,10 @@ def read_split(root: Path, split: str, others: Sequence[str] = ()) -> list[str]:
         raise DataError(f"{path}: not UTF-8 text ({error.reason}); must hold one image id per line.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); must be a text file.") from error
-    ids = [stem(line.split()[0].replace("\\", "/").rpartition("/")[2]) for line in lines if line.strip()]
+    folders: dict[str, str] = {}
+    ids = [_listed(root, line.split()[0].replace("\\", "/"), folders) for line in lines if line.strip()]
     for name in ids:
-        if name in ("", ".", "..") or "\0" in name:
+        if os.path.basename(name) in ("", ".", "..") or "\0" in name:
             raise DataError(f"{path}: found the image id {shown(name)}; must be the name of a file.")
     if not ids:
         raise DataError(f"{path}: the split '{split}' is empty; it must list at least one image id.")
@@ -92,6 +104,18 @@ def read_split(root: Path, split: str, others: Sequence[str] = ()) -> list[str]:
         twice = next(name for number, name in enumerate(ids) if name in ids[:number])
         raise DataError(f"{path}: image '{twice}' is listed twice; each image may be listed once.")
     return ids
+
+
+def _listed(root: Path, path: str, folders: dict[str, str]) -> str:
+    """The id that a line of a list means; `folders` keeps what was found of each folder."""
+    folder, _, name = path.rpartition("/")
+    if folder not in folders:
+        parts = [part for part in folder.split("/") if part not in ("", ".")]
+        parts = [] if ".." in parts or "\0" in folder else parts
+        ends = ("/".join(parts[place:]) for place in range(len(parts)))
+        known = (end for end in ends if any((root / place / end).is_dir() for place in (ANNOTATIONS, IMAGES)))
+        folders[folder] = next(known, "")
+    return f"{folders[folder]}/{stem(name)}" if folders[folder] else stem(name)
 
 
 def nearest(name: str, names: Sequence[str] | Mapping[str, int]) -> str:

@@ -20,7 +20,7 @@ from vjo_train.data.labels.classes import Classes, ShownByObjects
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.sources.base import Source
-from vjo_train.data.sources.pictures import by_stem
+from vjo_train.data.sources.pictures import by_stem, is_picture
 from vjo_train.data.sources.unlisted import made, told
 from vjo_train.data.sources.voc import layout
 from vjo_train.data.sources.voc.annotation import named
@@ -52,7 +52,7 @@ class VOC(Source):
     def class_names(self, root: Path) -> list[str]:
         """Those of all objects, by the alphabet; files that cannot be read name none."""
         found: set[str] = set()
-        for path in sorted((root / layout.ANNOTATIONS).glob("*.xml")):
+        for path in sorted((root / layout.ANNOTATIONS).rglob("*.xml")):
             with suppress(DataError):
                 found |= named(path)
         if not found:
@@ -87,8 +87,8 @@ class VOC(Source):
 
     def stamp(self, root: Path) -> str:
         digest = hashlib.sha256()
-        for folder in (*layout.FOLDERS, layout.SPLITS):
-            files = _files(root / folder)
+        places = {folder: _files(root / folder) for folder in layout.FOLDERS}
+        for folder, files in (places | {layout.SPLITS: _lists(root)}).items():
             lines = sorted(f"{name}\0{size}\0{changed}" for name, (size, changed) in files.items())
             digest.update(f"{folder}\n{len(lines)}\n".encode())
             digest.update("\n".join(lines).encode(errors="surrogateescape"))
@@ -156,20 +156,37 @@ def _mask(folder: str, name: str, listed: Mapping[str, Collection[str]], annotat
 def _made(root: Path) -> dict[str, list[str]]:
     """The splits without lists."""
     listed = {name: layout.read_split(root, name) for name in layout.split_names(root)}
-    names = {folder: [path.name for path in (root / folder).glob("*")] for folder in layout.FOLDERS}
-    return made(listed, set().union(*_labelled(names)))
+    return made(listed, set().union(*_labelled({folder: _files(root / folder) for folder in layout.FOLDERS})))
 
 
-def _files(folder: Path) -> dict[str, tuple[int, int]]:
-    """File name -> size in bytes, time of the last change in ns."""
+def _files(folder: Path, above: str = "") -> dict[str, tuple[int, int]]:
+    """File in a folder or below it -> size in bytes, time of the last change in ns; hidden folders are left out.
+
+    A folder that is called as a file counts as one: what reads it says what it is.
+    """
     files: dict[str, tuple[int, int]] = {}
     if folder.is_dir():
         with os.scandir(folder) as entries:
             for entry in entries:
-                try:
-                    stat = entry.stat()
-                except OSError:  # a link to nowhere or to itself: what reads it says so
-                    files[entry.name] = (-1, 0)
+                if entry.is_dir(follow_symlinks=False) and not _is_called_a_file(entry.name):
+                    files |= {} if entry.name[0] == "." else _files(folder / entry.name, f"{above}{entry.name}/")
                 else:
-                    files[entry.name] = (stat.st_size, stat.st_mtime_ns)
+                    files[above + entry.name] = _stamp(entry)
     return files
+
+
+def _is_called_a_file(name: str) -> bool:
+    return name.endswith(".xml") or is_picture(name)
+
+
+def _lists(root: Path) -> dict[str, tuple[int, int]]:
+    return {path.name: _stamp(path) for path in layout.lists(root)}
+
+
+def _stamp(file: Path | os.DirEntry[str]) -> tuple[int, int]:
+    """Size in bytes, time of the last change in ns."""
+    try:
+        stat = file.stat()
+    except OSError:  # a link to nowhere or to itself: what reads it says so
+        return -1, 0
+    return stat.st_size, stat.st_mtime_ns
