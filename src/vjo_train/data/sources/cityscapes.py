@@ -87,7 +87,8 @@ class Cityscapes(MaskFiles):
     maps: Mapping[str, torch.dtype] = {"semantic": torch.uint8, "masks": torch.int16, "depth": torch.float32}
 
     def __init__(self, *, categories: bool = False, annotations: Literal["gtFine", "gtCoarse"] = "gtFine") -> None:
-        super().__init__(images="leftImg8bit/{split}", masks=f"{annotations}/{{split}}/{{stem}}_{annotations}{_MAP}")
+        maps = f"{annotations}/{{split}}/{{stem}}_{annotations}{_MAP}"
+        super().__init__(images="leftImg8bit/{split}", masks=maps, replace={"_leftImg8bit": ""})
         self.categories = categories
 
     def root(self, folder: Path) -> Path:
@@ -115,9 +116,6 @@ class Cityscapes(MaskFiles):
             return {name: [label_id] for name, label_id in LABEL_IDS.items()}
         groups = {name: [LABEL_IDS[member] for member in members] for name, members in CATEGORIES.items()}
         return groups | {name: [] for name in WITH_INSTANCES}
-
-    def beside(self, root: Path, file: str) -> list[tuple[str, str]]:
-        return [(picture, own.replace("_leftImg8bit_", "_")) for picture, own in super().beside(root, file)]
 
     def stamp(self, root: Path) -> str:
         disparities = [file for _, file in self.beside(root, _DISPARITY)]

@@ -15,8 +15,19 @@ if TYPE_CHECKING:
     from vjo_train.data.sources.pairing import Pairing
 
 
+_A2D2 = (
+    "dataset.source.images=.",
+    "\"dataset.source.masks='{stem}.png'\"",
+    "'dataset.source.replace={camera: label}'",
+    "dataset.source.palette=class_list.json",
+    "heads.semantic.background=false",
+)
+
+
 def masks(place: Path) -> Iterator[Sign]:
     """The keys for a folder with pictures and maps, if it is one."""
+    if (place / "class_list.json").is_file():
+        yield from (Sign(path, _A2D2) for path in files_of(place, ("*/label/*/*.png",)))
     from vjo_train.data.sources.pairing import paired  # decodes maps, so that it needs torch
 
     if place.is_dir() and (pair := paired(place)):

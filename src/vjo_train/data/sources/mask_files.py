@@ -57,6 +57,8 @@ class MaskFiles(BySplit):
         values: the numbers of the classes, where they have gaps: class name -> value, or a YAML file below the root
             (see `read_class_values`). Other values count neither way, but for 0, which is background. Classes whose
             value is in `ignore` are none. None: they count on from `first`.
+        replace: part of `{stem}` -> what stands in its place in the names of maps, such as `camera: label` for the maps
+            `label/a_label_1.png` of pictures `camera/a_camera_1.png`.
 
     Raises:
         ConfigError: `masks` lacks `{stem}` and `{name}`, or `{split}` where `images` has it; `palette` and `values` are
@@ -75,6 +77,7 @@ class MaskFiles(BySplit):
         ignore: Sequence[Annotated[int, Interval(ge=-1, le=65535)]] = (255,),
         palette: str | Mapping[str, Sequence[int]] | None = None,
         values: str | Mapping[str, Annotated[int, Interval(ge=0, le=65535)]] | None = None,
+        replace: Mapping[str, str] | None = None,
     ) -> None:
         if palette is not None and values is not None:
             raise ConfigError("dataset.source.values: found it beside palette; maps hold colours or numbers.")
@@ -83,6 +86,7 @@ class MaskFiles(BySplit):
         self.masks, self.first, self.ignore = masks, first, list(ignore)
         self.palette = dict(palette) if isinstance(palette, Mapping) else palette
         self.values = dict(values) if isinstance(values, Mapping) else values
+        self.replace = dict(replace or {})
 
     def root(self, folder: Path) -> Path:
         if not folder.is_dir():
@@ -216,6 +220,8 @@ class MaskFiles(BySplit):
     def of(self, picture: str, split: str, file: str) -> str:
         """The file of a picture, there or not; `file` as of `beside`."""
         stem = self._stem(picture, split)
+        for part, other in self.replace.items():
+            stem = stem.replace(part, other)
         return file.replace(SPLIT, split).replace(STEM, stem).replace(NAME, os.path.basename(stem))
 
     def pairs(self, root: Path) -> list[tuple[str, str]]:
