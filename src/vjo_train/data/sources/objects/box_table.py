@@ -6,11 +6,12 @@ import csv
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from vjo_train.data.sources.objects.columns import Columns, columns_of
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
-from vjo_train.data.sources.objects.signs import HEADLESS, box_columns, delimiter, headless
+from vjo_train.data.sources.objects.signs import box_columns, delimiter, headless
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.split_names import split_in, split_of_file
 from vjo_train.errors import DataError
@@ -21,7 +22,8 @@ class BoxTable(ObjectFiles):
 
     Boxes are xmin, ymin, xmax, ymax, or x, y, width, height, or a list of these in one column, in pixels, whose first
     one begins at 0; where none of a table is above 1, they are shares of the picture. A row without numbers says that
-    nothing is there. A table without a first line of names has a path, x1, y1, x2, y2 and a class.
+    nothing is there. A table without a first line of names has a path, x1, y1, x2, y2 and a class, or, as Udacity's, a
+    number before the class.
 
     Args:
         file: the table, below the root, or a pattern for several, such as `*_labels.csv`; None: all CSV files that hold
@@ -70,8 +72,8 @@ class BoxTable(ObjectFiles):
 
     def _table(self, root: Path, file: Path, names: Mapping[str, str]) -> list[Picture]:
         rows = _rows(file)
-        bare = bool(rows) and headless(rows[0])
-        header = list(HEADLESS) if bare else rows[0] if rows else []
+        bare = headless(rows[0]) if rows else ()
+        header = bare or (rows[0] if rows else [])
         for key, name in (("path", self.path), ("label", self.label)):
             if name is not None and name not in header:
                 said = f"found no column '{name}'; it has {', '.join(header)}"
@@ -79,6 +81,7 @@ class BoxTable(ObjectFiles):
         columns = columns_of(header, {"path": self.path, "label": self.label})
         if columns is None:
             raise DataError(f"{file}: found the columns {', '.join(header)[:200]}; must have a picture and a box.")
+        columns, said = _in_order(file, columns, header, rows)
         found: dict[tuple[str, str], Picture] = {}
         folder = split_of_file(file, root)
         for line, values in enumerate(rows, 1):
@@ -89,11 +92,38 @@ class BoxTable(ObjectFiles):
                 picture = found.setdefault((split, name), Picture(name, file, split, _size(row, columns)))
                 _add(picture, row, columns, names, f"line {line}")
         pictures = list(found.values())
+        if said and pictures:
+            pictures[0].notes.append(("columns in their order", said))
         corners = [side for one in pictures for thing in one.things if thing.box for side in thing.box]
         if corners and max(corners) <= 1:
             for picture in pictures:
                 picture.shares = True
         return pictures
+
+
+def _in_order(
+    file: Path, columns: Columns, header: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[Columns, str]:
+    """The columns of corners, and what to say where they stand in the order x1, y1, x2, y2 whatever they are called.
+
+    Udacity's are called xmin, xmax, ymin, ymax. The order is taken where it puts fewer corners behind their opposites.
+    """
+    places = sorted(header.index(name) for name in columns.box)
+    if not columns.corners or places == [header.index(name) for name in columns.box]:
+        return columns, ""
+
+    def swapped(four: Sequence[int]) -> int:
+        count = 0
+        for row in rows[1:]:
+            with suppress(ValueError, IndexError):
+                x1, y1, x2, y2 = (float(row[place]) for place in four)
+                count += x1 > x2 or y1 > y2
+        return count
+
+    if swapped(places) >= swapped([header.index(name) for name in columns.box]):
+        return columns, ""
+    names = tuple(header[place] for place in places)
+    return columns._replace(box=names), f"{file.name}: {', '.join(names)} hold x1, y1, x2, y2"
 
 
 def _add(picture: Picture, row: Mapping[str, str], columns: Columns, names: Mapping[str, str], where: str) -> None:

@@ -17,6 +17,7 @@ CLASS = (
 CORNERS = (
     ("xmin", "ymin", "xmax", "ymax"),
     ("x1", "y1", "x2", "y2"),
+    ("x0", "y0", "x1", "y1"),
     ("roix1", "roiy1", "roix2", "roiy2"),
     ("upperleftcornerx", "upperleftcornery", "lowerrightcornerx", "lowerrightcornery"),
     ("left", "top", "right", "bottom"),

@@ -52,6 +52,11 @@ def finite(value: Any) -> float:
     return number
 
 
+def size_of(height: Any, width: Any) -> tuple[int, int] | None:
+    """(height, width), where both are whole numbers; None for others."""
+    return (height, width) if type(height) is type(width) is int else None
+
+
 def curved(points: Sequence[tuple[float, float]], types: str) -> list[float]:
     """The polygon [x, y, ...] of an outline with Bezier curves, as Scalabel draws it.
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from vjo_train.data.sources.objects.columns import Columns, columns_of
 
-HEADLESS = ("path", "x1", "y1", "x2", "y2", "class")
-"""keras-retinanet's columns, without a first line."""
+_RETINANET = ("path", "x1", "y1", "x2", "y2", "class")
+_UDACITY = ("path", "x1", "y1", "x2", "y2", "occluded", "class", "state")
+_BOX_LIST = (rb"path|file_?name|image(_?(path|name|file))?", rb"objects|b?boxes|annotations|instances", rb"x_?min|x0")
 _ENDS = 1 << 14
 _HEAD = 1 << 16
 
@@ -53,6 +55,16 @@ def is_via(file: Path) -> bool:
     return b'"_via_' in first or b'"shape_attributes"' in first or (b'"regions"' in first and b'"filename"' in first)
 
 
+def is_bbgt(file: Path) -> bool:
+    """The text of Piotr Dollar's toolbox."""
+    return head(file, 16).startswith(b"% bbGt version=")
+
+
+def is_pascal_text(file: Path) -> bool:
+    """The text of PASCAL's annotations, version 1.00."""
+    return b"PASCAL Annotation Version" in head(file, 100)
+
+
 def is_bdd100k(file: Path) -> bool:
     """BDD100K's JSON, or that of Scalabel: frames with labels, or, in the first release, with objects."""
     first = head(file)
@@ -65,6 +77,12 @@ def is_createml(file: Path) -> bool:
     """CreateML's JSON."""
     first = head(file)
     return b'"annotation' in first and b'"coordinates"' in first and b'"image' in first
+
+
+def is_box_list(file: Path) -> bool:
+    """JSON or YAML in which a picture has a path and a list of boxes, with their corners by name."""
+    first = head(file)
+    return all(re.search(rb"""(^|[{\s,"'-])(%s)["']?\s*:""" % words, first, re.IGNORECASE) for words in _BOX_LIST)
 
 
 def is_label_studio(file: Path) -> bool:
@@ -91,14 +109,17 @@ def box_columns(file: Path, path: str | None = None, label: str | None = None) -
             header = next(csv.reader([first], delimiter=delimiter(first)), [])
     except (OSError, UnicodeDecodeError, csv.Error):
         return None
-    return columns_of(HEADLESS if headless(header) else header, {"path": path, "label": label})
+    return columns_of(headless(header) or header, {"path": path, "label": label})
 
 
-def headless(row: list[str]) -> bool:
-    """Whether a table begins with a row of keras-retinanet's."""
-    return len(row) == len(HEADLESS) and all(re.fullmatch(r"\s*-?[\d.]*\s*", text) for text in row[1:5])
+def headless(row: Sequence[str]) -> Sequence[str]:
+    """The columns of a table that begins with a row of keras-retinanet's, or of Udacity's; none of another one."""
+    if len(row) == len(_RETINANET) and all(re.fullmatch(r"\s*-?[\d.]*\s*", text) for text in row[1:5]):
+        return _RETINANET
+    udacity = len(row) in (7, 8) and all(re.fullmatch(r"-?\d+", text) for text in row[1:6])
+    return _UDACITY if udacity else ()
 
 
 def delimiter(line: str) -> str:
-    """What separates the columns of a table, by its first line."""
-    return max(",;\t", key=line.count)
+    """What separates the columns of a table, by its first line; spaces in Udacity's alone."""
+    return " " if re.match(r"\S+( -?\d+){5} ", line) else max(",;\t", key=line.count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.errors import DataError
 
+_FRAME = re.compile(r"(?:img)?([0-9]+)")
 ReadRow = Callable[[Path, int, Sequence[str]], Thing | None]
 """Of the file, the number of the line and its words; raises DataError for what is no such row."""
 
@@ -52,12 +54,13 @@ def picture_of(root: Path, file: Path, read: ReadRow, separator: str | None = No
 
 
 def frames_in(folder: Path) -> dict[int, Path]:
-    """Number -> picture of the frames in a folder; nothing where it is not there."""
+    """Number -> picture of the frames in a folder, `000001.jpg` or `img000001.jpg`; nothing where it is not there."""
     try:
         found = sorted(folder.iterdir())
     except OSError:
         return {}
-    return {int(path.stem): path for path in found if path.stem.isdecimal() and is_picture(path.name)}
+    named = ((_FRAME.fullmatch(path.stem), path) for path in found if is_picture(path.name))
+    return {int(match[1]): path for match, path in named if match is not None}
 
 
 def pictures_of(root: Path, files: Sequence[Path], read: ReadRow, separator: str | None = None) -> list[Picture]:

@@ -1,0 +1,69 @@
+"""UAVDT: vehicles in videos from drones, a text file for each sequence."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vjo_train.data.sources.objects.records import EVERY, Picture, Read, Thing
+from vjo_train.data.sources.objects.source import ObjectFiles
+from vjo_train.data.sources.objects.text_rows import frames_in, rows
+from vjo_train.data.sources.split_names import split_of_folders
+from vjo_train.errors import DataError
+
+NAMES = ("car", "truck", "bus")
+"""Of the categories 1 to 3."""
+_ENDING, _IGNORED = "_gt_whole.txt", "_gt_ignore.txt"
+
+
+class UAVDT(ObjectFiles):
+    """`GT/M0101_gt_whole.txt` of the frames `UAV-benchmark-M/M0101/img000001.jpg`, wherever the two folders lie.
+
+    A row is the frame, from 1, the object, x, y, width, height, out-of-view, occlusion and category. The regions of
+    `M0101_gt_ignore.txt` beside it are ignored for every class. Which sequence is of which split say the names of files
+    in `M_attr/train/` and `M_attr/test/`. A frame without a row shows nothing.
+    """
+
+    what = f"text file *{_ENDING}, as of UAVDT"
+
+    def files(self, root: Path) -> list[Path]:
+        return sorted(root.rglob(f"*{_ENDING}"))
+
+    def records(self, root: Path, files: Sequence[Path]) -> Read:
+        folders = {Path(place).name: Path(place) for place, _, _ in sorted(os.walk(root), reverse=True)}
+        splits = {
+            file.name.partition("_")[0]: split_of_folders(file, root) for file in root.rglob("M_attr/*/*_attr.txt")
+        }
+        return Read([picture for file in files for picture in _pictures(root, file, folders, splits)], NAMES)
+
+
+def _pictures(root: Path, file: Path, folders: Mapping[str, Path], splits: Mapping[str, str]) -> list[Picture]:
+    sequence = file.name.removesuffix(_ENDING)
+    split = splits.get(sequence) or split_of_folders(file, root)
+    frames = frames_in(folders[sequence]) if sequence in folders else {}
+    found = {number: Picture(path.relative_to(root).as_posix(), file, split) for number, path in frames.items()}
+    ignored = file.with_name(sequence + _IGNORED)
+    for own in (file, ignored) if ignored.is_file() else (file,):
+        for line, words in rows(own, ","):
+            frame, thing = _row(own, line, words, everything=own == ignored)
+            missing = f"{sequence}/img{frame:06d}.jpg"
+            found.setdefault(frame, Picture(missing, file, split)).things.append(thing)
+    return [found[frame] for frame in sorted(found)]
+
+
+def _row(file: Path, line: int, words: Sequence[str], *, everything: bool) -> tuple[int, Thing]:
+    """The frame, and the object or region."""
+    where = f"{file.name}, line {line}"
+    try:
+        x, y, width, height = (float(word) for word in words[2:6])
+        frame, category = int(words[0]), 0 if everything else int(words[8])
+    except (ValueError, IndexError):
+        x = y = width = height = math.nan
+        frame = category = -1
+    if frame < 0 or not 0 <= category <= len(NAMES) or not all(map(math.isfinite, (x, y, width, height))):
+        said = "frame,id,x,y,width,height,out-of-view,occlusion,category, the last in 1..3"
+        raise DataError(f"{file}: line {line}: found '{','.join(words)[:60]}'; must be {said}.")
+    name = EVERY if everything else NAMES[category - 1]
+    return frame, Thing(name, (x, y, x + width, y + height), difficult=everything, where=where)
