@@ -153,7 +153,7 @@ class InstanceFiles(MaskFiles):
                 f"{root / files}: found {len(numbers)} objects; must be at most {np.iinfo(np.int16).max - 1}."
             )
         labels = np.zeros(len(numbers), np.int64) if self.divisor is None else numbers // self.divisor - 1
-        around = _boxes(places, len(numbers))
+        around = boxes_around(places, len(numbers))
         places[ignored] = -1
         return around, labels.astype(np.int64), places.astype(np.int16)
 
@@ -223,8 +223,8 @@ def numbers_of(path: Path, size: tuple[int, int]) -> npt.NDArray[np.int64]:
     return values
 
 
-def _boxes(places: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.float32]:
-    """[N, 4] around the pixels of the values 1..N."""
+def boxes_around(places: npt.NDArray[np.signedinteger[Any]], count: int) -> npt.NDArray[np.float32]:
+    """[N, 4] continuous xyxy around the pixels of the values 1..N of a map [H, W]; each has some."""
     rows, columns = np.nonzero(places)
     owners = places[rows, columns] - 1
     low, high = np.full((count, 2), np.iinfo(np.int64).max), np.zeros((count, 2), np.int64)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 
+from vjo_train.data.sources import street_signs
 from vjo_train.data.sources.map_signs import masks
 from vjo_train.data.sources.objects import signs
 from vjo_train.data.sources.objects.signs import head
@@ -208,6 +209,7 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | Sign]]]] = {
     "voc": ("PASCAL VOC", _voc),
     "voc_beside": ("PASCAL VOC's annotations beside their pictures", _voc_beside),
     "citypersons": ("CityPersons", _citypersons),
+    "polygons": ("street scenes as polygons", street_signs.polygons),
     "cityscapes": ("Cityscapes", _cityscapes),
     "coco_panoptic": ("COCO's panoptic format", _panoptic),
     "coco_stuff": ("COCO's stuff", _stuff),
@@ -220,14 +222,20 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | Sign]]]] = {
     "createml": ("CreateML's JSON", lambda place: filter(signs.is_createml, _json_files(place))),
     "supervisely": ("Supervisely's project", lambda place: files_of(place, ("*/ann/*.json", "ann/*.json"))),
     "via": ("VIA, the VGG Image Annotator", _via),
+    "ecp": ("EuroCity Persons", street_signs.ecp),
+    "nuimages": ("nuImages", street_signs.nuimages),
+    "box_lists": ("pictures with lists of boxes", street_signs.box_lists),
+    "bbgt": ("text of Piotr Dollar's toolbox", street_signs.bbgt),
     "kitti": ("KITTI's object detection", _kitti),
     "crowdhuman": ("CrowdHuman's lists", lambda place: files_of(place, ("*.odgt", "*/*.odgt"))),
     "wider_face": ("WIDER FACE's lists", lambda place: files_of(place, ("*_bbx_gt.txt", "*/*_bbx_gt.txt"))),
+    "uavdt": ("UAVDT", street_signs.uavdt),
     "mot": ("MOTChallenge's sequences", _mot),
     "visdrone": ("VisDrone's object detection", _visdrone),
     "box_table": ("a table of boxes", _box_table),
     "yolo": ("YOLO", _yolo),
     "masks": ("pictures with a map each", masks),
+    "pascal_text": ("PASCAL's annotations as text", street_signs.pascal_text),
     "table": ("a table of pictures", _table),
     "folders": ("a folder of pictures for each class", _folders),
 }
