@@ -14,6 +14,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from layout import Layout
+from tests.data.sources.test_driving import idd, polygons
 from tests.miniatures import write_arrays, write_coco, write_pascal, write_streets
 from tools import TOOLS
 
@@ -34,6 +35,7 @@ from vjo_train.data.sources.map_files import MapFiles
 from vjo_train.data.sources.mask_files import MaskFiles
 from vjo_train.data.sources.mixture import Mixture, Part
 from vjo_train.data.sources.pascal_context.source import PascalContext
+from vjo_train.data.sources.polygons import Polygons
 from vjo_train.data.sources.scenes import SceneFiles
 from vjo_train.data.sources.table import Table
 from vjo_train.data.sources.unannotated import SPLIT, Unannotated
@@ -186,6 +188,13 @@ def streets(root: Path) -> None:
     write_streets(root, SPLITS)
 
 
+def street_polygons(root: Path) -> None:
+    """Cityscapes' polygons."""
+    for split, count in SPLITS.items():
+        for k in range(count):
+            polygons(root, split=split, name=str(k))
+
+
 def nyuv2(root: Path) -> None:
     """Arrays."""
     write_arrays(root, (24, 32), SPLITS)
@@ -264,6 +273,7 @@ def _by_split(kind: type[Any], **files: Any) -> Callable[[], Source]:
 LAYOUTS: Mapping[str, Layout] = {
     **TOOLS,
     "voc": Layout(shapes, VOC, ("boxes", "semantic", "masks"), CLASSES),
+    "idd": Layout(idd, VOC, BOXES, splits=("train", None, "val")),
     "voc_beside": Layout(beside, Beside, BOXES),
     "scenes": Layout(scenes, SceneFiles, ("keypoints", "depth", "normals", "edges", "category", "masks")),
     "clips": Layout(clips, VOC, MASKS, CLASSES),
@@ -271,6 +281,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "panoptic": Layout(coco, CocoPanoptic, (*MASKS, "semantic")),
     "stuff": Layout(stuff, CocoStuff, MAPS),
     "cityscapes": Layout(streets, Cityscapes, (*MASKS, "semantic", "depth")),
+    "polygons": Layout(street_polygons, Polygons, (*MASKS, "semantic")),
     "yolo": Layout(yolo, YOLO, MASKS),
     "folders": Layout(folders, Folders, ("category", "classes")),
     "table": Layout(table, lambda: Table(numbers=["age"]), ("classes", "numbers")),

@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from layout import Layout
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.data.sources import exports
+from tests.data.sources import driving, exports
 from tests.data.sources.exports import small
+from tests.data.sources.test_driving import ecp, uavdt
 from tests.data.sources.test_public_objects import citypersons, crowdhuman, mot, visdrone, wider_face
 
 from vjo_train.data.sources.objects.aperio import Aperio
+from vjo_train.data.sources.objects.bbgt import BbGt
 from vjo_train.data.sources.objects.bdd100k import BDD100K
+from vjo_train.data.sources.objects.box_lists import BoxLists
 from vjo_train.data.sources.objects.box_table import BoxTable
 from vjo_train.data.sources.objects.citypersons import CityPersons
 from vjo_train.data.sources.objects.createml import CreateML
 from vjo_train.data.sources.objects.cvat import CVAT
+from vjo_train.data.sources.objects.ecp import EuroCityPersons
 from vjo_train.data.sources.objects.kitti import KITTI
 from vjo_train.data.sources.objects.label_studio import LabelStudio
 from vjo_train.data.sources.objects.labelme import LabelMe
 from vjo_train.data.sources.objects.mot import MOT
+from vjo_train.data.sources.objects.nuimages import NuImages
 from vjo_train.data.sources.objects.odgt import CrowdHuman
+from vjo_train.data.sources.objects.pascal_text import PascalText
 from vjo_train.data.sources.objects.supervisely import Supervisely
+from vjo_train.data.sources.objects.uavdt import UAVDT
 from vjo_train.data.sources.objects.via import VIA
 from vjo_train.data.sources.objects.visdrone import VisDrone
 from vjo_train.data.sources.objects.wider_face import WiderFace
@@ -47,6 +55,13 @@ TOOLS: Mapping[str, Layout] = {
     "visdrone": Layout(visdrone, VisDrone, BOXES, splits=("train", None, "val")),
     "wider_face": Layout(wider_face, WiderFace, BOXES, splits=("train", None, "val")),
     "citypersons": Layout(citypersons, CityPersons, BOXES, splits=("train", None, "val")),
+    "tt100k": Layout(small(driving.tt100k), BoxLists, BOXES),
+    "bosch": Layout(small(driving.bosch), BoxLists, BOXES),
+    "bbgt": Layout(small(driving.bbgt), BbGt, BOXES),
+    "pascal_text": Layout(small(partial(driving.pascal_text, encoding="utf-8")), PascalText, BOXES),
+    "nuimages": Layout(small(driving.nuimages), NuImages, PIXELS),
+    "ecp": Layout(ecp, EuroCityPersons, BOXES, splits=("train", None, "val")),
+    "uavdt": Layout(uavdt, UAVDT, BOXES, splits=("train", None, "test")),
     "mot": Layout(mot, MOT, BOXES, splits=("train", None, "test")),
 }
 """Name -> the layout."""

@@ -16,13 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.data.sources import exports
+from tests.data.sources import driving, exports
 from tests.data.sources.exports import BOXES, OUTLINES, Scene, Writer
 from tests.data.sources.written import picture
 from vjo_train.data.index import Index
 from vjo_train.data.sources.coco.source import COCO
 from vjo_train.data.sources.objects.aperio import Aperio
+from vjo_train.data.sources.objects.bbgt import BbGt
 from vjo_train.data.sources.objects.bdd100k import BDD100K
+from vjo_train.data.sources.objects.box_lists import BoxLists
 from vjo_train.data.sources.objects.box_table import BoxTable
 from vjo_train.data.sources.objects.createml import CreateML
 from vjo_train.data.sources.objects.cvat import CVAT
@@ -30,6 +32,8 @@ from vjo_train.data.sources.objects.kitti import KITTI
 from vjo_train.data.sources.objects.label_studio import LabelStudio
 from vjo_train.data.sources.objects.label_studio_runs import unpacked
 from vjo_train.data.sources.objects.labelme import LabelMe
+from vjo_train.data.sources.objects.nuimages import NuImages
+from vjo_train.data.sources.objects.pascal_text import PascalText
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.objects.supervisely import Supervisely
 from vjo_train.data.sources.objects.via import VIA
@@ -44,6 +48,7 @@ OUTLINED: list[tuple[Writer, ObjectFiles]] = [
     (exports.bdd100k, BDD100K()),
     (exports.supervisely, Supervisely()),
     (exports.label_studio, LabelStudio()),
+    (driving.nuimages, NuImages()),
 ]
 BOXED: list[tuple[Writer, ObjectFiles]] = [
     *OUTLINED,
@@ -54,6 +59,10 @@ BOXED: list[tuple[Writer, ObjectFiles]] = [
     (exports.kitti, KITTI()),
     (exports.bdd_first, BDD100K()),
     (exports.createml, CreateML()),
+    (driving.tt100k, BoxLists()),
+    (driving.bosch, BoxLists()),
+    (driving.bbgt, BbGt()),
+    (driving.pascal_text, PascalText()),
 ]
 
 
