@@ -16,6 +16,7 @@ from tests.data.sources.exports import write
 from tests.data.sources.test_public_objects import load, objects
 from tests.data.sources.written import picture
 from vjo_train.data.index import Index
+from vjo_train.data.sources.cityscapes import Cityscapes
 from vjo_train.data.sources.mask_files import MaskFiles
 from vjo_train.data.sources.objects.bbgt import BbGt
 from vjo_train.data.sources.objects.box_lists import BoxLists
@@ -366,17 +367,39 @@ def test_nearer_polygons_lie_on_those_behind_them(tmp_path: Path) -> None:
         ([4, 4, 21, 15], "car", False),
         ([10, 8, 15, 21], "person", False),
     ], "a person that cannot be seen is not there"
-    canvas = Image.new("L", (40, 30), 255)
-    for number, corners in ((3, ROAD), (1, [(30, 12), (38, 18)]), (1, CAR), (2, PERSON), (255, [[0, 0], [5, 5]])):
-        shape = [tuple(corner) for corner in corners]
-        draw = ImageDraw.Draw(canvas)
-        draw.rectangle([shape[0], shape[-2] if len(shape) == 4 else shape[1]], fill=number)
     semantic = source.read(root, index, 0, "semantic")
-    assert torch.equal(semantic, torch.from_numpy(np.array(canvas)))
+    assert semantic.unique().tolist() == [1, 2, 3, 255]
     masks = source.read(root, index, 0, "masks")
     assert torch.equal(masks == 3, semantic == 2)
     assert not (masks == 1).any(), "of a group no pixels are known"
     assert (masks == 2).sum() == 17 * 11 - 5 * 7 - 4, "without the pixels of the person, and of what is beyond"
+
+
+def test_polygons_are_drawn_as_the_maps_of_cityscapes_are(tmp_path: Path) -> None:
+    """As its public tool draws them: an id for each label, 1000 x the id and a number for each object."""
+    root = tmp_path / "set"
+    polygons(root)
+    ids, kept = {"road": 7, "car": 26, "person": 24, "out of roi": 3}, {"car": 0, "person": 0}
+    images = {"labelIds": Image.new("I", (40, 30)), "instanceIds": Image.new("I", (40, 30))}
+    for thing in json.loads((root / "gtFine/train/201/0001_gtFine_polygons.json").read_text())["objects"]:
+        label = thing["label"].removesuffix("group")
+        if label in ids:
+            single = label in kept and label == thing["label"]
+            values = {"labelIds": ids[label], "instanceIds": 1000 * ids[label] + kept[label] if single else ids[label]}
+            kept |= {label: kept[label] + 1} if single else {}
+            for name, value in values.items():
+                ImageDraw.Draw(images[name]).polygon([tuple(corner) for corner in thing["polygon"]], fill=value)
+    for name, image in images.items():
+        numbers = np.array(image).astype(np.uint8 if name == "labelIds" else np.uint16)
+        Image.fromarray(numbers).save(root / f"gtFine/train/201/0001_gtFine_{name}.png")
+    picture(root / "leftImg8bit/train/201/0001_leftImg8bit.png")
+    (root / "leftImg8bit/train/201/0001_leftImg8bit.jpg").unlink()
+    source, index = opened(root)
+    others, other = Cityscapes(), load_index(Cityscapes(), root, index.classes.tolist(), tmp_path / "cache")
+    assert "dataset=cityscapes" in looks_like(root), "where its maps are there"
+    assert sorted(map(str, objects(index, 0))) == sorted(map(str, objects(other, 0)))
+    assert torch.equal(source.read(root, index, 0, "semantic"), others.read(root, other, 0, "semantic"))
+    assert torch.equal(source.read(root, index, 0, "masks") > 0, others.read(root, other, 0, "masks") > 0)
 
 
 def test_polygons_that_say_nothing(tmp_path: Path) -> None:

@@ -50,10 +50,12 @@ class _Polygon(NamedTuple):
 
 
 class _Drawn(NamedTuple):
-    """What the polygons of a picture show."""
+    """What the polygons of a picture show: of its N objects those that can be seen, in their order in the file."""
 
-    objects: Objects
-    """Those that can be seen, in their order in the file; groups are difficult."""
+    labels: npt.NDArray[np.int64]
+    """[N]."""
+    several: npt.NDArray[np.bool_]
+    """[N]: is a group of objects."""
     numbers: npt.NDArray[np.int16]
     """[H, W]: k + 1 for object k."""
     classes: npt.NDArray[np.uint8]
@@ -126,8 +128,7 @@ class Polygons(MaskFiles):
         numbers[kept + 1] = np.arange(1, len(kept) + 1)
         values = np.concatenate([[IGNORE], np.where(labels >= 0, labels + 1, IGNORE)]).astype(np.uint8)
         several = np.array([polygons[place].several for place in kept], np.bool_)
-        objects = numbers[places]
-        return _Drawn(Objects(boxes_around(objects, len(kept)), labels[kept], several), objects, values[places])
+        return _Drawn(labels[kept], several, numbers[places], values[places])
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         pairs = self.pairs(root)
@@ -143,7 +144,9 @@ class Polygons(MaskFiles):
                 drawn = None
             if drawn is None:
                 return Objects.none(), 0, row in faults
-            return drawn.objects, crc32(drawn.classes.tobytes(), crc32(drawn.numbers.tobytes())), True
+            boxes = boxes_around(drawn.numbers, len(drawn.labels))
+            objects = Objects(boxes, drawn.labels, drawn.several)
+            return objects, crc32(drawn.classes.tobytes(), crc32(drawn.numbers.tobytes())), True
 
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             drawn = list(threads.map(found, range(len(pairs))))

@@ -108,8 +108,9 @@ def _in_order(
 
     Udacity's are called xmin, xmax, ymin, ymax. The order is taken where it puts fewer corners behind their opposites.
     """
-    places = sorted(header.index(name) for name in columns.box)
-    if not columns.corners or places == [header.index(name) for name in columns.box]:
+    named = [header.index(name) for name in columns.box]
+    places = sorted(named)
+    if not columns.corners or places == named:
         return columns, ""
 
     def swapped(four: Sequence[int]) -> int:
@@ -120,7 +121,8 @@ def _in_order(
                 count += x1 > x2 or y1 > y2
         return count
 
-    if swapped(places) >= swapped([header.index(name) for name in columns.box]):
+    behind = swapped(named)
+    if not behind or swapped(places) >= behind:
         return columns, ""
     names = tuple(header[place] for place in places)
     return columns._replace(box=names), f"{file.name}: {', '.join(names)} hold x1, y1, x2, y2"

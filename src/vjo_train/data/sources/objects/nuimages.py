@@ -27,9 +27,15 @@ class NuImages(ObjectFiles):
     `object_ann.json` each row is an object: `sample_data_token`, `category_token`, `bbox` as xmin, ymin, xmax, ymax in
     pixels, and `mask` as COCO's run lengths, whose text is in base64, or null. Names are those of `category.json`. A
     folder without any object, as `v1.0-test`, is not annotated. Surfaces (`surface_ann.json`) are not read.
+
+    Args:
+        images: the folder that pictures are looked for in, below the root: that of the key frames.
     """
 
     what = f"table {OBJECTS} beside {PICTURES} and {CLASSES}, as of nuImages"
+
+    def __init__(self, *, images: str = "samples") -> None:
+        super().__init__(images=images)
 
     def files(self, root: Path) -> list[Path]:
         found = sorted({*root.glob(f"*/{OBJECTS}"), *root.glob(OBJECTS)})

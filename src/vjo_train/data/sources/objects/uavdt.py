@@ -32,17 +32,21 @@ class UAVDT(ObjectFiles):
         return sorted(root.rglob(f"*{_ENDING}"))
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
-        folders = {Path(place).name: Path(place) for place, _, _ in sorted(os.walk(root), reverse=True)}
+        folders: dict[str, list[Path]] = {}
+        for place in sorted(place for place, _, _ in os.walk(root)):
+            folders.setdefault(os.path.basename(place), []).append(Path(place))
         splits = {
             file.name.partition("_")[0]: split_of_folders(file, root) for file in root.rglob("M_attr/*/*_attr.txt")
         }
         return Read([picture for file in files for picture in _pictures(root, file, folders, splits)], NAMES)
 
 
-def _pictures(root: Path, file: Path, folders: Mapping[str, Path], splits: Mapping[str, str]) -> list[Picture]:
+def _pictures(
+    root: Path, file: Path, folders: Mapping[str, Sequence[Path]], splits: Mapping[str, str]
+) -> list[Picture]:
     sequence = file.name.removesuffix(_ENDING)
     split = splits.get(sequence) or split_of_folders(file, root)
-    frames = frames_in(folders[sequence]) if sequence in folders else {}
+    frames = next(filter(None, map(frames_in, folders.get(sequence, ()))), {})
     found = {number: Picture(path.relative_to(root).as_posix(), file, split) for number, path in frames.items()}
     ignored = file.with_name(sequence + _IGNORED)
     for own in (file, ignored) if ignored.is_file() else (file,):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -52,9 +52,10 @@ class VOC(Source):
     def class_names(self, root: Path) -> list[str]:
         """Those of all objects, by the alphabet; files that cannot be read name none."""
         found: set[str] = set()
-        for path in sorted((root / layout.ANNOTATIONS).rglob("*.xml")):
-            with suppress(DataError):
-                found |= named(path)
+        for name, _ in _entries(root / layout.ANNOTATIONS):
+            if name.endswith(".xml"):
+                with suppress(DataError):
+                    found |= named(root / layout.ANNOTATIONS / name)
         if not found:
             raise DataError(
                 f"{root / layout.ANNOTATIONS}: found no object in any *.xml; dataset.classes must be given."
@@ -156,23 +157,27 @@ def _mask(folder: str, name: str, listed: Mapping[str, Collection[str]], annotat
 def _made(root: Path) -> dict[str, list[str]]:
     """The splits without lists."""
     listed = {name: layout.read_split(root, name) for name in layout.split_names(root)}
-    return made(listed, set().union(*_labelled({folder: _files(root / folder) for folder in layout.FOLDERS})))
+    names = {folder: [name for name, _ in _entries(root / folder)] for folder in layout.FOLDERS}
+    return made(listed, set().union(*_labelled(names)))
 
 
-def _files(folder: Path, above: str = "") -> dict[str, tuple[int, int]]:
-    """File in a folder or below it -> size in bytes, time of the last change in ns; hidden folders are left out.
+def _files(folder: Path) -> dict[str, tuple[int, int]]:
+    """File in a folder or below it -> size in bytes, time of the last change in ns."""
+    return {name: _stamp(entry) for name, entry in _entries(folder)}
+
+
+def _entries(folder: Path, above: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """The files in a folder and below it, by their paths; hidden folders are left out.
 
     A folder that is called as a file counts as one: what reads it says what it is.
     """
-    files: dict[str, tuple[int, int]] = {}
     if folder.is_dir():
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False) and not _is_called_a_file(entry.name):
-                    files |= {} if entry.name[0] == "." else _files(folder / entry.name, f"{above}{entry.name}/")
-                else:
-                    files[above + entry.name] = _stamp(entry)
-    return files
+                if not entry.is_dir(follow_symlinks=False) or _is_called_a_file(entry.name):
+                    yield above + entry.name, entry
+                elif entry.name[0] != ".":
+                    yield from _entries(folder / entry.name, f"{above}{entry.name}/")
 
 
 def _is_called_a_file(name: str) -> bool:
