@@ -234,6 +234,7 @@ def test_text_of_pascal_names_classes_without_how_they_are_seen(tmp_path: Path) 
     assert "dataset=pascal_text" in looks_like(root)
     index = load(PascalText(), root)
     assert objects(index, 0) == [([2, 3, 12, 23], "person", False), ([0, 0, 40, 30], "car", True)]
+    assert looks_like(root / "Annotation") == "", "there are no pictures"
     write(root / "Annotation/Penn1.txt", PENN.replace("(12, 23)", "(12, x)"))
     with pytest.raises(DataError, match=r"Penn1\.txt: found 2 for 'Objects with ground truth', and 1 rows"):
         raise DataError(str(load(PascalText(), root).faults[0]))

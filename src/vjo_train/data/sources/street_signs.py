@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vjo_train.data.sources.objects import signs
 from vjo_train.data.sources.objects.signs import head
+from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.sign import Sign, files_of
 
 
@@ -33,9 +34,13 @@ def nuimages(place: Path) -> Iterator[Path]:
     yield from files_of(place, ("*/object_ann.json", "object_ann.json"))
 
 
+_DEPTHS = ("", "*/", "*/*/", "*/*/*/", "*/*/*/*/")
+
+
 def _texts(place: Path) -> Iterator[Path]:
-    depths = ("", "*/", "*/*/", "*/*/*/")
-    return (path for depth in depths for path in files_of(place, (f"{depth}*.txt",), most=20))
+    """Some text files of each depth, where there are pictures too: the folder of the text alone is no data set."""
+    if any(is_picture(path.name) for depth in _DEPTHS for path in files_of(place, (f"{depth}*.*",), most=100)):
+        yield from (path for depth in _DEPTHS for path in files_of(place, (f"{depth}*.txt",), most=20))
 
 
 def bbgt(place: Path) -> Iterator[Sign]:
