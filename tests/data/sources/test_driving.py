@@ -47,7 +47,7 @@ def idd(root: Path) -> None:
             if split != "test":
                 label = ("autorickshaw", "animal")[number]
                 write(root / f"Annotations/{name}.xml", xml(40, 30, [(label, BOX, 0)]))
-    write(root / "Annotations/frontFar/BLR_1/.0000030.xml.swp", "")
+    write(root / "Annotations/frontFar/BLR_1/.0000030.xml.swp", "b0VIM 8.0")
     for split, names in lists.items():
         write(root / f"{split}.txt", "\n".join(names) + "\n")
 
