@@ -26,6 +26,7 @@ from vjo_train.data.sources.map_names import without_maps
 from vjo_train.data.sources.palette import read_palette
 from vjo_train.data.sources.pictures import bytes_of, is_picture, stamp_of
 from vjo_train.data.sources.sizes import measured
+from vjo_train.data.sources.sniff import looks_like
 from vjo_train.data.sources.white import WHITE, black_and_white, yes_and_no
 from vjo_train.errors import ConfigError, DataError
 from vjo_train.types import IGNORE
@@ -277,7 +278,8 @@ def check_some(root: Path, index: Index, files: Sequence[str]) -> None:
     place = root / os.path.dirname(files[0])
     there = sorted(os.listdir(place)) if place.is_dir() else []
     said = f", but that folder holds {', '.join(there[:2])}, .." if there else ", but there is no such folder"
-    raise DataError(f"{root}: none of its {len(files)} pictures has a map: looked for {files[0]}{said}.")
+    what = f"{root}: none of its {len(files)} pictures has a map: looked for {files[0]}{said}."
+    raise DataError(what + looks_like(root))
 
 
 def _code(colour: Sequence[int]) -> int:
