@@ -153,6 +153,7 @@ def test_pictures_in_other_folders_than_those_of_splits_are_a_split(tmp_path: Pa
     [
         ([{"image": "a.jpg", "boxes": [{"class": "car", "x": 1, "y": 2, "width": 3, "height": 4}]}], [1, 2, 4, 6]),
         ({"file_name": "a.jpg", "objects": [{"type": 3, "box": {"x0": 1, "y0": 2, "x1": 3, "y1": 4}}]}, [1, 2, 3, 4]),
+        ([{"path": "a.jpg", "boxes": [{"label": "car", "x1": 0, "y1": 0.5, "x2": 0.25, "y2": 1}]}], [0, 15, 10, 30]),
         ({"path": "a.jpg", "objects": [{"class": "car", "bbox": [1, 2, 3, 4]}]}, "four numbers by name"),
         ({"path": "a.jpg", "objects": [{"label": False, "x1": 1, "y1": 2, "x2": 3, "y2": 4}]}, "must have a class"),
         ({"imgs": [{"objects": []}]}, "picture 1: found .* must have a path and a list of objects"),

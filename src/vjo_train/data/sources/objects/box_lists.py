@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from vjo_train.data.sources.objects.columns import CLASS, CORNERS, IGNORED, LISTED, PICTURE, SIDES, plain
-from vjo_train.data.sources.objects.records import Picture, Read, Thing
+from vjo_train.data.sources.objects.records import Picture, Read, Thing, find_shares
 from vjo_train.data.sources.objects.shapes import finite, read_json
 from vjo_train.data.sources.objects.signs import is_box_list
 from vjo_train.data.sources.objects.source import ObjectFiles
@@ -26,8 +26,9 @@ class BoxLists(ObjectFiles):
     """A list, or a mapping, of pictures, each with a path and a list of objects; the keys are known by their names.
 
     It is the file itself, a part of it, such as `imgs` of TT100K, or a single picture. An object has a class and four
-    numbers by name, such as `xmin`, `ymin`, `xmax`, `ymax` or `x`, `y`, `width`, `height` in pixels, perhaps in a
-    `bbox`; numbers without names are not read, as they may be one or the other. A file says the split by its name or
+    numbers by name, such as `xmin`, `ymin`, `xmax`, `ymax` or `x`, `y`, `width`, `height`, perhaps in a `bbox`, in
+    pixels, or, where none of a file is above 1, as shares of the picture. Numbers without names are not read, as they
+    may be one or the other. A file says the split by its name or
     folders, or else a path by its own: where some are in `train/` or `test/`, others are of the split of their folder.
 
     Args:
@@ -66,6 +67,7 @@ def _pictures(root: Path, file: Path) -> list[Picture]:
             said = f"{file}: {path[:80]}: found {str(objects)[:80]}; each object must have a class"
             picture.fault = f"{said}, and four numbers by name, such as xmin, ymin, xmax, ymax."
         found.append(picture)
+    find_shares(found)
     if not own:
         _split_by_folders(found)
     return found

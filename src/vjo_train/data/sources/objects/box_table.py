@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vjo_train.data.sources.objects.columns import Columns, columns_of
-from vjo_train.data.sources.objects.records import Picture, Read, Thing
+from vjo_train.data.sources.objects.records import Picture, Read, Thing, find_shares
 from vjo_train.data.sources.objects.signs import box_columns, delimiter, headless
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.split_names import split_in, split_of_file
@@ -94,10 +94,7 @@ class BoxTable(ObjectFiles):
         pictures = list(found.values())
         if said and pictures:
             pictures[0].notes.append(("columns in their order", said))
-        corners = [side for one in pictures for thing in one.things if thing.box for side in thing.box]
-        if corners and max(corners) <= 1:
-            for picture in pictures:
-                picture.shares = True
+        find_shares(pictures)
         return pictures
 
 

@@ -51,6 +51,14 @@ class Picture:
     notes: list[tuple[str, str]] = field(default_factory=list)
 
 
+def find_shares(pictures: Sequence[Picture]) -> None:
+    """Takes the numbers of all boxes of a file for shares where none is above 1."""
+    corners = [side for one in pictures for thing in one.things if thing.box for side in thing.box]
+    if corners and max(corners) <= 1:
+        for picture in pictures:
+            picture.shares = True
+
+
 class Read(NamedTuple):
     """What is read of a data set."""
 
