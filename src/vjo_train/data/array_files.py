@@ -65,6 +65,17 @@ def read_array_picture(path: Path) -> npt.NDArray[np.uint8]:
     return (pixels * 255 + 0.5).astype(np.uint8)
 
 
+def as_whole(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    """The values of a map of classes, which are their numbers.
+
+    Raises:
+        DataError: some are no whole numbers.
+    """
+    if not np.array_equal(values, np.round(values)):  # NaN too
+        raise DataError(f"{path}: found values that are no whole numbers; a map of classes holds their numbers.")
+    return values.astype(np.int32)
+
+
 def _opened(path: Path) -> npt.NDArray[Any]:
     """[H, W] or [H, W, C], not yet read."""
     if path.exists() and not path.is_file():  # a pipe would be waited for

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vjo_train.data.array_files import array_size, is_array, read_array, read_array_picture
+from vjo_train.data.array_files import array_size, as_whole, is_array, read_array, read_array_picture
 from vjo_train.data.deep_pictures import Span, is_deep, narrowed
 from vjo_train.data.opening import MOST_PIXELS, decoded, opened
 from vjo_train.data.orientation import on_its_side, orientation, upright
@@ -221,10 +221,7 @@ def read_values(path: Path, size: tuple[int, int], *, lossy: bool = False) -> Te
                 raise DataError(f"{path}: is a JPEG, which does not keep values as they are; must be a PNG.")
             indices = np.where(indices > 127, 255, 0)
         return torch.from_numpy(indices.astype(np.int32))
-    values = read_numbers(path, size)
-    if not torch.equal(values, values.round()):  # NaN too
-        raise DataError(f"{path}: found values that are no whole numbers; a map of classes holds their numbers.")
-    return values.int()
+    return torch.from_numpy(as_whole(path, read_numbers(path, size).numpy()))
 
 
 def read_numbers(path: Path, size: tuple[int, int]) -> Tensor:

@@ -22,7 +22,7 @@ from vjo_train.files import locked, replacing
 
 log = logging.getLogger(__name__)
 
-FORMAT = 4
+FORMAT = 5
 """Raised when a file that passed may fail, or the other way round."""
 
 SHOWN = 20

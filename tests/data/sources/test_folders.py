@@ -66,6 +66,22 @@ def test_maps_among_the_pictures_are_none(tmp_path: Path) -> None:
     assert "3 files are maps of other pictures by their names, and left out: benign/b (1)_mask.png" in index.notes[:, 1]
 
 
+def test_maps_in_folders_beside_the_pictures_are_none(tmp_path: Path) -> None:
+    """COVID-19 Radiography: a class has a folder of pictures and one of maps; a split may have a class called mask."""
+    root, faces = tmp_path / "set", tmp_path / "faces"
+    for name in ("COVID", "Normal"):
+        paint(root / f"{name}/images/{name}-1.png", root / f"{name}/masks/{name}-1.png")
+        paint(*(faces / split / kind / "1.png" for split in ("train", "val") for kind in ("mask", "no_mask")))
+    index = load(root)[1]
+    assert index.classes.tolist() == ["COVID", "Normal"]
+    assert index.ids.tolist() == ["COVID/images/COVID-1.png", "Normal/images/Normal-1.png"]
+    assert (
+        "2 files are maps of other pictures by their names, and left out: COVID/masks/COVID-1.png" in index.notes[:, 1]
+    )
+    source, index = load(faces)
+    assert (source.splits(faces), index.classes.tolist(), len(index)) == (["train", "val"], ["mask", "no_mask"], 4)
+
+
 def test_an_index_that_other_code_has_read_is_read_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

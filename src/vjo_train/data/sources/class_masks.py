@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from annotated_types import Len
 
-from vjo_train.data.decode import is_lossy, read_values
+from vjo_train.data.decode import is_lossy
 from vjo_train.data.index import Index, table
 from vjo_train.data.objects import Objects
-from vjo_train.data.sources.instance_files import numbers_of
+from vjo_train.data.sources.map_reading import other_sizes, read_map, read_objects
 from vjo_train.data.sources.mask_files import MaskFiles, check_pattern, check_some
 from vjo_train.data.sources.pictures import bytes_of, stamp_of
 from vjo_train.data.sources.sizes import measured
@@ -64,15 +64,19 @@ class ClassMasks(MaskFiles):
         maps = self._maps(root)
         ids = sorted(maps)
         faults: dict[int, str] = {}
+        sizes = [measured(root / picture, row, faults) for row, picture in enumerate(ids)]
+        sound = [row for row in range(len(ids)) if row not in faults]
+        there = [(row, root / file, sizes[row]) for row in sound for file in maps[ids[row]].values()]
         index = table(
             classes=classes,
             ids=ids,
             images=ids,
             image_bytes=bytes_of(root, ids),
-            sizes=[measured(root / picture, row, faults) for row, picture in enumerate(ids)],
+            sizes=sizes,
             objects=[Objects.none() for _ in ids],
             labelled={"semantic": [bool(maps[picture]) for picture in ids]},
             faults=faults,
+            notes=other_sizes(there),
             by_image={MAPS: np.array([[maps[picture].get(name, "") for name in classes] for picture in ids], np.str_)},
         )
         check_some(root, index, [own for _, own in self.beside(root, self.masks)])
@@ -84,6 +88,6 @@ class ClassMasks(MaskFiles):
         files = dict(zip(index.classes.tolist(), index.by_image[MAPS][row].tolist(), strict=True))
         for name in (name for name in self.by_class if files.get(name)):
             path = root / files[name]
-            values = read_values(path, size, lossy=True) if is_lossy(path) else torch.from_numpy(numbers_of(path, size))
+            values = read_map(path, size, lossy=True) if is_lossy(path) else torch.from_numpy(read_objects(path, size))
             found[values > 0] = index.classes.tolist().index(name) + 1
         return found

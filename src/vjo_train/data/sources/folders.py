@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from vjo_train.data.labels.classes import Classes
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources import pictures
 from vjo_train.data.sources.by_split import BySplit, Parts
-from vjo_train.data.sources.map_names import without_maps
+from vjo_train.data.sources.map_names import of_no_class, without_maps
 from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.sizes import measured
+from vjo_train.data.sources.split_names import split_in
 from vjo_train.errors import DataError
 from vjo_train.types import OTHER
 
@@ -53,8 +55,9 @@ class Folders(BySplit):
 
     Every picture is labelled for `category`, the one class that its folder is named after, and for `classes`. Pictures
     may lie deeper in the folder of their class; hidden files and folders are left out, and so are maps that lie among
-    the pictures, such as `a_mask.png` beside `a.png`. Without folders of splits, the
-    pictures are shared out among train, val and test, 8 : 1 : 1, by a hash of their names. An image's id is its path.
+    the pictures, such as `a_mask.png` beside `a.png`, or `cat/masks/a.png` beside `cat/images/a.png`. Without folders
+    of splits, the pictures are shared out among train, val and test, 8 : 1 : 1, by a hash of their names. An image's id
+    is its path.
     """
 
     kinds: tuple[Kind, ...] = (Classes(), Category())
@@ -120,10 +123,11 @@ def _look(root: Path) -> _Layout:
         DataError: there are none in folders.
     """
     folders = _folders(root)
-    if any(is_picture(entry) for name in folders for entry in os.listdir(root / name)):
+    inner = {name: _folders(root / name) for name in folders}
+    no_splits = not any(map(split_in, folders)) and all(map(of_no_class, chain(*inner.values())))
+    if no_splits or any(is_picture(entry) for name in folders for entry in os.listdir(root / name)):
         found = {"": {name: pictures.below(root, name) for name in folders}}
     else:
-        inner = {name: _folders(root / name) for name in folders}
         found = {name: {own: pictures.below(root, f"{name}/{own}") for own in inner[name]} for name in folders}
     if not any(own for classes in found.values() for own in classes.values()):
         raise DataError(f"{root}: found no folders of pictures; must hold <class>/ or <split>/<class>/ with pictures.")

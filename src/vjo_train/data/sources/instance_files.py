@@ -16,16 +16,15 @@ import numpy.typing as npt
 import torch
 from annotated_types import Ge, Interval
 
-from vjo_train.data.array_files import is_array
-from vjo_train.data.decode import is_lossy, read_image, read_values
 from vjo_train.data.index import Index, table
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.boxes import Boxes
 from vjo_train.data.labels.classes import Classes, ShownByObjects
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
+from vjo_train.data.mat_files import is_mat
 from vjo_train.data.objects import Objects
-from vjo_train.data.opening import opened
+from vjo_train.data.sources.map_reading import other_sizes, read_map, read_objects
 from vjo_train.data.sources.mask_files import MaskFiles, check_pattern, check_some
 from vjo_train.data.sources.pictures import bytes_of, stamp_of
 from vjo_train.data.sources.sizes import measured
@@ -43,15 +42,18 @@ class InstanceFiles(MaskFiles):
     Args:
         images: folder of the pictures, below the root, such as `images` or `images/{split}`.
         objects: below the root, with `{stem}` and perhaps `{split}` as in `MaskFiles`: the file of a picture's map,
-            whose values are the numbers of objects, 0 for none (8, 16 or 32 bits, RGB as R + 256 G + 65536 B, or
-            `.npy`); or with `*` the files of its objects, where an object has the values above 0. `..` goes a folder
+            whose values are the numbers of objects, 0 for none (8, 16 or 32 bits, RGB as R + 256 G + 65536 B, `.npy`
+            or `.mat`); or with `*` the files of its objects, where an object has the values above 0. `..` goes a folder
             up, as in `{stem}/../../masks/*.png` for a picture `a/images/a.png`.
         divisor: a value of a map, divided by this, is the number of the object's class, from 1. None: there is one
             class.
         ignore: values of a map that are no object.
+        variable: the variable of a `.mat` file that is the map; None: the only one.
+        class_variable: that which holds the class of each pixel, from 1: an object is of the class of most of its own.
 
     Raises:
-        ConfigError: `objects` lacks `{stem}`, or `{split}` where `images` has it; it holds `*` beside a divisor.
+        ConfigError: `objects` lacks `{stem}`, or `{split}` where `images` has it; it holds `*` beside a divisor; a
+            class variable beside a divisor, or for other files than `.mat`.
     """
 
     kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks())
@@ -64,14 +66,19 @@ class InstanceFiles(MaskFiles):
         objects: str = "masks/{stem}.png",
         divisor: Annotated[int, Ge(2)] | None = None,
         ignore: Sequence[Annotated[int, Interval(ge=-1)]] = (),
+        variable: str | None = None,
+        class_variable: str | None = None,
     ) -> None:
         check_pattern("objects", objects, images)
         if "*" in objects and divisor is not None:
             raise ConfigError(
                 "dataset.source.divisor: is for maps of numbers; objects with a file each are of one class."
             )
-        super().__init__(images=images, masks=objects, ignore=ignore)
-        self.divisor = divisor
+        if class_variable is not None and (divisor is not None or not is_mat(objects)):
+            found = f"beside divisor={divisor}" if divisor is not None else f"with objects={objects}"
+            raise ConfigError(f"dataset.source.class_variable: found it {found}; is for *.mat files without a divisor.")
+        super().__init__(images=images, masks=objects, ignore=ignore, variable=variable)
+        self.divisor, self.class_variable = divisor, class_variable
 
     def class_names(self, root: Path) -> list[str]:
         raise DataError(f"dataset.classes: {root} names no classes; give them, such as [nucleus].")
@@ -83,9 +90,10 @@ class InstanceFiles(MaskFiles):
         return stamp_of(root, [*sorted(folders), *files])
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
-        if len(classes) > 1 and self.divisor is None:
+        if len(classes) > 1 and self.divisor is None and self.class_variable is None:
             raise DataError(
-                f"dataset.classes: found {len(classes)}; without dataset.source.divisor all objects are of one class."
+                f"dataset.classes: found {len(classes)}; without dataset.source.divisor (or class_variable, of *.mat) "
+                "all objects are of one class."
             )
         pairs = self.pairs(root)
         faults: dict[int, str] = {}
@@ -98,6 +106,8 @@ class InstanceFiles(MaskFiles):
         for row, (_, _, fault) in enumerate(found):
             if fault and row not in faults:
                 faults[row] = fault
+        sound = [(row, objects) for row, (_, objects) in enumerate(pairs) if row not in faults]
+        files = ((row, root / file, sizes[row]) for row, objects in sound for file in _files(root, objects))
         ids = [picture for picture, _ in pairs]
         index = table(
             classes=classes,
@@ -108,6 +118,7 @@ class InstanceFiles(MaskFiles):
             objects=[objects for objects, _, _ in found],
             labelled={kind.name: there for kind in self.kinds},
             faults=faults,
+            notes=other_sizes(files, self.variable),
             by_image={
                 "object_files": np.array([objects for _, objects in pairs], np.str_),
                 "pixels": np.array([print_ for _, print_, _ in found], np.uint32),
@@ -128,7 +139,8 @@ class InstanceFiles(MaskFiles):
             return Objects.none(), 0, str(error)
         if wrong := [label for label in labels.tolist() if not 0 <= label < classes]:
             what = f"found an object of class {wrong[0] + 1} by its value; there are {classes}"
-            return Objects.none(), 0, f"{root / files}: {what} (dataset.source.divisor, dataset.classes)."
+            key = "divisor" if self.class_variable is None else "class_variable"
+            return Objects.none(), 0, f"{root / files}: {what} (dataset.source.{key}, dataset.classes)."
         return Objects(boxes, labels, np.zeros(len(labels), np.bool_)), crc32(content.tobytes()), ""
 
     def _pixels(
@@ -136,13 +148,13 @@ class InstanceFiles(MaskFiles):
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[Any]]:
         """Boxes [N, 4], labels [N], and pixels: a map [H, W] int16, k + 1 object k, -1 ignored; or [N, H, W] bool."""
         if "*" in files:
-            own = [read_values(root / file, size, lossy=True).numpy() > 0 for file in _files(root, files)]
+            own = [read_map(root / file, size, lossy=True).numpy() > 0 for file in _files(root, files)]
             stack = (
                 np.stack([mask for mask in own if mask.any()]) if any(map(np.any, own)) else np.empty((0, *size), bool)
             )
             boxes = [_box(*np.nonzero(mask)) for mask in stack]
             return np.array(boxes, np.float32).reshape(-1, 4), np.zeros(len(stack), np.int64), stack
-        values = numbers_of(root / files, size)
+        values = read_objects(root / files, size, self.variable)
         ignored = np.isin(values, self.ignore)
         values[ignored] = 0
         numbers, places = np.unique(values, return_inverse=True)
@@ -153,6 +165,8 @@ class InstanceFiles(MaskFiles):
                 f"{root / files}: found {len(numbers)} objects; must be at most {np.iinfo(np.int16).max - 1}."
             )
         labels = np.zeros(len(numbers), np.int64) if self.divisor is None else numbers // self.divisor - 1
+        if self.class_variable is not None:
+            labels = _classes_of(places, len(numbers), read_objects(root / files, size, self.class_variable))
         around = boxes_around(places, len(numbers))
         places[ignored] = -1
         return around, labels.astype(np.int64), places.astype(np.int16)
@@ -175,18 +189,10 @@ class InstanceFiles(MaskFiles):
         parts = super()._parts(root)
         owned: set[str] = set()
         for split, pictures in parts.items():
-            patterns = {self._objects_of(picture, split) for picture in pictures}
+            patterns = {self.of(picture, split, self.masks) for picture in pictures}
             owned |= {file for pattern in patterns for file in _files(root, pattern)}
         left = {split: [name for name in pictures if name not in owned] for split, pictures in parts.items()}
         return {split: pictures for split, pictures in left.items() if pictures}
-
-    def _objects_of(self, picture: str, split: str) -> str:
-        return os.path.normpath(self.of(picture, split, self.masks))
-
-    def pairs(self, root: Path) -> list[tuple[str, str]]:
-        """Every picture with the file or files of its objects, there or not; sorted, below the root."""
-        parts = self._parts(root)
-        return sorted((name, self._objects_of(name, split)) for split, names in parts.items() for name in names)
 
 
 def _files(root: Path, pattern: str) -> list[str]:
@@ -206,21 +212,20 @@ def _is_there(root: Path, pattern: str) -> bool:
     return path.parent.is_dir() if "*" in pattern else path.is_file()
 
 
-def numbers_of(path: Path, size: tuple[int, int]) -> npt.NDArray[np.int64]:
-    """[H, W]: the values of a map, of colours R + 256 G + 65536 B.
+def _classes_of(places: npt.NDArray[np.int64], count: int, classes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """[N]: the class of the objects 1..N that most of their pixels are of, from 0; -1 for none.
 
-    Raises:
-        DataError: as `read_values`.
+    Args:
+        places: [H, W] the object of each pixel, 0 for none.
+        count: N.
+        classes: [H, W] the class of each pixel from 1, 0 for none.
     """
-    if not is_array(path):
-        with opened(path) as image:
-            coloured = image.mode in ("RGB", "RGBA")
-        if coloured and not is_lossy(path):
-            red, green, blue = read_image(path, None, size).numpy().astype(np.int64)
-            coded: npt.NDArray[np.int64] = red | (green << 8) | (blue << 16)
-            return coded
-    values: npt.NDArray[np.int64] = read_values(path, size).numpy().astype(np.int64)
-    return values
+    inside = places > 0
+    pairs, counts = np.unique((places[inside] << 32) | np.maximum(classes[inside], 0), return_counts=True)
+    pairs = pairs[np.argsort(counts, kind="stable")]
+    labels = np.full(count, -1, np.int64)
+    labels[(pairs >> 32) - 1] = (pairs & 0xFFFFFFFF) - 1  # the most frequent one comes last
+    return labels
 
 
 def boxes_around(places: npt.NDArray[np.signedinteger[Any]], count: int) -> npt.NDArray[np.float32]:

@@ -8,7 +8,8 @@ from itertools import product
 from pathlib import Path
 
 from vjo_train.data.sources import street_signs
-from vjo_train.data.sources.map_signs import masks
+from vjo_train.data.sources.map_names import of_no_class
+from vjo_train.data.sources.map_signs import masks, objects
 from vjo_train.data.sources.objects import signs
 from vjo_train.data.sources.objects.signs import head
 from vjo_train.data.sources.pictures import is_picture
@@ -179,10 +180,6 @@ def _cityscapes(place: Path) -> Iterator[Path]:
     yield from (path for name in ("leftImg8bit", "gtFine") if (path := place / name).is_dir())
 
 
-_NO_CLASSES = re.compile(r"(images?|imgs?|img1|jpegimages|image_\d|pictures|photos|frames|masks?|labels?|annotations?)")
-"""What folders are called that hold no class."""
-
-
 _ANNOTATIONS = ("json", "xml", "csv", "mat", "txt")
 
 
@@ -191,9 +188,7 @@ def _folders(place: Path) -> Iterator[Sign]:
         owners = {path.parent for path in files_of(place, (pattern,)) if is_picture(path.name)}
         if pattern == "*/*/*":
             owners = {owner for owner in owners if split_in(owner.parent.name)}
-        named = {
-            owner.name for owner in owners if not split_in(owner.name) and not _NO_CLASSES.fullmatch(owner.name.lower())
-        }
+        named = {owner.name for owner in owners if not split_in(owner.name) and not of_no_class(owner.name)}
         if len(named) > 1 and not {owner.name for owner in owners} - named:
             other = next(
                 files_of(place, tuple(f"{depth}*.{end}" for depth in ("", "*/") for end in _ANNOTATIONS)), None
@@ -234,6 +229,7 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | Sign]]]] = {
     "visdrone": ("VisDrone's object detection", _visdrone),
     "box_table": ("a table of boxes", _box_table),
     "yolo": ("YOLO", _yolo),
+    "instances": ("pictures with MATLAB's maps of objects", objects),
     "masks": ("pictures with a map each", masks),
     "pascal_text": ("PASCAL's annotations as text", street_signs.pascal_text),
     "table": ("a table of pictures", _table),
@@ -254,6 +250,10 @@ UNREAD: dict[str, tuple[tuple[str, ...], bytes | None, str]] = {
         None,
         "not read; write pictures: MedMNIST does so by `python -m medmnist save --flag=FLAG --postfix=png`.",
     ),
-    "MATLAB's files": (("*.mat", "*/*.mat"), None, "not read, but for dataset=pascal_context."),
+    "MATLAB's files": (
+        ("*.mat", "*/*.mat"),
+        None,
+        "read as maps by dataset=masks and dataset=instances: docs/data/masks.md.",
+    ),
 }
 """What it is -> the files, what they hold, and what to do."""

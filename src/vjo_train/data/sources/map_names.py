@@ -7,19 +7,42 @@ import re
 from collections.abc import Sequence
 
 _WORDS = "masks?|gt|seg|segmentation|ground ?truth|annotation|anno|matte"
+_FOLDER = re.compile(rf"(?:{_WORDS})s?", re.IGNORECASE)
 _ENDING = re.compile(rf"(.+?)[ _.-]+(?:{_WORDS})(?:[ _.-]*\d+)?", re.IGNORECASE)
+
+_NO_CLASS = re.compile(
+    r"(images?|imgs?|img1|jpegimages|image_\d|pictures|photos|frames|masks?|labels?|annotations?)", re.IGNORECASE
+)
+
+
+def of_no_class(folder: str) -> bool:
+    """Whether a folder is called after what lies in it, such as `images`, and so after no class."""
+    return _NO_CLASS.fullmatch(folder) is not None
 
 
 def without_maps(pictures: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The pictures of a folder, and what among them is a map of another one: `a.png`, and `a_mask.png`, `a_mask_1.png`.
+    """Pictures, and what among them is a map of another one: `a_mask.png` and `a_mask_1.png` beside `a.png`, or
+    `masks/a.png` beside `images/a.png`.
 
     Args:
-        pictures: paths; what is told from one of another folder is no map.
+        pictures: paths.
     """
     known = {os.path.splitext(path)[0] for path in pictures}
-    maps = [path for path in pictures if (stem := _owner(path)) and stem in known]
+    near = {_near(path) for path in pictures if not _in_maps(path)}
+    maps = [path for path in pictures if _owner(path) in known or (_in_maps(path) and _near(path) in near)]
     found = set(maps)
     return [path for path in pictures if path not in found], maps
+
+
+def _in_maps(path: str) -> bool:
+    """Whether a file lies in a folder that is called after maps."""
+    return _FOLDER.fullmatch(os.path.basename(os.path.dirname(path))) is not None
+
+
+def _near(path: str) -> tuple[str, str]:
+    """The folder around that of a file, and the file's name without its ending."""
+    folder, name = os.path.split(os.path.splitext(path)[0])
+    return os.path.dirname(folder), name
 
 
 def _owner(path: str) -> str:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vjo_train.data.mat_files import read_mat
 from vjo_train.data.sources.class_values import read_class_values
+from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.sign import Sign, files_of, quoted
-from vjo_train.errors import DataError
+from vjo_train.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from vjo_train.data.sources.pairing import Pairing
+
+_OBJECTS, _KINDS = "inst_map", "type_map"
+"""Variables of HoVer-Net's `.mat` files."""
 
 
 _A2D2 = (
@@ -37,6 +43,28 @@ def masks(place: Path) -> Iterator[Sign]:
         yield Sign(
             pair.example, (*where, *(names or ("'dataset.classes=[NAME,..]'",))), _of_maps(place, pair, where, names)
         )
+
+
+def objects(place: Path) -> Iterator[Sign]:
+    """The keys for pictures and `.mat` files of their objects, as HoVer-Net's authors keep CoNSeP, Kumar and CPM-17."""
+    if not place.is_dir():
+        return
+    from vjo_train.data.sources.pairing import by_split
+
+    for path in files_of(place, ("*/*.mat", "*/*/*.mat"), most=20):
+        names: list[str] = []
+        with suppress(DataError, ConfigError):
+            names = sorted(read_mat(path))
+        beside = [one for one in path.parent.parent.glob(f"*/{glob.escape(path.stem)}.*") if is_picture(one.name)]
+        if _OBJECTS in names and beside:
+            pictures = min(beside, key=lambda one: "image" not in one.parent.name.lower()).parent
+            images, maps = (folder.relative_to(place).as_posix() for folder in (pictures, path.parent))
+            images, maps = by_split(place, images, maps)
+            keys = [f"dataset.source.images={quoted(images)}", f"dataset.source.objects={quoted(maps + '/{stem}.mat')}"]
+            keys += [f"dataset.source.variable={_OBJECTS}"] if len(names) > 1 else []
+            more = f"dataset.source.class_variable={_KINDS}, and dataset.classes=[..] in the order of its values"
+            note = f"With the class of each object: {more}." if _KINDS in names else ""
+            yield Sign(path, (*keys, "dataset.classes=[NAME]"), note)
 
 
 def _of_maps(place: Path, pair: Pairing, where: list[str], names: tuple[str, ...]) -> str:

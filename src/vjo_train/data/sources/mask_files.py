@@ -15,7 +15,6 @@ from annotated_types import Interval
 from torch import Tensor
 
 from vjo_train.data.array_files import is_array
-from vjo_train.data.decode import read_image, read_values
 from vjo_train.data.index import Index, table
 from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.semantic import Semantic
@@ -23,6 +22,7 @@ from vjo_train.data.objects import Objects
 from vjo_train.data.sources.by_split import BySplit
 from vjo_train.data.sources.class_values import read_class_values
 from vjo_train.data.sources.map_names import without_maps
+from vjo_train.data.sources.map_reading import other_sizes, read_colours, read_map
 from vjo_train.data.sources.palette import read_palette
 from vjo_train.data.sources.pictures import bytes_of, is_picture, stamp_of
 from vjo_train.data.sources.sizes import measured
@@ -40,7 +40,8 @@ class MaskFiles(BySplit):
     """Pictures in one folder, or one for each split, and their class maps in another: CamVid, ADE20K, one's own sets.
 
     A picture is labelled for `semantic` where its map is there. Without `{split}` in `images`, the pictures are shared
-    out among train, val and test, 8 : 1 : 1, by a hash of their names. Pictures and maps may be `.npy` files.
+    out among train, val and test, 8 : 1 : 1, by a hash of their names. Pictures may be `.npy` files, and maps
+    `.npy` or `.mat`; maps of another size, but of the same shape, are enlarged or reduced, and the log counts them.
 
     Where there is one class, and the maps hold nothing but 0 and 255, 255 is the class, as in most sets of that kind;
     the log says so. Such maps may be JPEG files.
@@ -60,6 +61,7 @@ class MaskFiles(BySplit):
             value is in `ignore` are none. None: they count on from `first`.
         replace: part of `{stem}` -> what stands in its place in the names of maps, such as `camera: label` for the maps
             `label/a_label_1.png` of pictures `camera/a_camera_1.png`.
+        variable: the variable of a `.mat` file that is the map; None: the only one.
 
     Raises:
         ConfigError: `masks` lacks `{stem}` and `{name}`, or `{split}` where `images` has it; `palette` and `values` are
@@ -79,12 +81,13 @@ class MaskFiles(BySplit):
         palette: str | Mapping[str, Sequence[int]] | None = None,
         values: str | Mapping[str, Annotated[int, Interval(ge=0, le=65535)]] | None = None,
         replace: Mapping[str, str] | None = None,
+        variable: str | None = None,
     ) -> None:
         if palette is not None and values is not None:
             raise ConfigError("dataset.source.values: found it beside palette; maps hold colours or numbers.")
         check_pattern("masks", masks, images)
         self.images, self.named = os.path.split(images) if STEM in images else (images, "")
-        self.masks, self.first, self.ignore = masks, first, list(ignore)
+        self.masks, self.first, self.ignore, self.variable = masks, first, list(ignore), variable
         self.palette = dict(palette) if isinstance(palette, Mapping) else palette
         self.values = dict(values) if isinstance(values, Mapping) else values
         self.replace = dict(replace or {})
@@ -118,10 +121,12 @@ class MaskFiles(BySplit):
         sizes = [measured(root / picture, row, faults) for row, (picture, _) in enumerate(pairs)]
         there = [(root / mask).is_file() for _, mask in pairs]
         ids = [picture for picture, _ in pairs]
-        maps = [(root / mask, size) for (_, mask), size, known in zip(pairs, sizes, there, strict=True) if known]
+        maps = [(row, root / mask, sizes[row]) for row, (_, mask) in enumerate(pairs) if there[row]]
         counted = self.palette is None and self.values is None
-        white = counted and len(classes) == self.first == 1 and black_and_white(maps)
-        said = f"the maps are black and white: {WHITE} is {classes[0]}, 0 is not"
+        white = counted and len(classes) == self.first == 1 and black_and_white(maps, self.variable)
+        notes = other_sizes([one for one in maps if one[0] not in faults], self.variable)
+        if white:
+            notes.append((-1, "black and white", f"the maps are black and white: {WHITE} is {classes[0]}, 0 is not"))
         return table(
             classes=classes,
             ids=ids,
@@ -132,17 +137,17 @@ class MaskFiles(BySplit):
             labelled={"semantic": there},
             files={"semantic": [mask if known else "" for (_, mask), known in zip(pairs, there, strict=True)]},
             faults=faults,
-            notes=[(-1, "black and white", said)] if white else (),
+            notes=notes,
             by_image={_WHITE: np.ones(len(ids), np.bool_)} if white else {},
         )
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
         path, size, classes = index.file(root, row, kind), index.size(row), index.classes.tolist()
         if self.palette is not None:
-            return self._named(read_image(path, None, size), root, classes)
+            return self._named(read_colours(path, size), root, classes)
         if _WHITE in index.by_image:
-            return yes_and_no(path, size)
-        values = read_values(path, size)
+            return yes_and_no(path, size, self.variable)
+        values = read_map(path, size, variable=self.variable)
         if self.values is not None:
             return self._numbered(values, root, classes)
         ignored = torch.isin(values, torch.tensor(self.ignore, dtype=torch.int32))
@@ -202,7 +207,7 @@ class MaskFiles(BySplit):
         """The pictures of a split but those that are maps of others, in the same folder."""
         own = [picture for picture in pictures if self._stem(picture, split)]
         own = without_maps(own)[0]
-        maps = {os.path.normpath(self.of(picture, split, file)) for picture in own for file in self.patterns()}
+        maps = {self.of(picture, split, file) for picture in own for file in self.patterns()}
         return [picture for picture in own if os.path.normpath(picture) not in maps]
 
     def _stem(self, picture: str, split: str) -> str:
@@ -223,7 +228,7 @@ class MaskFiles(BySplit):
         stem = self._stem(picture, split)
         for part, other in self.replace.items():
             stem = stem.replace(part, other)
-        return file.replace(SPLIT, split).replace(STEM, stem).replace(NAME, os.path.basename(stem))
+        return os.path.normpath(file.replace(SPLIT, split).replace(STEM, stem).replace(NAME, os.path.basename(stem)))
 
     def pairs(self, root: Path) -> list[tuple[str, str]]:
         """Every picture with the file that its map is, or would be; sorted, below the root."""

@@ -39,7 +39,11 @@ _WORDS = (
 """What folders of maps, or the ends of their names, are called."""
 
 
-_SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
+_SPLITS = [
+    form
+    for word in ("train", "training", "val", "valid", "validation", "test", "testing")
+    for form in (word, word.capitalize())
+]
 
 
 class Pairing(NamedTuple):
@@ -63,7 +67,7 @@ def paired(place: Path) -> Pairing | None:
     found.sort(key=lambda pair: (not pair.values, "manual" not in pair.masks))
     if not found:
         return None
-    best = found[0]
+    best = _in_each(found[0], found)
     alike = {pair.images for pair in found if _same_folder(pair) and _same_folder(best) == _same_folder(pair)}
     return best if len(alike) < 2 else _common(best, sorted(alike))
 
@@ -72,6 +76,22 @@ def _same_folder(pair: Pairing) -> str:
     """What the names of maps have behind those of pictures in their own folder; nothing where they lie elsewhere."""
     folder, name = os.path.split(pair.masks)
     return name if folder == os.path.normpath(pair.images).lstrip(".") else ""
+
+
+def _in_each(pair: Pairing, found: list[Pairing]) -> Pairing:
+    """The pictures of all folders such as `a/images`, whose maps lie in `a/masks`; one alone as it is."""
+    place, pictures = os.path.split(pair.images)
+    maps, name = os.path.split(pair.masks)
+    if not place or os.path.dirname(maps) != place or "{split}" in place:
+        return pair
+    maps = os.path.basename(maps)
+    folders = [(os.path.split(one.images), one.masks) for one in found]
+    places = [at for (at, own), masks in folders if own == pictures and masks == os.path.join(at, maps, name)]
+    if len(places) < 2:
+        return pair
+    above = os.path.commonpath(places)
+    whole = os.path.join(above, "{stem}", "..", "..", maps, name.replace("{stem}", "{name}"))
+    return pair._replace(images=above or ".", masks=whole)
 
 
 def _common(pair: Pairing, images: list[str]) -> Pairing:
@@ -88,7 +108,7 @@ def _pairings(place: Path, images: str, folders: Mapping[str, list[str]]) -> Ite
         if ending is not None and _is_map(masks, ending):
             known = {*names}
             files = [place / masks / (stem + ending) for stem in stems if stem + ending in known]
-            pictures, maps = _by_split(place, images, masks)
+            pictures, maps = by_split(place, images, masks)
             yield Pairing(pictures, os.path.normpath(f"{maps}/{{stem}}{ending}"), files[0], _values(files))
 
 
@@ -119,7 +139,7 @@ def _is_map(folder: str, ending: str) -> bool:
     return any(word in words for word in _WORDS) or ending.startswith("_L.")
 
 
-def _by_split(place: Path, images: str, masks: str) -> tuple[str, str]:
+def by_split(place: Path, images: str, masks: str) -> tuple[str, str]:
     """The two folders with `{split}` where a part of both says one, and another split has such folders too.
 
     Deeper folders that both have alike, such as those of cities, are left to `{stem}`.

@@ -29,7 +29,12 @@ def looks_like(place: Path) -> str:
     return f" It looks like {guess.what}{seen}: {guess.overrides} reads it."
 
 
-HEADS = {"masks": "[semantic]", "table": "[classification]", "folders": "[category]"}
+HEADS = {
+    "masks": "[semantic]",
+    "instances": "[instance,semantic]",
+    "table": "[classification]",
+    "folders": "[category]",
+}
 """What to learn from layouts that have no labels for the default heads."""
 _MOST = 100
 """Folders at one depth that are looked into."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,15 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vjo_train.data.mat_files import read_mat
 from vjo_train.data.sources.pascal_context.classes import PARTS, PERSON
-from vjo_train.errors import ConfigError, DataError
+from vjo_train.errors import DataError
 
-_BROKEN = (
-    *(OSError, EOFError, ValueError, TypeError, LookupError, NameError, OverflowError, MemoryError),
-    NotImplementedError,
-    *(struct.error, zlib.error),
-)
-"""What SciPy's reader raises for a damaged file."""
 _NUMBERS = {name: number for number, names in enumerate(PARTS.values(), 1) for name in names}
 
 
@@ -64,20 +57,7 @@ def _items(node: Any) -> Iterator[Any]:
 
 
 def _read(path: Path, name: str) -> Any:
-    try:
-        from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
-    except ImportError as error:
-        message = "dataset=pascal_context: SciPy, which reads *.mat, is not installed; pip install 'vjo-train[mat]'."
-        raise ConfigError(message) from error
-    if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise DataError(f"{path}: is no regular file; must be a MATLAB file.")
-    try:
-        content = loadmat(path, squeeze_me=True, struct_as_record=False)
-    except FileNotFoundError:
-        raise DataError(f"{path}: the file is missing.") from None
-    except (MatReadError, *_BROKEN) as error:
-        raise DataError(f"{path}: damaged or no MATLAB file ({error}).") from error
+    content = read_mat(path, squeeze_me=True, struct_as_record=False)
     if name not in content:
         raise DataError(f"{path}: holds no `{name}`.")
     return content[name]
