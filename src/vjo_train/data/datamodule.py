@@ -47,7 +47,7 @@ class DataModule(PlannedSplits):
         root: the folder of the data set, or one around it, such as the `VOCdevkit` above `VOC2007/`. None: a folder in
             the cache, for data that is drawn or downloaded.
         classes: class names; the order gives the labels and the indices 1.. of the class masks.
-        split: that is trained on.
+        split: that is trained on; as the others, also a text file below the root that lists images: `train.txt`.
         val_split: for validation, or None.
         val_fraction: share of `split` that is cut off for validation, drawn by `seed`; a `val_split` takes its place.
         test_split: for testing.

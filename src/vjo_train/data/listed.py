@@ -14,10 +14,12 @@ import pytorch_lightning as pl
 
 from vjo_train.data import cuts
 from vjo_train.data.index import Index
+from vjo_train.data.list_files import images_in, is_list
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.opened import load_index
 from vjo_train.data.sources.split_names import meant
 from vjo_train.data.sources.unlisted import regrouped
+from vjo_train.errors import ConfigError
 
 log = logging.getLogger("vjo_train")
 
@@ -64,8 +66,26 @@ class Listed(pl.LightningDataModule):
         rows = self.index.rows(ids).tolist()
         return {name: str(known[row]) if row >= 0 else name for name, row in zip(ids, rows, strict=True)}
 
+    @cached_property
+    def _lists(self) -> dict[str, list[str]]:
+        """File -> the images that it lists; filled as they are asked for."""
+        return {}
+
+    def _in_list(self, file: str) -> list[str]:
+        """The images of a list; the log counts names of none."""
+        if file not in self._lists:
+            self._lists[file], strangers = images_in(self.root / file, self.index.ids.tolist())
+            if strangers:
+                said = f"{len(strangers)} names are of no image of the data set, and left out, such as"
+                log.warning("%s: %s '%s'.", self.root / file, said, strangers[0][:60])
+        return self._lists[file]
+
+    def _origin(self, split: str) -> str:
+        """What says which images are in a split."""
+        return str(self.root / split) if is_list(split) else self.source.split_name(self.root, split)
+
     def _listed(self, split: str) -> list[str]:
-        """The images of a split.
+        """The images of a split, or of a text file that is named in its place.
 
         Where the source has shared images out, whole groups of them; and to those that are trained on go those for val,
         if val is cut off from them.
@@ -73,6 +93,8 @@ class Listed(pl.LightningDataModule):
         Raises:
             DataError: there is no such split; there are too few groups.
         """
+        if is_list(split):
+            return self._in_list(split)
         ids = self.source.split(self.root, split)
         trained = split == self.split and self._is_cut_off("val")
         if not (trained or self._is_grouped):
@@ -107,8 +129,20 @@ class Listed(pl.LightningDataModule):
     def _is_grouped(self) -> bool:
         return self.group is not None or self._told is not None
 
+    def _check_apart(self, splits: Sequence[str]) -> None:
+        """Looks for images of the first of some splits in the others, where a list says some of them.
+
+        Raises:
+            ConfigError: there are some.
+        """
+        for split in splits[1:] if any(map(is_list, splits)) else ():
+            if both := len({*self._listed(split)} & {*self._listed(splits[0])}):
+                said = f"'{split}' has {both} images of '{splits[0]}', which is trained on; must have none of them"
+                raise ConfigError(f"dataset.test_split, dataset.val_split: {said}. A list may be needed for each.")
+
     def _tell_separated(self, splits: Sequence[str]) -> None:
         """A warning where lists separate what belongs together: the first of `splits` from others."""
+        self._check_apart(splits)
         found = {split: self._told_groups(self._listed(split)) for split in splits} if self._is_grouped else {}
         for split, own in list(found.items())[1:]:
             if both := sorted(own & found[splits[0]]):

@@ -53,7 +53,7 @@ class Splits(Listed):
         """Looks into the files of the images of some lists that were not looked into yet."""
         lists = dict.fromkeys(self.split if self._is_cut_off(split) else split for split in splits)
         source, root = self.source, self.root
-        named = {name: source.split_name(root, split) for split in lists for name in self._listed(split)}
+        named = {name: self._origin(split) for split in lists for name in self._listed(split)}
         new = {name: origin for name, origin in named.items() if name not in self._verdicts}
         kinds = frozenset[str]().union(*self.needs.values())
         found = file_checks.faults(source, root, self.index, new, kinds, self.cache, self.span) if new else {}
@@ -88,7 +88,7 @@ class Splits(Listed):
         if len(sound) < len(ids):
             self.skipped[split] = len(ids) - len(sound)
         if not sound:
-            raise DataError(f"{self.source.split_name(self.root, split)}: none of its {len(ids)} images is sound.")
+            raise DataError(f"{self._origin(split)}: none of its {len(ids)} images is sound.")
         return self.index.rows(sound)
 
     @cached_property
