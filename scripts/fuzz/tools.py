@@ -50,6 +50,7 @@ TOOLS: Mapping[str, Layout] = {
     "supervisely": Layout(small(exports.supervisely), Supervisely, PIXELS),
     "label_studio": Layout(small(exports.label_studio), LabelStudio, PIXELS),
     "box_table": Layout(small(exports.tensorflow), BoxTable, BOXES),
+    "box_json": Layout(small(exports.named_boxes), partial(BoxTable, file="*_bboxes.json"), BOXES),
     "kitti": Layout(small(exports.kitti), KITTI, BOXES),
     "crowdhuman": Layout(crowdhuman, CrowdHuman, BOXES, splits=("train", None, "val")),
     "visdrone": Layout(visdrone, VisDrone, BOXES, splits=("train", None, "val")),

@@ -165,6 +165,25 @@ def tensorflow(root: Path, scene: Scene) -> None:
     table(root, scene, "{split}_labels.csv", "filename,width,height,class,xmin,ymin,xmax,ymax", 1)
 
 
+def named_boxes(root: Path, scene: Scene) -> None:
+    """Kvasir-SEG's `kavsir_bboxes.json`, for each split: names without an ending, and the boxes of each."""
+    pictures(root, scene)
+    for split in sorted({name.split("/")[0] for name in scene}):
+        found = {
+            Path(name).stem: {
+                "height": HEIGHT,
+                "width": WIDTH,
+                "bbox": [
+                    {"label": thing.name, **dict(zip(("xmin", "ymin", "xmax", "ymax"), thing.box, strict=True))}
+                    for thing in scene[name]
+                ],
+            }
+            for name in scene
+            if name.startswith(f"{split}/")
+        }
+        write(root / f"{split}_bboxes.json", json.dumps(found))
+
+
 def open_images(root: Path, scene: Scene) -> None:
     """Shares of the picture, codes of the classes, names without an ending."""
     header = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsGroupOf"

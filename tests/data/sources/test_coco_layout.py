@@ -274,4 +274,10 @@ def test_boxes_that_may_be_corners_are_told(root: Path, boxes: list[tuple[int, .
     found = document(["a.jpg"], [thing(1, 3, box, None) for box in boxes])
     written(root / "annotations/instances_train.json", found, root / "train")
     index = COCO().read_index(root, COCO().class_names(root))
-    assert any(line.startswith("every bbox is one as x1, y1, x2, y2") for line in index.notes[:, 1].tolist()) == told
+    said = index.notes[index.noted == -1, 1].tolist()
+    assert any(line.startswith("every bbox is one as x1, y1, x2, y2") for line in said) == told
+    assert any(line.endswith("; dataset.source.box=xyxy reads corners") for line in said) == told
+    if told:
+        index = COCO(box="xyxy").read_index(root, COCO().class_names(root))
+        assert index.boxes.tolist() == [list(box) for box in boxes]
+        assert not len(index.notes)

@@ -23,6 +23,7 @@ ENOUGH = 8
 EDGE = 0.01
 """How far a box may leave the picture without a word, in pixels: numbers are rounded."""
 DROPPED = "dropped box"
+_SIDES = "[x, y, width, height]"
 _ELSEWHERE = -1
 """The label of a category that the data set leaves out."""
 
@@ -80,10 +81,11 @@ class Gathering:
     Args:
         labels: class name -> label; objects of other categories are left out.
         pointed: names of the classes whose key points are read.
+        corners: a bbox is x1, y1, x2, y2; else x, y, width, height.
     """
 
-    def __init__(self, labels: Mapping[str, int], pointed: Sequence[str]) -> None:
-        self._classes = labels
+    def __init__(self, labels: Mapping[str, int], pointed: Sequence[str], corners: bool = False) -> None:
+        self._classes, self._as_corners = labels, corners
         self._where: list[tuple[Part, str]] = []
         self._sizes, self._annotated, self._drawn = array("i"), bytearray(), bytearray()
         self._ids, self._points, self._pointed = array("q"), Points(pointed), bytearray()
@@ -169,7 +171,7 @@ class Gathering:
             sides = array("d")
         if len(sides) != 4:
             what = f"annotation {found.get('id')} has the bbox {str(box)[:60]}"
-            return self._fault(row, f"{what}; must be [x, y, width, height]")
+            return self._fault(row, f"{what}; must be {'[x1, y1, x2, y2]' if self._as_corners else _SIDES}")
         if crowd not in (0, 1):
             return self._fault(row, f"annotation {found.get('id')} has iscrowd {str(crowd)[:20]}; must be 0 or 1")
         size = self._sizes[2 * row], self._sizes[2 * row + 1]
@@ -221,14 +223,16 @@ class Gathering:
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """[N, 4] xyxy in their pictures, and which of them are sound and have an area."""
         table = np.array(self._boxes, np.float64).reshape(-1, 4)
-        corners = np.concatenate([table[:, :2], table[:, :2] + table[:, 2:]], axis=1)
+        corners = np.concatenate([table[:, :2], table[:, 2:] + (0 if self._as_corners else table[:, :2])], axis=1)
         sides = sizes[owners][:, [1, 0, 1, 0]].astype(np.float64)
         for number in np.flatnonzero(~np.isfinite(corners).all(axis=1)):
             self._fault(int(owners[number]), f"found the bbox {table[number].tolist()}; must be finite numbers")
         clipped, changes = inside(corners, sides)
-        if len(table) >= ENOUGH and changes["clipped box"].any() and _are_corners(table, sides):
+        likely = not self._as_corners and len(table) >= ENOUGH and _are_corners(table, sides)
+        if likely and changes["clipped box"].any():
             said = "every bbox is one as x1, y1, x2, y2, and some leave their pictures as x, y, width, height"
-            self._notes.append((-1, "perhaps corners", f"{said}, as which COCO has them and they are read"))
+            how = "as which COCO has them and they are read; dataset.source.box=xyxy reads corners"
+            self._notes.append((-1, "perhaps corners", f"{said}, {how}"))
         faulty = np.isin(owners, list(self.faults))
         for kind, these in changes.items():
             for number in np.flatnonzero(these & ~faulty):

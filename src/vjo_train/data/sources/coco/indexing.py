@@ -51,7 +51,7 @@ def indexed(
         files={},
         faulty=np.asarray(list(faults), np.int64),
         faults=np.asarray(list(faults.values()), np.str_),
-        noted=np.asarray([places[row] for row, _, _ in found.notes], np.int64),
+        noted=np.asarray([places[row] if row >= 0 else row for row, _, _ in found.notes], np.int64),
         notes=np.asarray([note for _, *note in found.notes], np.str_).reshape(-1, 2),
         by_image={"outline_digests": _digests(more, offsets)} | _point_digests(points, offsets),
         more=more | points,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -37,6 +37,7 @@ class COCO(JsonFiles):
         annotations: split -> its JSON file below the root, in the place of those that are found.
         images: split -> the folder of its pictures below the root, in the place of the one that is found.
         keypoints: the classes whose key points are read; None: all that have any. They must have the same ones.
+        box: what a `bbox` is: x, y, width, height, as COCO says, or x1, y1, x2, y2, as MIDOG has it.
     """
 
     kinds: tuple[Kind, ...] = (Classes(), Boxes(), Semantic(), Masks(), Keypoints())
@@ -48,9 +49,11 @@ class COCO(JsonFiles):
         annotations: Mapping[str, str] | None = None,
         images: Mapping[str, str] | None = None,
         keypoints: Sequence[str] | None = None,
+        box: Literal["xywh", "xyxy"] = "xywh",
     ) -> None:
         super().__init__(annotations=annotations, images=images)
         self.keypoints = None if keypoints is None else list(keypoints)
+        self.box = box
 
     def root(self, folder: Path) -> Path:
         return folder if self.annotations and folder.is_dir() else layout.find_root(folder)
@@ -91,7 +94,7 @@ class COCO(JsonFiles):
                 found = f"found '{name}'{nearest(name, list(classes))}"
                 raise DataError(f"dataset.source.keypoints: {found}; allowed are classes, {listing(classes)}.")
         pointed = classes if self.keypoints is None else self.keypoints
-        gathering = Gathering({name: label for label, name in enumerate(classes)}, pointed)
+        gathering = Gathering({name: label for label, name in enumerate(classes)}, pointed, self.box == "xyxy")
         for part in parts:
             gathering.read(part)
         ids = [name for names in layout.ids(parts) for name in names]

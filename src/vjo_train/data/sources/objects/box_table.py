@@ -1,4 +1,4 @@
-"""A table of boxes: CSV with a row for each."""
+"""A table of boxes: CSV with a row for each, or JSON that says the same."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vjo_train.data.sources.objects.columns import Columns, columns_of
+from vjo_train.data.sources.objects.json_rows import json_rows
 from vjo_train.data.sources.objects.records import Picture, Read, Thing, find_shares
 from vjo_train.data.sources.objects.signs import box_columns, delimiter, headless
 from vjo_train.data.sources.objects.source import ObjectFiles
@@ -23,11 +24,11 @@ class BoxTable(ObjectFiles):
     Boxes are xmin, ymin, xmax, ymax, or x, y, width, height, or a list of these in one column, in pixels, whose first
     one begins at 0; where none of a table is above 1, they are shares of the picture. A row without numbers says that
     nothing is there. A table without a first line of names has a path, x1, y1, x2, y2 and a class, or, as Udacity's, a
-    number before the class.
+    number before the class. JSON is read as `json_rows` has it.
 
     Args:
         file: the table, below the root, or a pattern for several, such as `*_labels.csv`; None: all CSV files that hold
-            boxes. Their names or folders may say the split.
+            boxes; JSON must be named. Their names or folders may say the split.
         images: the folder that pictures are looked for in, below the root.
         path: column of the pictures; None: the first that is called so, such as `filename` or `ImageID`.
         label: column of the classes; None: the first that is called so; without one, all boxes are of one class.
@@ -84,13 +85,14 @@ class BoxTable(ObjectFiles):
         columns, said = _in_order(file, columns, header, rows)
         found: dict[tuple[str, str], Picture] = {}
         folder = split_of_file(file, root)
+        word, before = ("box", 1) if file.suffix.lower() == ".json" else ("line", 0)
         for line, values in enumerate(rows, 1):
             if (line > 1 or bare) and any(map(str.strip, values)):
                 row = dict(zip(header, [*values, *[""] * len(header)], strict=False))
                 split = split_in(row[columns.split]) if columns.split else folder
                 name = row[columns.picture].strip()
                 picture = found.setdefault((split, name), Picture(name, file, split, _size(row, columns)))
-                _add(picture, row, columns, names, f"line {line}")
+                _add(picture, row, columns, names, f"{word} {line - before}")
         pictures = list(found.values())
         if said and pictures:
             pictures[0].notes.append(("columns in their order", said))
@@ -156,6 +158,8 @@ def _size(row: Mapping[str, str], columns: Columns) -> tuple[int, int] | None:
 
 
 def _rows(file: Path) -> list[list[str]]:
+    if file.suffix.lower() == ".json":
+        return json_rows(file)
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             first = lines.readline()
