@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from layout import Layout
+from scipy.io import savemat
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -15,7 +17,9 @@ from tests.data.sources import driving, exports
 from tests.data.sources.exports import small
 from tests.data.sources.test_driving import ecp, uavdt
 from tests.data.sources.test_public_objects import citypersons, crowdhuman, mot, visdrone, wider_face
+from tests.data.sources.written import picture
 
+from vjo_train.data.sources.instance_files import InstanceFiles
 from vjo_train.data.sources.objects.aperio import Aperio
 from vjo_train.data.sources.objects.bbgt import BbGt
 from vjo_train.data.sources.objects.bdd100k import BDD100K
@@ -38,6 +42,24 @@ from vjo_train.data.sources.objects.via import VIA
 from vjo_train.data.sources.objects.visdrone import VisDrone
 from vjo_train.data.sources.objects.wider_face import WiderFace
 
+
+def matlab(root: Path) -> None:
+    """CoNSeP's: a `.mat` file with the objects of each picture and their classes."""
+    values = np.zeros((30, 40))
+    values[2:12, 3:20], values[15:25, 8:30] = 1, 2
+    for split in ("train", "val", "test"):
+        for k in range(3):
+            picture(root / f"{split}/Images/{k}.png")
+            (root / split / "Labels").mkdir(exist_ok=True)
+            savemat(root / f"{split}/Labels/{k}.mat", {"inst_map": values, "type_map": values})
+
+
+def matlab_source() -> InstanceFiles:
+    """What reads it."""
+    places = {"images": "{split}/Images", "objects": "{split}/Labels/{stem}.mat"}
+    return InstanceFiles(**places, variable="inst_map", class_variable="type_map")
+
+
 BOXES, PIXELS = ("boxes", "classes"), ("masks", "boxes", "semantic")
 
 TOOLS: Mapping[str, Layout] = {
@@ -51,6 +73,7 @@ TOOLS: Mapping[str, Layout] = {
     "label_studio": Layout(small(exports.label_studio), LabelStudio, PIXELS),
     "box_table": Layout(small(exports.tensorflow), BoxTable, BOXES),
     "box_json": Layout(small(exports.named_boxes), partial(BoxTable, file="*_bboxes.json"), BOXES),
+    "matlab": Layout(matlab, matlab_source, PIXELS, ("a", "b")),
     "kitti": Layout(small(exports.kitti), KITTI, BOXES),
     "crowdhuman": Layout(crowdhuman, CrowdHuman, BOXES, splits=("train", None, "val")),
     "visdrone": Layout(visdrone, VisDrone, BOXES, splits=("train", None, "val")),
