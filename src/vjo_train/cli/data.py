@@ -78,7 +78,7 @@ def _guess(places: list[str]) -> None:
             print(f"  {guess.note}")
     if len(found) > MOST:
         print(f"And {len(found) - MOST} folders more.")
-    if len({guess.place for guess in found if guess.choice}) > 1:
+    if sum(bool(guess.choice) for guess in found) > 1:
         print("If they annotate the same pictures, dataset=join trains on all of them at once (docs/data/join.md);")
         print("if each has its own, dataset=mixture does (docs/data/mixture.md).")
 

@@ -83,6 +83,31 @@ def test_folders_of_maps_are_told_by_their_names(
     assert ("Maps hold 0, 3." in guess.note) == (".jpg" not in maps)
 
 
+def test_boxes_maps_tables_and_lists_beside_one_another(tmp_path: Path) -> None:
+    """Kvasir-SEG has boxes in JSON and maps, ChestX-ray14 two tables, pictures in several folders, and lists."""
+    kvasir, chest = tmp_path / "kvasir", tmp_path / "chest"
+    for path in (*(kvasir / f"{kind}/c{k}.jpg" for kind in ("images", "masks") for k in range(3)),
+                 *(chest / f"images_00{k // 8}/images/p{k}.png" for k in range(16))):  # fmt: skip
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 255).save(path)
+    box = '{"label": "polyp", "xmin": 1, "ymin": 1, "xmax": 5, "ymax": 5}'
+    (kvasir / "kavsir_bboxes.json").write_text(f'{{"c0": {{"height": 8, "width": 8, "bbox": [{box}]}}}}')
+    boxes, maps = guesses(kvasir)
+    assert (boxes.choice, maps.choice) == ("box_table", "masks")
+    assert boxes.keys == ("dataset.source.file=kavsir_bboxes.json", "dataset.source.images=images")
+    rows = [f"p{k}.png,Mass,{k}" for k in range(16)]
+    (chest / "Data_Entry_2017.csv").write_text("\n".join(["Image Index,Finding Labels,Patient ID", *rows]))
+    (chest / "BBox_List_2017.csv").write_text("Image Index,Finding Label,Bbox [x,y,w,h],,,\np0.png,Mass,1,1,4,4,,,\n")
+    (chest / "train_val_list.txt").write_text("p0.png\np1.png\n")
+    (chest / "test_list.txt").write_text("p9.png\n")
+    (chest / "README_train.txt").write_text("The pictures")
+    lists = ("dataset.split=train_val_list.txt", "dataset.test_split=test_list.txt")
+    boxes, labels = guesses(chest)
+    assert (boxes.choice, boxes.keys) == ("box_table", lists)
+    assert labels.choice == "table"
+    assert labels.keys == ("dataset.source.file=Data_Entry_2017.csv", "dataset.source.images=.", *lists)
+
+
 def test_what_is_not_read_is_said(command: Callable[..., Answer], tmp_path: Path) -> None:
     files = {"images/labelTxt/a.txt": "x", "dicom/a.dcm": "x"}
     for name, text in files.items():

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import re
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 
 from vjo_train.data.sources import street_signs
-from vjo_train.data.sources.map_names import of_no_class
+from vjo_train.data.sources.map_names import in_maps, of_no_class
 from vjo_train.data.sources.map_signs import masks, objects
 from vjo_train.data.sources.objects import signs
-from vjo_train.data.sources.objects.signs import head
+from vjo_train.data.sources.objects.signs import head, tail
 from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.sign import Sign, files_of, quoted
 from vjo_train.data.sources.split_names import split_in
@@ -96,6 +98,14 @@ def _box_table(place: Path) -> Iterator[Path | Sign]:
     for path in files_of(place, ("*.csv", "*/*.csv"), most=100):
         if columns := signs.box_columns(path):
             yield path if columns.name else Sign(path, ("dataset.classes=[NAME]",), "NAME is that of the objects.")
+    for path in files_of(place, ("*.json", "*/*.json"), most=20):
+        if name := signs.named_boxes(path):
+            keys = [f"dataset.source.file={quoted(path.relative_to(place))}"]
+            pictures = files_of(place, tuple(f"{at}{glob.escape(name)}*" for at in ("", "*/", "*/*/")), most=5)
+            beside = {found.parent.relative_to(place) for found in pictures if is_picture(found.name)}
+            plain = [folder for folder in beside if not in_maps(str(folder / name))]
+            keys += [f"dataset.source.images={quoted(folder)}" for folder in plain[: len(beside) - 1]]
+            yield Sign(path, tuple(keys))
 
 
 def _mot(place: Path) -> Iterator[Sign]:
@@ -115,7 +125,7 @@ def _visdrone(place: Path) -> Iterator[Path]:
 
 def _table(place: Path) -> Iterator[Sign]:
     for path in files_of(place, ("*.csv", "*/*.csv", "*.parquet"), most=100):
-        if pictures := _folder_of(place, path):
+        if not signs.box_columns(path) and (pictures := _folder_of(place, path)):
             file = _of_splits(path)
             keys = (
                 f"dataset.source.file={quoted(file.relative_to(place))}",
@@ -138,8 +148,14 @@ def _of_splits(table: Path) -> Path:
 
 def _folder_of(place: Path, table: Path) -> str:
     """The folder of the pictures that the first column of a table names; nothing where there are none."""
-    lines = head(table).decode("utf-8", "ignore").splitlines()[1:6]
-    names = [re.split(r"[,;\t]", line)[0].strip().strip('"') for line in lines]
+    first, last = head(table).splitlines()[1:6], tail(table).splitlines()[-5:]
+    folders = [folder for lines in (first, last) if (folder := _of_pictures(place, lines))]
+    return os.path.commonpath(folders) or "." if folders else ""
+
+
+def _of_pictures(place: Path, lines: list[bytes]) -> str:
+    """The folder of the pictures that some rows name, below a place or above it; nothing where there are none."""
+    names = [re.split(r"[,;\t]", line.decode("utf-8", "ignore"))[0].strip().strip('"') for line in lines]
     sound = [name for name in names if 0 < len(name) < 256 and not re.search(r"[*?\[\0]|^/", name)]
     if any(Path(name).parts[0] == place.name and (place.parent / name).is_file() for name in sound):
         return ".."  # CheXpert's begin with the name of the root

@@ -28,13 +28,13 @@ def without_maps(pictures: Sequence[str]) -> tuple[list[str], list[str]]:
         pictures: paths.
     """
     known = {os.path.splitext(path)[0] for path in pictures}
-    near = {_near(path) for path in pictures if not _in_maps(path)}
-    maps = [path for path in pictures if _owner(path) in known or (_in_maps(path) and _near(path) in near)]
+    near = {_near(path) for path in pictures if not in_maps(path)}
+    maps = [path for path in pictures if _owner(path) in known or (in_maps(path) and _near(path) in near)]
     found = set(maps)
     return [path for path in pictures if path not in found], maps
 
 
-def _in_maps(path: str) -> bool:
+def in_maps(path: str) -> bool:
     """Whether a file lies in a folder that is called after maps."""
     return _FOLDER.fullmatch(os.path.basename(os.path.dirname(path))) is not None
 

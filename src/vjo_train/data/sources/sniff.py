@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from vjo_train.data.sources.layout_signs import LAYOUTS, MAPS, UNREAD, WEAKEST
+from vjo_train.data.sources.list_signs import LISTED, split_lists
 from vjo_train.data.sources.objects.signs import head
 from vjo_train.data.sources.sign import Sign, files_of, quoted
 
@@ -36,6 +38,8 @@ HEADS = {
     "folders": "[category]",
 }
 """What to learn from layouts that have no labels for the default heads."""
+_BESIDE = {"box_table": (MAPS, "table")}
+"""What else may lie in the folder of a layout."""
 _MOST = 100
 """Folders at one depth that are looked into."""
 
@@ -68,7 +72,7 @@ def guesses(place: Path) -> list[Guess]:
     """
     own = _guess(place)
     if own is not None and own.choice not in (WEAKEST, MAPS):
-        return [own]
+        return [own, *filter(None, (_guess(place, [name]) for name in _BESIDE.get(own.choice, ())))]
     found: list[Guess] = []
     for folders in ("*", "*/*"):
         below = (sub for sub in place.glob(folders) if sub.is_dir() and not sub.name.startswith("."))
@@ -80,13 +84,15 @@ def guesses(place: Path) -> list[Guess]:
     return found or ([own] if own else [])
 
 
-def _guess(place: Path) -> Guess | None:
-    for name, (what, find) in LAYOUTS.items():
+def _guess(place: Path, choices: Iterable[str] = LAYOUTS) -> Guess | None:
+    for name in choices:
+        what, find = LAYOUTS[name]
         if name == WEAKEST and (other := _unread(place)):
             return other
         if (found := next(find(place), None)) is not None:
             sign = found if isinstance(found, Sign) else Sign(found)
-            return Guess(place, what, name, *sign)
+            lists = split_lists(place) if name in LISTED and "{split}" not in str(sign.keys) else ()
+            return Guess(place, what, name, sign.seen, (*sign.keys, *lists), sign.note)
     return None
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vjo_train.data.sources.objects.columns import Columns, columns_of
+from vjo_train.data.sources.objects.columns import CORNERS, Columns, columns_of
 
 _RETINANET = ("path", "x1", "y1", "x2", "y2", "class")
 _UDACITY = ("path", "x1", "y1", "x2", "y2", "occluded", "class", "state")
@@ -27,13 +27,23 @@ def head(file: Path, most: int = _HEAD) -> bytes:
         return b""
 
 
+def tail(file: Path, most: int = _ENDS) -> bytes:
+    """The last bytes of a file; none of one that cannot be read."""
+    try:
+        if not file.is_file():
+            return b""
+        with file.open("rb") as content:
+            content.seek(max(0, file.stat().st_size - most))
+            return content.read()
+    except OSError:
+        return b""
+
+
 def is_labelme(file: Path) -> bool:
     """LabelMe's JSON, by its first and last bytes: in between there may be the picture."""
     first = head(file, _ENDS)
     if len(first) == _ENDS:
-        with file.open("rb") as content:
-            content.seek(max(0, file.stat().st_size - _ENDS))
-            first += content.read()
+        first += tail(file)
     return b'"shapes"' in first and (b'"imagePath"' in first or b'"imageHeight"' in first)
 
 
@@ -118,6 +128,14 @@ def headless(row: Sequence[str]) -> Sequence[str]:
         return _RETINANET
     udacity = len(row) in (7, 8) and all(re.fullmatch(r"-?\d+", text) for text in row[1:6])
     return _UDACITY if udacity else ()
+
+
+def named_boxes(file: Path) -> str:
+    """The first picture of JSON that has boxes under pictures' names, by their corners; nothing where it is none."""
+    first = head(file)
+    match = re.match(rb'\s*\{\s*"([^"]{1,255})"\s*:\s*[\[{]', first)
+    corners = any(all(b'"%s"' % key.encode() in first for key in four) for four in CORNERS)
+    return match[1].decode("utf-8", "ignore") if match and corners else ""
 
 
 def delimiter(line: str) -> str:
