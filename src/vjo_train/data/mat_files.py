@@ -67,7 +67,7 @@ def read_matrix(path: Path, variable: str | None = None) -> npt.NDArray[Any]:
     if variable not in content:
         there = ", ".join(sorted(content if variable is None else read_mat(path))) or "none"
         said = "several variables" if variable is None else f"no variable '{variable}'"
-        raise DataError(f"{path}: found {said}: {there}; dataset.source.variable names the one that is the map.")
+        raise DataError(f"{path}: found {said}: {there}; dataset.source.variable (masks, instances) names the map.")
     found = np.asarray(content[variable])
     if found.ndim != 2 or not found.size or found.dtype.kind not in "buif":
         raise DataError(

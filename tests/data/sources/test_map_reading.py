@@ -158,7 +158,10 @@ def test_what_is_wrong_with_matlab_files_is_said(tmp_path: Path, monkeypatch: py
     path, size = tmp_path / "a.mat", (4, 8)
     scipy.io.savemat(path, {"x": WHOLE, "y": WHOLE, "flat": WHOLE[None], "half": WHOLE / 2})
     for variable, said in (
-        (None, r"found several variables: flat, half, x, y; dataset\.source\.variable names the one that is the map"),
+        (
+            None,
+            r"found several variables: flat, half, x, y; dataset\.source\.variable \(masks, instances\) names the map",
+        ),
         ("z", r"found no variable 'z': flat, half, x, y"),
         ("flat", r"found 'flat', uint8 of shape \[1, 4, 8\]; must be numbers \[height, width\]"),
         ("half", "found values that are no whole numbers"),
