@@ -19,6 +19,7 @@ from tests.data.sources.test_driving import ecp, uavdt
 from tests.data.sources.test_public_objects import citypersons, crowdhuman, mot, visdrone, wider_face
 from tests.data.sources.written import picture
 
+from vjo_train.data.sources.array_stacks import ArrayStacks
 from vjo_train.data.sources.instance_files import InstanceFiles
 from vjo_train.data.sources.objects.aperio import Aperio
 from vjo_train.data.sources.objects.bbgt import BbGt
@@ -60,6 +61,25 @@ def matlab_source() -> InstanceFiles:
     return InstanceFiles(**places, variable="inst_map", class_variable="type_map")
 
 
+def stacks(root: Path) -> None:
+    """PanNuke's: the pictures of a split in one array, and their objects in another."""
+    maps = np.zeros((3, 30, 40, 2))
+    maps[:, 2:12, 3:20, 0], maps[:, 15:25, 8:30, 1] = 1, 2
+    for split in ("train", "val", "test"):
+        (root / split).mkdir()
+        np.save(root / split / "images.npy", np.random.default_rng(0).integers(0, 256, (3, 30, 40, 3), np.uint8))
+        np.save(root / split / "masks.npy", maps)
+
+
+def packed(root: Path) -> None:
+    """MedMNIST's: all arrays in one file."""
+    splits = ("train", "val", "test")
+    pictures = {f"{split}_images": np.arange(3 * 28 * 28, dtype=np.uint8).reshape(3, 28, 28) for split in splits}
+    np.savez_compressed(
+        root / "set.npz", **pictures, **{f"{split}_labels": np.array([[0], [1], [1]]) for split in splits}
+    )
+
+
 BOXES, PIXELS = ("boxes", "classes"), ("masks", "boxes", "semantic")
 
 TOOLS: Mapping[str, Layout] = {
@@ -74,6 +94,15 @@ TOOLS: Mapping[str, Layout] = {
     "box_table": Layout(small(exports.tensorflow), BoxTable, BOXES),
     "box_json": Layout(small(exports.named_boxes), partial(BoxTable, file="*_bboxes.json"), BOXES),
     "matlab": Layout(matlab, matlab_source, PIXELS, ("a", "b")),
+    "stacks": Layout(
+        stacks, partial(ArrayStacks, images="{split}/images.npy", objects="{split}/masks.npy"), PIXELS, ("a", "b")
+    ),
+    "packed": Layout(
+        packed,
+        partial(ArrayStacks, images="set.npz/{split}_images", labels="set.npz/{split}_labels"),
+        ("category", "classes"),
+        ("a", "b"),
+    ),
     "kitti": Layout(small(exports.kitti), KITTI, BOXES),
     "crowdhuman": Layout(crowdhuman, CrowdHuman, BOXES, splits=("train", None, "val")),
     "visdrone": Layout(visdrone, VisDrone, BOXES, splits=("train", None, "val")),

@@ -1,4 +1,4 @@
-"""Pictures and maps in NumPy's `.npy` files, as MTAN's data sets are published."""
+"""Pictures and maps in NumPy's `.npy` files, as MTAN's data sets are published, or in an array of many."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vjo_train.data import stacks
 from vjo_train.errors import DataError
 
 SUFFIX = ".npy"
 
 
 def is_array(name: Path | str) -> bool:
-    """Whether a file of that name is taken for an array."""
-    return str(name).lower().endswith(SUFFIX)
+    """Whether a file of that name is taken for an array, or for a picture in one."""
+    return str(name).lower().endswith(SUFFIX) or stacks.place_in(name) is not None
 
 
 def array_size(path: Path) -> tuple[int, int]:
@@ -25,12 +26,12 @@ def array_size(path: Path) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def read_array(path: Path, channels: int, size: tuple[int, int] | None = None) -> npt.NDArray[Any]:
+def read_array(path: Path, channels: int | None, size: tuple[int, int] | None = None) -> npt.NDArray[Any]:
     """[H, W, channels] of a real type; an array [H, W] has one channel.
 
     Args:
         path: the file.
-        channels: that it must have.
+        channels: that it must have; None: any.
         size: (height, width) that it must have; None: any.
 
     Raises:
@@ -43,7 +44,7 @@ def read_array(path: Path, channels: int, size: tuple[int, int] | None = None) -
             "and both must agree."
         )
     array = found[..., None] if found.ndim == 2 else found
-    if array.shape[2] != channels:
+    if channels is not None and array.shape[2] != channels:
         raise DataError(f"{path}: found an array of shape {list(found.shape)}; must be [height, width, {channels}].")
     return np.array(array)
 
@@ -51,10 +52,16 @@ def read_array(path: Path, channels: int, size: tuple[int, int] | None = None) -
 def read_array_picture(path: Path) -> npt.NDArray[np.uint8]:
     """[H, W, 3] of an RGB picture: bytes, or floats from 0 to 1, which are rounded to 256 levels.
 
+    A picture in an array of many may be grey, and its floats from 0 to 255.
+
     Raises:
         DataError: as `read_array`, or for other values.
     """
-    pixels = read_array(path, 3)
+    place = stacks.place_in(path)
+    grey = place is not None and (_opened(path).ndim == 2 or _opened(path).shape[2] == 1)
+    pixels = read_array(path, 1).repeat(3, axis=2) if grey else read_array(path, 3)
+    if place is not None and pixels.dtype.kind == "f":
+        pixels = pixels / stacks.white(place)
     if pixels.dtype == np.uint8:
         return pixels
     if not np.issubdtype(pixels.dtype, np.floating):
@@ -78,6 +85,9 @@ def as_whole(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
 
 def _opened(path: Path) -> npt.NDArray[Any]:
     """[H, W] or [H, W, C], not yet read."""
+    place = stacks.place_in(path)
+    if place is not None:
+        return _checked(path, stacks.item(place))
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise DataError(f"{path}: is no regular file; must be a whole .npy file.")
     try:
@@ -86,6 +96,10 @@ def _opened(path: Path) -> npt.NDArray[Any]:
         raise DataError(f"{path}: the file is missing.") from None
     except (OSError, ValueError, TypeError, EOFError, OverflowError, SyntaxError, TokenError) as error:
         raise DataError(f"{path}: damaged or no array ({error}); must be a whole .npy file.") from error
+    return _checked(path, found)
+
+
+def _checked(path: Path, found: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if found.ndim not in (2, 3) or not found.size or found.dtype.kind not in "buif":
         raise DataError(
             f"{path}: found an array of {found.dtype} of shape {list(found.shape)}; must be numbers [height, width] or "

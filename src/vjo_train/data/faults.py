@@ -19,6 +19,7 @@ from vjo_train.data.decode import OtherSizeError, check_image, read_image
 from vjo_train.data.index import Index
 from vjo_train.data.letterbox import fit
 from vjo_train.data.objects import Objects
+from vjo_train.data.stacks import place_in
 from vjo_train.errors import DataError
 from vjo_train.types import Canvas
 
@@ -114,7 +115,7 @@ def _look(data: DataModule, row: int) -> tuple[Look | None, list[Fault]]:
     height, width = index.size(row)
     try:
         image = read_image(path, span=data.span)
-        look = Look(hashlib.sha256(path.read_bytes()).hexdigest(), thumbnail(image))
+        look = Look(hashlib.sha256(_content(path, image)).hexdigest(), thumbnail(image))
         try:
             check_image(path, (height, width), data.span)
         except OtherSizeError:
@@ -135,6 +136,11 @@ def _look(data: DataModule, row: int) -> tuple[Look | None, list[Fault]]:
         name = str(index.ids[row])
         faults += [Fault(what, name, found) for what, found in kind.doubts(raw, index.objects(row))]
     return look, faults
+
+
+def _content(path: Path, image: Tensor) -> bytes:
+    """What makes two files the same; of a picture in an array of many, its pixels."""
+    return path.read_bytes() if place_in(path) is None else image.numpy().tobytes()
 
 
 def thumbnail(image: Tensor) -> npt.NDArray[np.float32]:

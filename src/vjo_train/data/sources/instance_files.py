@@ -152,7 +152,7 @@ class InstanceFiles(MaskFiles):
             stack = (
                 np.stack([mask for mask in own if mask.any()]) if any(map(np.any, own)) else np.empty((0, *size), bool)
             )
-            boxes = [_box(*np.nonzero(mask)) for mask in stack]
+            boxes = [box_around(*np.nonzero(mask)) for mask in stack]
             return np.array(boxes, np.float32).reshape(-1, 4), np.zeros(len(stack), np.int64), stack
         values = read_objects(root / files, size, self.variable)
         ignored = np.isin(values, self.ignore)
@@ -239,5 +239,6 @@ def boxes_around(places: npt.NDArray[np.signedinteger[Any]], count: int) -> npt.
     return np.concatenate([low, high], axis=1).astype(np.float32)
 
 
-def _box(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> list[int]:
+def box_around(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> list[int]:
+    """Xyxy around some pixels."""
     return [int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1]

@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 
 from vjo_train.data.sources import street_signs
+from vjo_train.data.sources.array_signs import arrays
 from vjo_train.data.sources.map_names import in_maps, of_no_class
 from vjo_train.data.sources.map_signs import masks, objects
 from vjo_train.data.sources.objects import signs
@@ -245,6 +246,7 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | Sign]]]] = {
     "visdrone": ("VisDrone's object detection", _visdrone),
     "box_table": ("a table of boxes", _box_table),
     "yolo": ("YOLO", _yolo),
+    "arrays": ("pictures in arrays of NumPy", arrays),
     "instances": ("pictures with MATLAB's maps of objects", objects),
     "masks": ("pictures with a map each", masks),
     "pascal_text": ("PASCAL's annotations as text", street_signs.pascal_text),
@@ -264,7 +266,7 @@ UNREAD: dict[str, tuple[tuple[str, ...], bytes | None, str]] = {
     "arrays of NumPy": (
         ("*.npz", "*/images.npy", "*/*/images.npy"),
         None,
-        "not read; write pictures: MedMNIST does so by `python -m medmnist save --flag=FLAG --postfix=png`.",
+        "read by dataset=arrays where it has an entry for each picture: docs/data/arrays.md.",
     ),
     "MATLAB's files": (
         ("*.mat", "*/*.mat"),
