@@ -28,17 +28,18 @@ def below(root: Path, folder: str = "") -> list[str]:
     found: list[str] = []
     for place, inner, files in os.walk(root / folder):
         inner[:] = [name for name in inner if not name.startswith(".")]
-        here = Path(place).relative_to(root)
-        found += [(here / name).as_posix() for name in files if is_picture(name) and not name.startswith(".")]
+        here = Path(place).relative_to(root).as_posix()
+        before = "" if here == "." else f"{here}/"
+        found += [before + name for name in files if is_picture(name) and not name.startswith(".")]
     return sorted(found)
 
 
 def stamp_of(root: Path, files: Iterable[str]) -> str:
     """Changes with the names, sizes and times of files below the root, and with which of them are missing."""
-    digest = hashlib.sha256()
+    digest, place = hashlib.sha256(), str(root)
     for file in files:
         try:
-            stat = (root / file).stat()
+            stat = os.stat(os.path.join(place, file))  # a tenth of the time that a Path takes
         except OSError:  # missing, or a link to nowhere: what reads it says so
             state = "-"
         else:

@@ -204,8 +204,6 @@ def _of_address(url: Any) -> str:
 def _elsewhere(root: Path, split: str, file: Path, names: tuple[str, ...], changed: int) -> tuple[str, ...]:
     """Where pictures lie that are in none of the usual folders, by their names alone; others stay as they are."""
     finder = Finder(root)
-    if not finder.all:
-        return names
     beside = file.parent.relative_to(root).as_posix() if file.is_relative_to(root) else "."
     found = [finder.find(name, beside, split_in(split)) for name in names]
     return tuple(likely[0] if len(likely) == 1 else name for name, likely in zip(names, found, strict=True))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
+from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.signs import is_aperio
 from vjo_train.data.sources.objects.source import ObjectFiles
@@ -28,7 +29,7 @@ class Aperio(ObjectFiles):
     what = "XML file of Aperio ImageScope, with <Annotations> and <Region>"
 
     def files(self, root: Path) -> list[Path]:
-        return [path for path in sorted(root.rglob("*.xml")) if is_aperio(path)]
+        return format_files(root, (".xml",), is_aperio)
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         return Read([_picture(root, file) for file in files])

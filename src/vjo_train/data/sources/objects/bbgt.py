@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.records import EVERY, Read, Thing
 from vjo_train.data.sources.objects.signs import is_bbgt
 from vjo_train.data.sources.objects.source import ObjectFiles
@@ -45,7 +46,7 @@ class BbGt(ObjectFiles):
         self.folder, self.ignored = folder, tuple(ignored)
 
     def files(self, root: Path) -> list[Path]:
-        return [path for path in sorted(root.rglob("*.txt")) if is_bbgt(path)]
+        return format_files(root, (".txt",), is_bbgt)
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         pictures = [picture_of(root, file, partial(_thing, self.ignored)) for file in files]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vjo_train.data.sources.coco.document import start, values
+from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import curved
 from vjo_train.data.sources.objects.signs import head, is_bdd100k
@@ -50,7 +51,7 @@ class BDD100K(ObjectFiles):
     def files(self, root: Path) -> list[Path]:
         if self.file is not None:
             return sorted(path for path in root.glob(self.file) if path.is_file())
-        found = [path for path in sorted(root.rglob("*.json")) if is_bdd100k(path)]
+        found = format_files(root, (".json",), is_bdd100k)
         boxed = _with_boxes(found)
         return [path for path in found if path.parent in boxed] or found
 

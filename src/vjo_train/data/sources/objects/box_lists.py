@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from vjo_train.data.sources.objects.columns import CLASS, CORNERS, IGNORED, LISTED, PICTURE, SIDES, plain
+from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.records import Picture, Read, Thing, find_shares
 from vjo_train.data.sources.objects.shapes import finite, read_json
 from vjo_train.data.sources.objects.signs import is_box_list
@@ -46,8 +47,7 @@ class BoxLists(ObjectFiles):
     def files(self, root: Path) -> list[Path]:
         if self.file is not None:
             return sorted(path for path in root.glob(self.file) if path.is_file())
-        found = [path for end in ("json", "yaml", "yml") for path in root.rglob(f"*.{end}")]
-        return [path for path in sorted(found) if is_box_list(path)]
+        return format_files(root, (".json", ".yaml", ".yml"), is_box_list)
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         return Read([picture for file in files for picture in _pictures(root, file)])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import read_json
 from vjo_train.data.sources.objects.signs import is_createml
@@ -24,7 +25,7 @@ class CreateML(ObjectFiles):
     what = "JSON file of CreateML, with image and annotations"
 
     def files(self, root: Path) -> list[Path]:
-        return [path for path in sorted(root.rglob("*.json")) if is_createml(path)]
+        return format_files(root, (".json",), is_createml)
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         return Read([picture for file in files for picture in _pictures(root, file)])

@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import ellipse, joined, pixels
 from vjo_train.data.sources.objects.signs import is_cvat
@@ -36,7 +37,7 @@ class CVAT(ObjectFiles):
     what = "XML file of CVAT for images 1.1, with <annotations> and <image>"
 
     def files(self, root: Path) -> list[Path]:
-        return [path for path in sorted(root.rglob("*.xml")) if is_cvat(path)]
+        return format_files(root, (".xml",), is_cvat)
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         pictures: list[Picture] = []

@@ -10,6 +10,11 @@ from vjo_train.data.sources.pictures import below, stem
 from vjo_train.data.sources.split_names import split_in
 
 
+def pictures_in(root: Path, images: str) -> list[str]:
+    """The pictures in the folder `images` and below it, as sorted paths below the root."""
+    return [os.path.normpath(path) for path in below(root, images)]
+
+
 class Finder:
     """The pictures in a folder and below it.
 
@@ -20,11 +25,11 @@ class Finder:
 
     def __init__(self, root: Path, images: str = ".") -> None:
         self.images = images
-        self.all = [os.path.normpath(path) for path in below(root, images)]
-        self._paths = set(self.all)
+        found = pictures_in(root, images)
+        self._paths = set(found)
         self._named: dict[str, list[str]] = defaultdict(list)
         self._stems: dict[str, list[str]] = defaultdict(list)
-        for path in self.all:
+        for path in found:
             name = os.path.basename(path)
             self._named[name].append(path)
             self._stems[stem(name)].append(path)

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from vjo_train.data.sources.objects.finding import Finder
+from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.label_studio_runs import unpacked
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import around, bounds, ellipse, finite, pixels, read_json
@@ -35,7 +36,7 @@ class LabelStudio(ObjectFiles):
     what = "JSON file of Label Studio"
 
     def files(self, root: Path) -> list[Path]:
-        return [path for path in sorted(root.rglob("*.json")) if is_label_studio(path)]
+        return format_files(root, (".json",), is_label_studio)
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         finder = Finder(root, self.images)

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from vjo_train.data.opening import BROKEN
+from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import around, ellipse, joined, pasted, read_json
 from vjo_train.data.sources.objects.signs import is_labelme
@@ -32,7 +33,7 @@ class LabelMe(ObjectFiles):
     what = "JSON file of LabelMe, with imagePath and shapes"
 
     def files(self, root: Path) -> list[Path]:
-        return [path for path in sorted(root.rglob("*.json")) if is_labelme(path)]
+        return format_files(root, (".json",), is_labelme)
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         return Read([_picture(root, file) for file in files])

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.signs import is_pascal_text
 from vjo_train.data.sources.objects.source import ObjectFiles
@@ -36,7 +37,7 @@ class PascalText(ObjectFiles):
     what = "text file with 'PASCAL Annotation Version 1.00'"
 
     def files(self, root: Path) -> list[Path]:
-        return [path for path in sorted(root.rglob("*.txt")) if is_pascal_text(path)]
+        return format_files(root, (".txt",), is_pascal_text)
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         return Read([_picture(root, file) for file in files])

@@ -22,7 +22,7 @@ from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.sources.by_split import BySplit
 from vjo_train.data.sources.coco.painting import label_of
-from vjo_train.data.sources.objects.finding import Finder
+from vjo_train.data.sources.objects.finding import Finder, pictures_in
 from vjo_train.data.sources.objects.gathering import Gathering
 from vjo_train.data.sources.objects.placing import Placed, placed
 from vjo_train.data.sources.objects.records import EVERY, Read
@@ -89,7 +89,7 @@ class ObjectFiles(BySplit):
         files = self.files(root)
         if not files:
             raise DataError(f"{root}: holds no {self.what}.")
-        pictures = "\n".join(Finder(root, self.images).all).encode(errors="surrogateescape")
+        pictures = "\n".join(pictures_in(root, self.images)).encode(errors="surrogateescape")
         return _kept(self, root, f"{stamp_of(root, map(str, files))} {sha256(pictures).hexdigest()}")
 
     def _parts(self, root: Path) -> dict[str, list[str]]:
@@ -101,7 +101,7 @@ class ObjectFiles(BySplit):
 
     def stamp(self, root: Path) -> str:
         files = [str(file) for file in self.files(root)]
-        return f"{stamp_of(root, files)} {stamp_of(root, Finder(root, self.images).all)}"
+        return f"{stamp_of(root, files)} {stamp_of(root, pictures_in(root, self.images))}"
 
     def read_index(self, root: Path, classes: Sequence[str]) -> Index:
         _, found = self._read(root)
@@ -126,7 +126,7 @@ class ObjectFiles(BySplit):
 
     def _of_others(self, root: Path, known: int) -> list[tuple[str, str]]:
         """What to say of pictures that no file names."""
-        count = len(Finder(root, self.images).all) - known
+        count = len(pictures_in(root, self.images)) - known
         return [("not annotated", f"{count} pictures are in no file of objects, and left out")] if count > 0 else []
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import ellipse, finite, read_json
 from vjo_train.data.sources.objects.signs import is_via
@@ -36,7 +37,7 @@ class VIA(ObjectFiles):
         self.attribute = attribute
 
     def files(self, root: Path) -> list[Path]:
-        found = [path for ending in ("json", "csv") for path in sorted(root.rglob(f"*.{ending}")) if is_via(path)]
+        found = format_files(root, (".json", ".csv"), is_via)
         whole = [path for path in found if path.suffix == ".json"]
         return whole or found  # the CSV beside it says the same
 
