@@ -57,7 +57,7 @@ def _guess(places: list[str]) -> None:
     Raises:
         ConfigError: there is not one folder, or nothing in it is recognised.
     """
-    from vjo_train.data.sources.sniff import HEADS, guesses
+    from vjo_train.data.sources.guess.folders import HEADS, guesses
 
     if len(places) != 1:
         said = f"found {', '.join(places)}" if places else "found none"

@@ -16,8 +16,8 @@ from tests.tiny import BACKBONE
 from vjo_train.data.decode import check_image, read_image, read_size
 from vjo_train.data.index import Index
 from vjo_train.data.sources.array_stacks import ArrayStacks
+from vjo_train.data.sources.guess.folders import guesses
 from vjo_train.data.sources.opened import load_index
-from vjo_train.data.sources.sniff import guesses
 from vjo_train.errors import ConfigError, DataError
 
 COUNTS = {"train": 12, "val": 3, "test": 4}

@@ -15,8 +15,8 @@ from PIL import Image
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.placement import Unmoved
 from vjo_train.data.sources.coco.panoptic import CocoPanoptic
+from vjo_train.data.sources.guess.folders import looks_like
 from vjo_train.data.sources.opened import load_index
-from vjo_train.data.sources.sniff import looks_like
 from vjo_train.errors import DataError
 from vjo_train.heads.panoptic.metrics import PanopticMetrics
 from vjo_train.heads.panoptic.segments import Segments

@@ -10,8 +10,8 @@ from PIL import Image
 
 from tests.data.sources.written import document, thing, written
 from vjo_train.data.sources.coco.stuff import CocoStuff
+from vjo_train.data.sources.guess.folders import looks_like
 from vjo_train.data.sources.opened import load_index
-from vjo_train.data.sources.sniff import looks_like
 from vjo_train.errors import DataError
 
 SIZE = {"width": 4, "height": 2}

@@ -17,6 +17,7 @@ from tests.data.sources.test_public_objects import load, objects
 from tests.data.sources.written import picture
 from vjo_train.data.index import Index
 from vjo_train.data.sources.cityscapes import Cityscapes
+from vjo_train.data.sources.guess.folders import looks_like
 from vjo_train.data.sources.mask_files import MaskFiles
 from vjo_train.data.sources.objects.bbgt import BbGt
 from vjo_train.data.sources.objects.box_lists import BoxLists
@@ -27,7 +28,6 @@ from vjo_train.data.sources.objects.pascal_text import PascalText
 from vjo_train.data.sources.objects.uavdt import UAVDT
 from vjo_train.data.sources.opened import load_index
 from vjo_train.data.sources.polygons import Polygons
-from vjo_train.data.sources.sniff import looks_like
 from vjo_train.data.sources.voc.source import VOC
 from vjo_train.errors import DataError
 

@@ -20,12 +20,12 @@ from tests.tiny import BACKBONE
 from vjo_train.data.index import Index
 from vjo_train.data.sources.base import Source
 from vjo_train.data.sources.class_masks import ClassMasks
+from vjo_train.data.sources.guess.folders import guesses
+from vjo_train.data.sources.guess.sign import quoted
 from vjo_train.data.sources.instance_files import InstanceFiles
 from vjo_train.data.sources.map_reading import OTHER_SIZE, read_map
 from vjo_train.data.sources.mask_files import MaskFiles
 from vjo_train.data.sources.opened import load_index
-from vjo_train.data.sources.sign import quoted
-from vjo_train.data.sources.sniff import guesses
 from vjo_train.errors import ConfigError, DataError
 
 HALF = np.array([[0, 1, 2, 2], [0, 0, 1, 2]], np.uint8)

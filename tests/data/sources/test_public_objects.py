@@ -16,6 +16,7 @@ from vjo_train.data.class_facts import class_facts
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.index import Index
 from vjo_train.data.sources.cityscapes import Cityscapes
+from vjo_train.data.sources.guess.folders import looks_like
 from vjo_train.data.sources.join import Join, Part
 from vjo_train.data.sources.objects.bdd100k import BDD100K
 from vjo_train.data.sources.objects.citypersons import CityPersons
@@ -26,7 +27,6 @@ from vjo_train.data.sources.objects.shapes import curved
 from vjo_train.data.sources.objects.visdrone import NAMES, VisDrone
 from vjo_train.data.sources.objects.wider_face import WiderFace
 from vjo_train.data.sources.opened import load_index
-from vjo_train.data.sources.sniff import looks_like
 from vjo_train.data.transforms import Augment
 from vjo_train.errors import DataError
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from vjo_train.data.datamodule import DataModule
+from vjo_train.data.sources.guess.folders import guesses
 from vjo_train.data.sources.mixture import Mixture, Part
 from vjo_train.data.sources.opened import load_index
-from vjo_train.data.sources.sniff import guesses
 from vjo_train.data.sources.table import Table
 from vjo_train.data.transforms import Augment
 from vjo_train.errors import DataError

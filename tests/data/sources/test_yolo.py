@@ -16,8 +16,8 @@ from PIL import Image, ImageOps
 from tests.conftest import Answer
 from tests.data.test_datamodule import make
 from vjo_train.data.index import Index
+from vjo_train.data.sources.guess.folders import looks_like
 from vjo_train.data.sources.opened import load_index
-from vjo_train.data.sources.sniff import looks_like
 from vjo_train.data.sources.yolo.source import YOLO
 from vjo_train.errors import DataError
 

@@ -15,7 +15,7 @@ from vjo_train.config.conformity import check
 from vjo_train.config.schema import DataConfig, TrainConfig
 from vjo_train.config.signatures import nearest
 from vjo_train.config.values import plain as as_plain
-from vjo_train.data.sources.sniff import looks_like
+from vjo_train.data.sources.guess.folders import looks_like
 from vjo_train.errors import ConfigError
 from vjo_train.runs import run_folder
 

@@ -23,10 +23,10 @@ from vjo_train.data.labels.depth import Depth
 from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
+from vjo_train.data.sources.guess.folders import looks_like
 from vjo_train.data.sources.map_files import known_depth
 from vjo_train.data.sources.mask_files import MaskFiles
 from vjo_train.data.sources.pictures import stamp_of
-from vjo_train.data.sources.sniff import looks_like
 from vjo_train.errors import DataError
 from vjo_train.types import IGNORE
 

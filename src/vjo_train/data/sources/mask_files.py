@@ -21,12 +21,12 @@ from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.by_split import BySplit
 from vjo_train.data.sources.class_values import read_class_values
+from vjo_train.data.sources.guess.folders import looks_like
 from vjo_train.data.sources.map_names import without_maps
 from vjo_train.data.sources.map_reading import other_sizes, read_colours, read_map
 from vjo_train.data.sources.palette import read_palette
 from vjo_train.data.sources.pictures import bytes_of, is_picture, stamp_of
 from vjo_train.data.sources.sizes import measured
-from vjo_train.data.sources.sniff import looks_like
 from vjo_train.data.sources.white import WHITE, black_and_white, yes_and_no
 from vjo_train.errors import ConfigError, DataError
 from vjo_train.types import IGNORE

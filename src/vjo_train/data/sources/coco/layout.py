@@ -17,8 +17,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vjo_train.data.sources.coco.document import items, start
+from vjo_train.data.sources.guess.folders import looks_like
 from vjo_train.data.sources.objects.finding import Finder
-from vjo_train.data.sources.sniff import looks_like
 from vjo_train.data.sources.split_names import meant, split_in
 from vjo_train.data.sources.voc.layout import listing, nearest, shown
 from vjo_train.errors import DataError

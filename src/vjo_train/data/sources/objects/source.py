@@ -22,12 +22,12 @@ from vjo_train.data.labels.masks import Masks
 from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.sources.by_split import BySplit
 from vjo_train.data.sources.coco.painting import label_of
+from vjo_train.data.sources.guess.folders import looks_like
 from vjo_train.data.sources.objects.finding import Finder, pictures_in
 from vjo_train.data.sources.objects.gathering import Gathering
 from vjo_train.data.sources.objects.placing import Placed, placed
 from vjo_train.data.sources.objects.records import EVERY, Read
 from vjo_train.data.sources.pictures import stamp_of
-from vjo_train.data.sources.sniff import looks_like
 from vjo_train.data.sources.unlisted import made
 from vjo_train.errors import DataError
 

@@ -15,8 +15,8 @@ from vjo_train.data.labels.base import Kind
 from vjo_train.data.labels.boxes import Boxes
 from vjo_train.data.labels.classes import Classes, ShownByObjects
 from vjo_train.data.sources.by_split import BySplit
+from vjo_train.data.sources.guess.folders import looks_like
 from vjo_train.data.sources.pictures import bytes_of, is_picture, stamp_of, stem
-from vjo_train.data.sources.sniff import looks_like
 from vjo_train.data.sources.voc.annotation import named
 from vjo_train.data.sources.voc.reading import Reading
 from vjo_train.data.sources.voc.source import VOC

@@ -12,8 +12,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from vjo_train.data.sources.guess.folders import looks_like
 from vjo_train.data.sources.pictures import stem
-from vjo_train.data.sources.sniff import looks_like
 from vjo_train.data.sources.split_names import split_in
 from vjo_train.errors import DataError
 

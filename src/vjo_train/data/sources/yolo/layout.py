@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
+from vjo_train.data.sources.guess.folders import looks_like
 from vjo_train.data.sources.pictures import is_picture
-from vjo_train.data.sources.sniff import looks_like
 from vjo_train.data.sources.split_names import without
 from vjo_train.data.sources.yolo.bare import base_of, names_file, splits_of
 from vjo_train.errors import DataError

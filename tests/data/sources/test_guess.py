@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Answer
-from vjo_train.data.sources.sniff import guesses, looks_like
+from vjo_train.data.sources.guess.folders import guesses, looks_like
 from vjo_train.data.sources.voc.source import VOC
 from vjo_train.data.sources.yolo.source import YOLO
 from vjo_train.errors import DataError

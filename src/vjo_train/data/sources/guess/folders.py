@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from vjo_train.data.sources.layout_signs import LAYOUTS, MAPS, UNREAD, WEAKEST
-from vjo_train.data.sources.list_signs import LISTED, split_lists
+from vjo_train.data.sources.guess.layouts import LAYOUTS, MAPS, UNREAD, WEAKEST
+from vjo_train.data.sources.guess.lists import LISTED, split_lists
+from vjo_train.data.sources.guess.sign import Sign, files_of, quoted
 from vjo_train.data.sources.objects.signs import head
-from vjo_train.data.sources.sign import Sign, files_of, quoted
 
 
 def looks_like(place: Path) -> str:

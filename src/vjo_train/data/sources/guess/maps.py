@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from vjo_train.data.mat_files import read_mat
 from vjo_train.data.sources.class_values import read_class_values
+from vjo_train.data.sources.guess.sign import Sign, files_of, quoted
 from vjo_train.data.sources.pictures import is_picture
-from vjo_train.data.sources.sign import Sign, files_of, quoted
 from vjo_train.errors import ConfigError, DataError
 
 if TYPE_CHECKING:

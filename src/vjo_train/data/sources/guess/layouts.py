@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 
-from vjo_train.data.sources import street_signs
-from vjo_train.data.sources.array_signs import arrays
+from vjo_train.data.sources.guess import streets
+from vjo_train.data.sources.guess.arrays import arrays
+from vjo_train.data.sources.guess.maps import masks, objects
+from vjo_train.data.sources.guess.sign import Sign, files_of, quoted
 from vjo_train.data.sources.map_names import in_maps, of_no_class
-from vjo_train.data.sources.map_signs import masks, objects
 from vjo_train.data.sources.objects import signs
 from vjo_train.data.sources.objects.signs import head, tail
 from vjo_train.data.sources.pictures import is_picture
-from vjo_train.data.sources.sign import Sign, files_of, quoted
 from vjo_train.data.sources.split_names import split_in
 from vjo_train.data.sources.yolo.bare import NAMES, names_file
 
@@ -221,7 +221,7 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | Sign]]]] = {
     "voc": ("PASCAL VOC", _voc),
     "voc_beside": ("PASCAL VOC's annotations beside their pictures", _voc_beside),
     "citypersons": ("CityPersons", _citypersons),
-    "polygons": ("street scenes as polygons", street_signs.polygons),
+    "polygons": ("street scenes as polygons", streets.polygons),
     "cityscapes": ("Cityscapes", _cityscapes),
     "coco_panoptic": ("COCO's panoptic format", _panoptic),
     "coco_stuff": ("COCO's stuff", _stuff),
@@ -234,14 +234,14 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | Sign]]]] = {
     "createml": ("CreateML's JSON", lambda place: filter(signs.is_createml, _json_files(place))),
     "supervisely": ("Supervisely's project", lambda place: files_of(place, ("*/ann/*.json", "ann/*.json"))),
     "via": ("VIA, the VGG Image Annotator", _via),
-    "ecp": ("EuroCity Persons", street_signs.ecp),
-    "nuimages": ("nuImages", street_signs.nuimages),
-    "box_lists": ("pictures with lists of boxes", street_signs.box_lists),
-    "bbgt": ("text of Piotr Dollar's toolbox", street_signs.bbgt),
+    "ecp": ("EuroCity Persons", streets.ecp),
+    "nuimages": ("nuImages", streets.nuimages),
+    "box_lists": ("pictures with lists of boxes", streets.box_lists),
+    "bbgt": ("text of Piotr Dollar's toolbox", streets.bbgt),
     "kitti": ("KITTI's object detection", _kitti),
     "crowdhuman": ("CrowdHuman's lists", lambda place: files_of(place, ("*.odgt", "*/*.odgt"))),
     "wider_face": ("WIDER FACE's lists", lambda place: files_of(place, ("*_bbx_gt.txt", "*/*_bbx_gt.txt"))),
-    "uavdt": ("UAVDT", street_signs.uavdt),
+    "uavdt": ("UAVDT", streets.uavdt),
     "mot": ("MOTChallenge's sequences", _mot),
     "visdrone": ("VisDrone's object detection", _visdrone),
     "box_table": ("a table of boxes", _box_table),
@@ -249,7 +249,7 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Path | Sign]]]] = {
     "arrays": ("pictures in arrays of NumPy", arrays),
     "instances": ("pictures with MATLAB's maps of objects", objects),
     "masks": ("pictures with a map each", masks),
-    "pascal_text": ("PASCAL's annotations as text", street_signs.pascal_text),
+    "pascal_text": ("PASCAL's annotations as text", streets.pascal_text),
     "table": ("a table of pictures", _table),
     "folders": ("a folder of pictures for each class", _folders),
 }

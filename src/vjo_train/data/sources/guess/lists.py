@@ -6,9 +6,9 @@ import glob
 import re
 from pathlib import Path
 
+from vjo_train.data.sources.guess.sign import files_of, quoted
 from vjo_train.data.sources.objects.signs import head
 from vjo_train.data.sources.pictures import is_picture, stem
-from vjo_train.data.sources.sign import files_of, quoted
 
 LISTED = ("masks", "instances", "table", "folders", "box_table")
 """The layouts that have no lists of their own."""

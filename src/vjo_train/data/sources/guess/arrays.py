@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vjo_train.data import stacks
-from vjo_train.data.sources.sign import Sign, files_of, quoted
+from vjo_train.data.sources.guess.sign import Sign, files_of, quoted
 from vjo_train.errors import DataError
 
 _FOLD = re.compile(r"(.*?)(\d+)/images/(.*?)\2/images\.npy")

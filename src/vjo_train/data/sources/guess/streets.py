@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from vjo_train.data.sources.guess.sign import Sign, files_of
 from vjo_train.data.sources.objects import signs
 from vjo_train.data.sources.objects.signs import head
 from vjo_train.data.sources.pictures import is_picture
-from vjo_train.data.sources.sign import Sign, files_of
 
 
 def polygons(place: Path) -> Iterator[Path]:
