@@ -177,7 +177,7 @@ def test_imports_are_declared_and_declared_is_imported() -> None:
     assert wanted <= set().union(
         *(
             names(groups[group])
-            for group in ("", "timm", "export", "openvino", "tune", "mat", "heic", "parquet", "video")
+            for group in ("", "timm", "export", "openvino", "tune", "mat", "heic", "dicom", "parquet", "video")
         )
     )
     assert names(groups[""]) <= wanted
@@ -196,6 +196,7 @@ def test_every_declared_version_is_pinned() -> None:
         "tune",
         "mat",
         "heic",
+        "dicom",
         "parquet",
         "video",
         "joblib",

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from vjo_train.data.array_files import is_array
+from vjo_train.data.dicom import DicomPicture
 from vjo_train.data.opening import decoded, opened
 from vjo_train.errors import ConfigError, DataError
 
@@ -46,12 +47,19 @@ def told(path: Path, span: Span | None) -> str:
         return ""
     try:
         with opened(path) as image:
-            if not is_deep(image):
+            dicom = isinstance(image, DicomPicture) and image.mode == "L"
+            if not (dicom or is_deep(image)):
                 return ""
     except DataError:  # told where it is read
         return ""
+    if dicom and span is None:
+        return (
+            f"Grey DICOM pictures, such as {path}: each file's window says what is black and white, or else its least"
+            " and greatest value (dataset.range=[LOW,HIGH] does for all)."
+        )
     if span is not None:
-        return f"Pictures of more than 8 bits a colour, such as {path}: {span[0]:g} is black and {span[1]:g} is white."
+        kind = "Grey DICOM pictures" if dicom else "Pictures of more than 8 bits a colour"
+        return f"{kind}, such as {path}: {span[0]:g} is black and {span[1]:g} is white."
     return (
         f"Pictures of 16 bits a colour, such as {path}: each file's greatest value says how many of them it uses"
         " (dataset.range=[LOW,HIGH] sets what is black and white for all)."
@@ -59,7 +67,7 @@ def told(path: Path, span: Span | None) -> str:
 
 
 def narrowed(image: Image.Image, path: Path | None, span: Span | None) -> Image.Image:
-    """A picture in 8 bits a colour: by `to_bytes` where it has more, else as it is.
+    """A picture in 8 bits a colour: by `to_bytes` where it has more, else as it is, and DICOM by its own rules.
 
     Args:
         image: where it is of a file, opened and not yet decoded.
@@ -69,6 +77,8 @@ def narrowed(image: Image.Image, path: Path | None, span: Span | None) -> Image.
     Raises:
         DataError: the file is damaged; as `to_bytes`.
     """
+    if isinstance(image, DicomPicture):
+        image.span = span
     if not is_deep(image):
         return image
     if image.mode.startswith(("I", "F")):

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from vjo_train.data.decode import check_image
 from vjo_train.data.deep_pictures import Span
 from vjo_train.data.index import Index
+from vjo_train.data.opening import plugins
 from vjo_train.data.sources.base import Source
 from vjo_train.data.stacks import stored
 from vjo_train.errors import DataError
@@ -130,7 +131,7 @@ def _looks(root: Path, index: Index, row: int, kinds: frozenset[str], span: Span
     looks = []
     for kind, path in files:
         stat = stored(path).stat()
-        looks.append(_Look(row, kind, path, f"{FORMAT} {stat.st_size} {stat.st_mtime_ns} {expected}"))
+        looks.append(_Look(row, kind, path, f"{FORMAT} {plugins()} {stat.st_size} {stat.st_mtime_ns} {expected}"))
     return looks
 
 

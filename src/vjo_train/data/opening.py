@@ -6,10 +6,13 @@ import os
 import struct
 import warnings
 import zlib
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import Image
 
+from vjo_train.data.dicom import DicomPicture
 from vjo_train.errors import DataError
 
 BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, EOFError, struct.error, zlib.error)
@@ -21,6 +24,15 @@ MOST_PIXELS = 89_478_485
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # above that limit an error is raised
 HEIF = (".heic", ".heif")
 """Extensions of the pictures that Pillow reads by a plugin."""
+Image.register_open(DicomPicture.format, DicomPicture)
+_PLUGINS = ("pillow_heif", "pydicom", "pylibjpeg", "libjpeg", "openjpeg", "jpeg_ls", "gdcm")
+"""Modules without which some pictures cannot be read."""
+
+
+@cache
+def plugins() -> str:
+    """Which modules that read some kinds of picture are there: what is kept of files holds only with the same ones."""
+    return " ".join(name for name in _PLUGINS if find_spec(name))
 
 
 def opened(path: Path) -> Image.Image:

@@ -8,11 +8,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vjo_train.data.sources.pictures import EXTENSIONS
 from vjo_train.errors import ConfigError
 
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"}
-)
+SUFFIXES = EXTENSIONS | {".jpe", ".gif", ".pbm"}
 """What counts as an image in a folder, in any case. A file that is named, or that a pattern matches, always counts."""
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vjo_train.data import index as indices
 from vjo_train.data.index import Index
+from vjo_train.data.opening import plugins
 from vjo_train.data.sources.base import Source
 from vjo_train.files import locked
 
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def load_index(source: Source, root: Path, classes: Sequence[str], cache: Path) -> Index:
-    """The index of the data set at `root`, from the cache where the source's stamp and its code are as they were.
+    """The index of the data set at `root`, from the cache where its source's stamp, code and plugins are as they were.
 
     The log says what was read otherwise than it is written. Of several processes that ask at once, one reads and the
     others wait: one on each machine, or one alone where the cache lies on a disk that the machines share.
@@ -34,7 +35,7 @@ def load_index(source: Source, root: Path, classes: Sequence[str], cache: Path) 
         DataError: there is no annotation.
     """
     root = root.resolve()
-    stamp = f"{source.stamp(root)} {_code(type(source))}"
+    stamp = f"{source.stamp(root)} {_code(type(source))} {plugins()}"
     asked = repr(source), [kind.name for kind in source.kinds], str(root), list(classes)
     path = cache / f"index-{hashlib.sha256(repr(asked).encode()).hexdigest()[:16]}.npz"
     index = indices.cached(path, stamp)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 EXTENSIONS = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".heic", ".heif", ".avif"}
+    | {".dcm", ".dicom"}
 )
 """Of pictures, in small letters; files may have them in any case."""
 

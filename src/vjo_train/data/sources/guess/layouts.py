@@ -261,7 +261,6 @@ _BY_HAND = "not read; COCO's JSON of it is, by dataset=coco. A source of your ow
 UNREAD: dict[str, tuple[tuple[str, ...], bytes | None, str]] = {
     "CVAT for video": (("*.xml", "*/*.xml"), b"<track", "not read; export it as CVAT for images, or COCO."),
     "DOTA": (("*/labelTxt*/*.txt", "labelTxt*/*.txt"), None, _BY_HAND),
-    "DICOM": (("*.dcm", "*/*.dcm", "*/*/*.dcm"), None, "not read; convert the pictures to PNG, of 16 bits if need be."),
     "TFRecord": (("*.tfrecord*", "*/*.tfrecord*"), None, _BY_HAND),
     "arrays of NumPy": (
         ("*.npz", "*/images.npy", "*/*/images.npy"),
