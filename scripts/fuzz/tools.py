@@ -13,6 +13,7 @@ from scipy.io import savemat
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.data.dicom_files import radiographs
 from tests.data.sources import driving, exports
 from tests.data.sources.exports import small
 from tests.data.sources.test_driving import ecp, uavdt
@@ -93,6 +94,7 @@ TOOLS: Mapping[str, Layout] = {
     "label_studio": Layout(small(exports.label_studio), LabelStudio, PIXELS),
     "box_table": Layout(small(exports.tensorflow), BoxTable, BOXES),
     "box_json": Layout(small(exports.named_boxes), partial(BoxTable, file="*_bboxes.json"), BOXES),
+    "dicom": Layout(radiographs, BoxTable, BOXES, ("opacity",)),
     "matlab": Layout(matlab, matlab_source, PIXELS, ("a", "b")),
     "stacks": Layout(
         stacks, partial(ArrayStacks, images="{split}/images.npy", objects="{split}/masks.npy"), PIXELS, ("a", "b")

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tests.data import dicom_files
 from vjo_train.data.datamodule import DataModule
 from vjo_train.data.deep_pictures import as_span
 from vjo_train.data.sources.folders import Folders
@@ -42,6 +43,15 @@ def deep(values: Any, colours: int = 0) -> Callable[[Path], None]:
     return lambda path: cv2.imwrite(str(path), np.repeat(values[..., None], colours, 2) if colours else values)
 
 
+def dicom(values: Any, **header: Any) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        pytest.importorskip("pydicom")
+        dicom_files.write(path, values, **header)
+
+    return write
+
+
+WINDOW = {"WindowCenter": 2048, "WindowWidth": 4096, "BitsStored": 12}
 KINDS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "JPEG": ("jpg", pillow("RGB", quality=95)),
     "grey JPEG": ("JPEG", pillow("L", quality=95)),
@@ -61,6 +71,12 @@ KINDS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "10 bits in an RGBA PNG": ("png", deep((GREY * 4).astype(np.uint16), 4)),
     "16 bits in an RGB TIFF": ("tif", deep((GREY * 257).astype(np.uint16), 3)),
     "floats up to 1 in a TIFF": ("tif", deep((GREY / 255).astype(np.float32))),
+    "DICOM": ("dcm", dicom(GREY.astype(np.uint8))),
+    "12 bits in DICOM": ("dicom", dicom((GREY * 16).astype(np.uint16), **WINDOW)),
+    "DICOM whose least value is white": (
+        "dcm",
+        dicom(255 - GREY.astype(np.uint8), PhotometricInterpretation="MONOCHROME1"),
+    ),
 }
 
 

@@ -6,6 +6,7 @@ patient is, or gets into a message.
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from itertools import product
@@ -22,7 +23,7 @@ _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _IN_GROUPS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 _CHANNELS = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
 _READ = [
-    *("Modality", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
     *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
@@ -33,7 +34,7 @@ _READ = [
 """What is read of a header."""
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _PREAMBLE, _MAGIC = 128, b"DICM"
-warnings.filterwarnings("ignore", module=r"pydicom\.")  # of values that break the standard, with these values
+warnings.filterwarnings("ignore", module=r"pydicom\.")  # they quote values, as its log does
 
 
 class DicomPicture(ImageFile.ImageFile):
@@ -99,18 +100,20 @@ def _header(file: IO[bytes], name: str) -> Any:
         from pydicom import dcmread
     except ImportError:
         raise DataError(f"{name}: DICOM pictures need pydicom: pip install 'vjo-train[dicom]'") from None
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # importing it has set another level
     file.seek(0)
     try:
         found = dcmread(file, stop_before_pixels=True, specific_tags=_READ)
         sides = [int(found.get(side) or 0) for side in ("Rows", "Columns")]
-        frames, modality = int(found.get("NumberOfFrames") or 1), str(found.get("Modality") or "unknown")[:16]
+        frames = int(found.get("NumberOfFrames") or 1)
         for group, inner in product(_GROUPS, _IN_GROUPS) if frames == 1 else ():
             for item in ((found.get(group) or [{}])[0].get(inner) or [])[:1]:
                 found.update(item)
+        list(found)  # converts every element, so that what is damaged shows here
     except Exception as error:  # pydicom raises anything for a damaged file; what it says may quote the file
         raise DataError(f"{name}: damaged ({type(error).__name__}); must be a whole DICOM file.") from None
     if not all(sides):
-        raise DataError(f"{name}: holds no picture (its modality is {modality}), or is cut off; must be a picture.")
+        raise DataError(f"{name}: holds no picture, as reports (SR) and plans (RT), or is cut off; must be a picture.")
     if frames > 1:
         said = "must be one: save those that are meant as pictures of their own, PNG or DICOM"
         raise DataError(f"{name}: found {frames} frames; {said}.")
@@ -137,12 +140,14 @@ def _decoded(file: IO[bytes], header: Any, name: str) -> npt.NDArray[Any]:
             if _has_palette(header):
                 pixels = apply_color_lut(pixels, header)
                 bits = 8 if pixels.max() < 256 else 16
+            if pixels.ndim == 3:
+                pixels = (pixels >> max(0, bits - 8)).astype(np.uint8)
     except Exception as error:  # pydicom and its decoders raise anything for damaged pixels
         raise DataError(f"{name}: damaged or not read ({_short(error)}); must be a whole DICOM file.") from None
     if needed:
         said = ", or ".join(one.partition(" - requires ")[2] or one for one in needed)
         raise DataError(f"{name}: compressed as {syntax.name}; to read it, install {said}.")
-    return pixels if pixels.ndim != 3 else (pixels >> max(0, bits - 8)).astype(np.uint8)
+    return pixels
 
 
 def _has_palette(header: Any) -> bool:
