@@ -6,6 +6,7 @@ import logging
 import sys
 import warnings
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,31 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.data.dicom_files import DEFLATED, IMPLICIT, PLAIN, RLE, SECRET, item, write
 from vjo_train.data import opening
-from vjo_train.data.decode import check_image, read_image, read_size
+from vjo_train.data.decode import check_image, read_image, read_size, read_values
 from vjo_train.data.deep_pictures import told
 from vjo_train.errors import DataError
 from vjo_train.inference.sources import find_sources
 
 pydicom = pytest.importorskip("pydicom")
 
-RAMP = np.array([[0, 100, 200, 300], [400, 500, 600, 1000]], np.uint16)
 SYNTAXES = {"explicit": PLAIN, "implicit": IMPLICIT, "deflated": DEFLATED, "RLE": RLE}
+RAMP = np.array([[0, 100, 200, 300], [400, 500, 600, 1000]], np.uint16)
+
+
+def compressed(path: Path, syntax: str, content: bytes) -> Path:
+    """The file with other pixels, which are encoded already."""
+    from pydicom.encaps import encapsulate
+
+    found = pydicom.dcmread(path)
+    found.file_meta.TransferSyntaxUID = syntax
+    found.PixelData = encapsulate([content])
+    found["PixelData"].is_undefined_length = True
+    found.save_as(path)
+    return path
 
 
 def grey(path: Path, span: tuple[float, float] | None = None) -> list[int]:
@@ -148,6 +162,19 @@ def test_colours(tmp_path: Path) -> None:
     assert told(path, None) == ""
 
 
+@pytest.mark.parametrize(
+    ("kind", "syntax"), [("JPEG", "1.2.840.10008.1.2.4.50"), ("JPEG2000", "1.2.840.10008.1.2.4.90")]
+)
+def test_compressed_by_jpeg(tmp_path: Path, kind: str, syntax: str) -> None:
+    """As RSNA's and SIIM-ACR's pictures are."""
+    values = np.arange(0, 256, 2, dtype=np.uint8).reshape(8, 16)
+    encoded = BytesIO()
+    Image.fromarray(values).save(encoded, kind, **({"quality": 95} if kind == "JPEG" else {"no_jp2": True}))
+    path = compressed(write(tmp_path / "a.dcm", values), syntax, encoded.getvalue())
+    assert abs(np.array(grey(path)) - values.ravel().astype(int)).max() <= (4 if kind == "JPEG" else 0)
+    assert read_size(path) == (8, 16)
+
+
 def test_a_palette(tmp_path: Path) -> None:
     palette = {}
     for name, values in {"Red": (0, 255, 10), "Green": (0, 128, 20), "Blue": (255, 0, 30)}.items():
@@ -156,6 +183,12 @@ def test_a_palette(tmp_path: Path) -> None:
     numbers = np.array([[0, 1, 2, 7]], np.uint8)
     path = write(tmp_path / "a.dcm", numbers, PhotometricInterpretation="PALETTE COLOR", **palette)
     assert read_image(path).tolist() == [[[0, 255, 10, 10]], [[0, 128, 20, 20]], [[255, 0, 30, 30]]]
+
+
+def test_a_mask_is_none(tmp_path: Path) -> None:
+    """Its numbers would be stretched from black to white."""
+    with pytest.raises(DataError, match=r"a\.dcm: is a DICOM file, .*; a mask must be a PNG"):
+        read_values(write(tmp_path / "a.dcm", RAMP), (2, 4))
 
 
 def without(path: Path, *keywords: str) -> Path:
@@ -189,15 +222,9 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_further_decoders_are_named(tmp_path: Path, syntax: str, said: str) -> None:
-    from pydicom.encaps import encapsulate
     from pydicom.pixels import get_decoder
 
-    path = write(tmp_path / "a.dcm", RAMP)
-    found = pydicom.dcmread(path)
-    found.file_meta.TransferSyntaxUID = syntax
-    found.PixelData = encapsulate([b"1234"])
-    found["PixelData"].is_undefined_length = True
-    found.save_as(path)
+    path = compressed(write(tmp_path / "a.dcm", RAMP), syntax, b"1234")
     if "Lossless" in said and get_decoder(syntax).is_available:
         pytest.skip("the decoder is there")
     for read in (read_image, lambda path: check_image(path, (2, 4))):

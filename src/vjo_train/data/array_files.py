@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vjo_train.data import stacks
+from vjo_train.data.opening import MOST_PIXELS
 from vjo_train.errors import DataError
 
 SUFFIX = ".npy"
@@ -55,8 +56,11 @@ def read_array_picture(path: Path) -> npt.NDArray[np.uint8]:
     A picture in an array of many may be grey, and its floats from 0 to 255.
 
     Raises:
-        DataError: as `read_array`, or for other values.
+        DataError: as `read_array`; there are too many pixels, or other values.
     """
+    height, width = array_size(path)
+    if height * width > MOST_PIXELS:
+        raise DataError(f"{path}: found {width} x {height} pixels; must be at most {MOST_PIXELS} in all.")
     place = stacks.place_in(path)
     grey = place is not None and (_opened(path).ndim == 2 or _opened(path).shape[2] == 1)
     pixels = read_array(path, 1).repeat(3, axis=2) if grey else read_array(path, 3)

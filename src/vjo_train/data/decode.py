@@ -19,6 +19,7 @@ from torch import Tensor
 
 from vjo_train.data.array_files import array_size, as_whole, is_array, read_array, read_array_picture
 from vjo_train.data.deep_pictures import Span, is_deep, narrowed
+from vjo_train.data.dicom import DicomPicture
 from vjo_train.data.opening import MOST_PIXELS, decoded, opened
 from vjo_train.data.orientation import on_its_side, orientation, upright
 from vjo_train.data.rgb import as_rgb
@@ -50,10 +51,11 @@ def reduction(size: tuple[int, int], canvas: Canvas) -> int:
 def read_image(
     path: Path, canvas: Canvas | None = None, size: tuple[int, int] | None = None, span: Span | None = None
 ) -> Tensor:
-    """Any picture that Pillow reads, or a `.npy` file -> uint8 RGB [3, H, W], a pixel's colours side by side in memory.
+    """Any picture that Pillow reads, a DICOM or `.npy` file -> uint8 RGB [3, H, W], a pixel's colours side by side.
 
     Greyscale, palette and CMYK are converted to RGB; an alpha channel is dropped; more than 8 bits a colour become 8 by
-    `to_bytes`. The EXIF orientation is ignored, as the devkit does: boxes and masks belong to the stored pixels. But
+    `to_bytes`, those of DICOM by `as_grey`. The EXIF orientation is ignored, as the devkit does: boxes and masks belong
+    to the stored pixels. But
     where `size` fits the picture as viewers show it, and not as it is stored, they belong to the shown one.
 
     Args:
@@ -112,7 +114,7 @@ def _pillow(
     path: Path, canvas: Canvas | None, size: tuple[int, int] | None, span: Span | None
 ) -> npt.NDArray[np.uint8]:
     """[H, W, 3]."""
-    with Image.fromarray(_picture_array(path)) if is_array(path) else opened(path) as image:
+    with Image.fromarray(read_array_picture(path)) if is_array(path) else opened(path) as image:
         if size is not None:
             check_size(path, (image.height, image.width), size)
         small = narrowed(image, path, span)
@@ -259,6 +261,8 @@ def read_vectors(path: Path, size: tuple[int, int]) -> Tensor:
 def _indices(path: Path, size: tuple[int, int]) -> npt.NDArray[np.integer[Any]]:
     """uint8 of a picture of 8 bits, int32 of one of 16."""
     with opened(path) as image:
+        if isinstance(image, DicomPicture):  # its values are windowed
+            raise DataError(f"{path}: is a DICOM file, which is read as a picture alone; a mask must be a PNG.")
         if (image.height, image.width) == size:  # a mask of another size is not worth the memory
             decoded(image, path)
             image = _one_grey(image)
@@ -287,10 +291,3 @@ def is_lossy(path: Path) -> bool:
     """Whether a map is a JPEG, by its first bytes: its values are only near what was meant."""
     with path.open("rb") as file:
         return file.read(3) == JPEG
-
-
-def _picture_array(path: Path) -> npt.NDArray[np.uint8]:
-    height, width = array_size(path)
-    if height * width > MOST_PIXELS:
-        raise DataError(f"{path}: found {width} x {height} pixels; must be at most {MOST_PIXELS} in all.")
-    return read_array_picture(path)

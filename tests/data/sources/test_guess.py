@@ -109,7 +109,7 @@ def test_boxes_maps_tables_and_lists_beside_one_another(tmp_path: Path) -> None:
 
 
 def test_what_is_not_read_is_said(command: Callable[..., Answer], tmp_path: Path) -> None:
-    files = {"images/labelTxt/a.txt": "x", "dicom/a.dcm": "x"}
+    files = {"images/labelTxt/a.txt": "x", "train-rle.csv": "ImageId, EncodedPixels\na,1 2 3 4"}
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)

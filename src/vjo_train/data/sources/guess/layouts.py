@@ -125,14 +125,20 @@ def _visdrone(place: Path) -> Iterator[Path]:
 
 
 def _table(place: Path) -> Iterator[Sign]:
-    for path in files_of(place, ("*.csv", "*/*.csv", "*.parquet"), most=100):
-        if not signs.box_columns(path) and (pictures := _folder_of(place, path)):
+    for path in sorted(files_of(place, ("*.csv", "*/*.csv", "*.parquet"), most=100), key=_by_use):
+        labels = "submission" not in path.name.lower() and not signs.box_columns(path)
+        if labels and (pictures := _folder_of(place, path)):
             file = _of_splits(path)
             keys = (
                 f"dataset.source.file={quoted(file.relative_to(place))}",
                 f"dataset.source.images={quoted(pictures)}",
             )
             yield Sign(path, keys)
+
+
+def _by_use(table: Path) -> tuple[int, bool, Path]:
+    """Tables above others first, and those of a test last."""
+    return len(table.parts), "test" in table.stem.lower(), table
 
 
 def _of_splits(table: Path) -> Path:
@@ -261,6 +267,11 @@ _BY_HAND = "not read; COCO's JSON of it is, by dataset=coco. A source of your ow
 UNREAD: dict[str, tuple[tuple[str, ...], bytes | None, str]] = {
     "CVAT for video": (("*.xml", "*/*.xml"), b"<track", "not read; export it as CVAT for images, or COCO."),
     "DOTA": (("*/labelTxt*/*.txt", "labelTxt*/*.txt"), None, _BY_HAND),
+    "run lengths of masks in a table": (
+        ("*.csv", "*/*.csv"),
+        b"EncodedPixels",
+        "not read; write them as PNG, a map for each picture: dataset=masks (docs/data/masks.md) reads them.",
+    ),
     "TFRecord": (("*.tfrecord*", "*/*.tfrecord*"), None, _BY_HAND),
     "arrays of NumPy": (
         ("*.npz", "*/images.npy", "*/*/images.npy"),
