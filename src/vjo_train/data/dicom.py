@@ -135,7 +135,10 @@ def _decoded(file: IO[bytes], header: Any, name: str) -> npt.NDArray[Any]:
         decoder = get_decoder(syntax)
         needed = [] if decoder.is_available else decoder.missing_dependencies
         if not needed:
-            pixels: npt.NDArray[Any] = pixel_array(dcmread(file, specific_tags=[*_READ, *_PIXELS]))
+            found = dcmread(file, specific_tags=[*_READ, *_PIXELS])
+            if not any(keyword in found for keyword in _PIXELS):
+                raise LookupError("it has no pixels")
+            pixels: npt.NDArray[Any] = pixel_array(found)
             bits = int(header.get("BitsStored") or 8)
             if _has_palette(header):
                 pixels = apply_color_lut(pixels, header)
