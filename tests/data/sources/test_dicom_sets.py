@@ -9,9 +9,9 @@ import pytest
 
 from tests.data.dicom_files import write
 from vjo_train.data.index import Index
+from vjo_train.data.sources.guess.folders import guesses
 from vjo_train.data.sources.objects.box_table import BoxTable
 from vjo_train.data.sources.opened import load_index
-from vjo_train.data.sources.guess.folders import guesses
 
 pytest.importorskip("pydicom")
 
