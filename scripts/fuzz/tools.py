@@ -93,7 +93,7 @@ TOOLS: Mapping[str, Layout] = {
     "supervisely": Layout(small(exports.supervisely), Supervisely, PIXELS),
     "label_studio": Layout(small(exports.label_studio), LabelStudio, PIXELS),
     "box_table": Layout(small(exports.tensorflow), BoxTable, BOXES),
-    "box_json": Layout(small(exports.named_boxes), partial(BoxTable, file="*_bboxes.json"), BOXES),
+    "json_rows": Layout(small(exports.json_rows), BoxTable, BOXES),
     "dicom": Layout(radiographs, BoxTable, BOXES, ("opacity",)),
     "matlab": Layout(matlab, matlab_source, PIXELS, ("a", "b")),
     "stacks": Layout(
@@ -111,6 +111,7 @@ TOOLS: Mapping[str, Layout] = {
     "wider_face": Layout(wider_face, WiderFace, BOXES, splits=("train", None, "val")),
     "citypersons": Layout(citypersons, CityPersons, BOXES, splits=("train", None, "val")),
     "tt100k": Layout(small(driving.tt100k), BoxLists, BOXES),
+    "kvasir": Layout(small(exports.named_boxes), BoxLists, BOXES),
     "bosch": Layout(small(driving.bosch), BoxLists, BOXES),
     "bbgt": Layout(small(driving.bbgt), BbGt, BOXES),
     "pascal_text": Layout(small(partial(driving.pascal_text, encoding="utf-8")), PascalText, BOXES),

@@ -181,7 +181,18 @@ def named_boxes(root: Path, scene: Scene) -> None:
             for name in scene
             if name.startswith(f"{split}/")
         }
-        write(root / f"{split}_bboxes.json", json.dumps(found))
+        write(root / f"{split}_bboxes.json", found)
+
+
+def json_rows(root: Path, scene: Scene) -> None:
+    """What pandas writes of a table with `orient="records"`; a picture without objects has a row of null."""
+    pictures(root, scene)
+    rows: list[dict[str, Any]] = []
+    for name, things in scene.items():
+        own = {"split": name.split("/")[0], "image_id": Path(name).stem}
+        rows += [own | {"bbox": sides(thing), "class": thing.name} for thing in things]
+        rows += [] if things else [own | {"bbox": None, "class": None}]
+    write(root / "boxes.json", rows)
 
 
 def open_images(root: Path, scene: Scene) -> None:

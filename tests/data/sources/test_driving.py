@@ -152,11 +152,18 @@ def test_pictures_in_other_folders_than_those_of_splits_are_a_split(tmp_path: Pa
     ("content", "wanted"),
     [
         ([{"image": "a.jpg", "boxes": [{"class": "car", "x": 1, "y": 2, "width": 3, "height": 4}]}], [1, 2, 4, 6]),
-        ({"file_name": "a.jpg", "objects": [{"type": 3, "box": {"x0": 1, "y0": 2, "x1": 3, "y1": 4}}]}, [1, 2, 3, 4]),
+        (
+            {"file_name": "a.jpg", "objects": [{"type": 3, "box": {"x0": 1, "y0": 2, "x1": 3, "y1": 4}}]},
+            [1, 2, 3, 4],
+        ),
         ([{"path": "a.jpg", "boxes": [{"label": "car", "x1": 0, "y1": 0.5, "x2": 0.25, "y2": 1}]}], [0, 15, 10, 30]),
         ({"path": "a.jpg", "objects": [{"class": "car", "bbox": [1, 2, 3, 4]}]}, "four numbers by name"),
         ({"path": "a.jpg", "objects": [{"label": False, "x1": 1, "y1": 2, "x2": 3, "y2": 4}]}, "must have a class"),
-        ({"imgs": [{"objects": []}]}, "picture 1: found .* must have a path and a list of objects"),
+        ({"a": [{"label": "car", "x1": 1, "y1": 2, "x2": 4, "y2": 6}]}, [1, 2, 4, 6]),
+        ({"a": {"width": 40, "bbox": [{"label": 3, "xmin": 1, "ymin": 2, "xmax": 4, "ymax": 6}]}}, [1, 2, 4, 6]),
+        ({"a": [{"x1": 1, "y1": 2, "x2": 4, "y2": 6}]}, "object 1: an object without a class; there are 2"),
+        ({"a": {"boxes": [{"x": 1}], "objects": [{"x": 1}]}}, "picture a: found .* one list of objects"),
+        ({"imgs": [{"objects": []}]}, "picture 1: found .* must have a path and one list of objects"),
         ({"imgs": []}, "found no pictures"),
     ],
 )
@@ -166,10 +173,24 @@ def test_lists_of_boxes_by_other_names(content: Any, wanted: list[int] | str, tm
     write(root / "x.json", content)
     source = BoxLists(file="x.json")
     if isinstance(wanted, list):
-        assert load(source, root).boxes.tolist() == [wanted]
+        assert load_index(source, root, ["3", "car"], tmp_path / "cache").boxes.tolist() == [wanted]
         return
     with pytest.raises(DataError, match=wanted):
-        raise DataError(str(load_index(source, root, ["car"], tmp_path / "cache").faults[0]))
+        raise DataError(str(load_index(source, root, ["3", "car"], tmp_path / "cache").faults[0]))
+
+
+def test_lists_of_boxes_say_splits_by_a_key_or_by_parts_of_the_file(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    found: dict[str, list[Any]] = {"training": [], "testing": []}
+    for number in range(3):
+        picture(root / f"{number}.jpg")
+        boxes = [{"label": "car", "x_min": 1, "y_min": 2, "x_max": 3, "y_max": 4}]
+        found["testing" if number else "training"].append({"file_name": f"{number}.jpg", "boxes": boxes})
+    found["testing"][1]["split"] = "valid"
+    write(root / "x.JSON", found)
+    assert "dataset=box_lists" in looks_like(root)
+    parts = {split: BoxLists().split(root, split) for split in BoxLists().splits(root)}
+    assert parts == {"train": ["0.jpg"], "test": ["1.jpg"], "val": ["2.jpg"]}
 
 
 def kaist(root: Path) -> None:

@@ -93,8 +93,10 @@ def test_boxes_maps_tables_and_lists_beside_one_another(tmp_path: Path) -> None:
     box = '{"label": "polyp", "xmin": 1, "ymin": 1, "xmax": 5, "ymax": 5}'
     (kvasir / "kavsir_bboxes.json").write_text(f'{{"c0": {{"height": 8, "width": 8, "bbox": [{box}]}}}}')
     boxes, maps = guesses(kvasir)
-    assert (boxes.choice, maps.choice) == ("box_table", "masks")
-    assert boxes.keys == ("dataset.source.file=kavsir_bboxes.json", "dataset.source.images=images")
+    assert (boxes.choice, boxes.keys, maps.choice) == ("box_lists", (), "masks")
+    (kvasir / "kavsir_bboxes.json").write_text(f'[{{"image": "c0", "width": 8, "bbox": [1, 1, 4, 4]}}, {box}]')
+    boxes, maps = guesses(kvasir)
+    assert (boxes.choice, boxes.keys, maps.choice) == ("box_table", ("dataset.classes=[NAME]",), "masks")
     rows = [f"p{k}.png,Mass,{k}" for k in range(16)]
     (chest / "Data_Entry_2017.csv").write_text("\n".join(["Image Index,Finding Labels,Patient ID", *rows]))
     (chest / "BBox_List_2017.csv").write_text("Image Index,Finding Label,Bbox [x,y,w,h],,,\np0.png,Mass,1,1,4,4,,,\n")

@@ -54,7 +54,7 @@ BOXED: list[tuple[Writer, ObjectFiles]] = [
     *OUTLINED,
     (exports.tensorflow, BoxTable()),
     (exports.open_images, BoxTable()),
-    (exports.named_boxes, BoxTable(file="*_bboxes.json")),
+    (exports.json_rows, BoxTable()),
     (exports.retinanet, BoxTable()),
     (exports.lists, BoxTable()),
     (exports.kitti, KITTI()),
@@ -62,6 +62,7 @@ BOXED: list[tuple[Writer, ObjectFiles]] = [
     (exports.createml, CreateML()),
     (driving.tt100k, BoxLists()),
     (driving.bosch, BoxLists()),
+    (exports.named_boxes, BoxLists()),
     (driving.bbgt, BbGt()),
     (driving.pascal_text, PascalText()),
 ]
@@ -139,32 +140,23 @@ def test_where_all_files_are_broken_the_first_is_named(tmp_path: Path) -> None:
         LabelMe().class_names(tmp_path / "set")
 
 
-def test_boxes_in_json_may_be_rows_or_stand_under_their_pictures(tmp_path: Path) -> None:
-    root, file = tmp_path / "set", tmp_path / "set/boxes.json"
+def test_a_table_in_json_is_a_list_of_rows(tmp_path: Path) -> None:
+    root, file = tmp_path / "set", tmp_path / "set/BOXES.JSON"
     picture(root / "a.jpg")
-    for found in (
-        [{"filename": "a.jpg", "label": "cat", "bbox": [1, 2, 3, 4]}],
-        {"a": [{"label": "cat", "x1": 1, "y1": 2, "x2": 4, "y2": 6}]},
-        {"a": {"label": "cat", "bbox": [1, 2, 3, 4]}},
-        {"a": {"width": 40, "height": 30, "objects": [{"class": "cat", "xmin": 1, "ymin": 2, "xmax": 4, "ymax": 6}]}},
-    ):
-        exports.write(file, json.dumps(found))
-        index = load(BoxTable(file="boxes.json"), root)
-        assert (index.boxes.tolist(), index.classes.tolist()) == ([[1, 2, 4, 6]], ["cat"])
+    row = {"filename": "a.jpg", "label": "cat", "bbox": [1, 2, 3, 4], "crowd": None}
+    exports.write(file, "\ufeff" + json.dumps([row]))
+    index = load(BoxTable(), root)
+    assert (index.boxes.tolist(), index.classes.tolist()) == ([[1, 2, 4, 6]], ["cat"])
     for wrong, said in (
-        ("x", "found str; must be a list of rows, or pictures with boxes"),
-        ([1], "row 1: found 1; must be an object of columns and values"),
-        (
-            {"a": {"boxes": [{"x": 1}], "more": [{"x": 1}]}},
-            "'a': found boxes in boxes and more; must be in one of them",
-        ),
-        ({"a": [{"label": "cat"}]}, "found the columns filename, label; must have a picture and a box"),
+        ({"a": [row]}, "found dict; must be a list of rows; .* dataset=box_lists"),
+        ([row, 1], "row 2: found 1; must be an object of columns and values"),
+        ([{"filename": "a.jpg"}], "found the columns filename; must have a picture and a box"),
     ):
         exports.write(file, json.dumps(wrong))
-        with pytest.raises(DataError, match=rf"boxes\.json: {said}"):
-            load(BoxTable(file="boxes.json"), root, "cat")
-    exports.write(file, json.dumps({"a": [{"label": "cat", "x": 1, "y": "?", "width": 2, "height": 2}]}))
-    assert "boxes.json: box 1: found the box (1, ?, 2, 2)" in load(BoxTable(file="boxes.json"), root, "cat").faults[0]
+        with pytest.raises(DataError, match=rf"BOXES\.JSON: {said}"):
+            load(BoxTable(file="*.JSON"), root, "cat")
+    exports.write(file, json.dumps([row, row | {"bbox": [1, "?", 2, 2]}]))
+    assert "BOXES.JSON: row 2: found the box (1, '?', 2, 2)" in load(BoxTable(), root, "cat").faults[0]
 
 
 def test_one_split_alone_is_shared_out_too(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def read_palette(path: Path) -> dict[str, Sequence[int]]:
         raise DataError(f"{path}: not UTF-8 text ({error.reason}); must be a text file of colours.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); must be a text file of colours.") from error
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
         return _of_json(path, text)
     found: dict[str, Sequence[int]] = {}
     for number, line in enumerate(text.splitlines(), 1):

@@ -38,7 +38,7 @@ HEADS = {
     "folders": "[category]",
 }
 """What to learn from layouts that have no labels for the default heads."""
-_BESIDE = {"box_table": (MAPS, "table")}
+_BESIDE = {"box_table": (MAPS, "table"), "box_lists": (MAPS,)}
 """What else may lie in the folder of a layout."""
 _MOST = 100
 """Folders at one depth that are looked into."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from vjo_train.data.sources.guess import streets
 from vjo_train.data.sources.guess.arrays import arrays
 from vjo_train.data.sources.guess.maps import masks, objects
 from vjo_train.data.sources.guess.sign import Sign, files_of, quoted
-from vjo_train.data.sources.map_names import in_maps, of_no_class
+from vjo_train.data.sources.map_names import of_no_class
 from vjo_train.data.sources.objects import signs
 from vjo_train.data.sources.objects.signs import head, tail
 from vjo_train.data.sources.pictures import is_picture
@@ -61,7 +60,7 @@ def _stuff(place: Path) -> Iterator[Path]:
 def _coco(place: Path) -> Iterator[Path]:
     patterns = ("*.json", "annotations/*.json", "*/_annotations.coco.json", "annotations/*/*.json")
     files = [place] if place.is_file() else files_of(place, patterns)
-    yield from (path for path in files if path.suffix == ".json" and signs.is_coco(path))
+    yield from (path for path in files if path.suffix.lower() == ".json" and signs.is_coco(path))
 
 
 def _labelme(place: Path) -> Iterator[Path]:
@@ -96,17 +95,10 @@ def _via(place: Path) -> Iterator[Path]:
 
 
 def _box_table(place: Path) -> Iterator[Path | Sign]:
-    for path in files_of(place, ("*.csv", "*/*.csv"), most=100):
-        if columns := signs.box_columns(path):
+    files = [*files_of(place, ("*.csv", "*/*.csv"), most=100), *_json_files(place)]
+    for path, columns in ((path, signs.box_columns(path)) for path in files):
+        if columns:
             yield path if columns.name else Sign(path, ("dataset.classes=[NAME]",), "NAME is that of the objects.")
-    for path in files_of(place, ("*.json", "*/*.json"), most=20):
-        if name := signs.named_boxes(path):
-            keys = [f"dataset.source.file={quoted(path.relative_to(place))}"]
-            pictures = files_of(place, tuple(f"{at}{glob.escape(name)}*" for at in ("", "*/", "*/*/")), most=5)
-            beside = {found.parent.relative_to(place) for found in pictures if is_picture(found.name)}
-            plain = [folder for folder in beside if not in_maps(str(folder / name))]
-            keys += [f"dataset.source.images={quoted(folder)}" for folder in plain[: len(beside) - 1]]
-            yield Sign(path, tuple(keys))
 
 
 def _mot(place: Path) -> Iterator[Sign]:

@@ -18,9 +18,14 @@ class Sign(NamedTuple):
 
 
 def files_of(place: Path, patterns: tuple[str, ...], most: int = 10_000) -> Iterator[Path]:
-    """The first files that fit, pattern by pattern."""
+    """The first files that fit, pattern by pattern, whatever the case of their endings."""
     for pattern in patterns:
-        yield from (path for path in islice(place.glob(pattern), most) if path.is_file())
+        any_case = re.sub(r"\.[a-z]+$", lambda end: re.sub("[a-z]", _either_case, end[0]), pattern)
+        yield from (path for path in islice(place.glob(any_case), most) if path.is_file())
+
+
+def _either_case(letter: re.Match[str]) -> str:
+    return f"[{letter[0]}{letter[0].upper()}]"
 
 
 def quoted(value: object) -> str:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vjo_train.data.sources.objects.columns import Columns, columns_of
+from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.json_rows import json_rows
 from vjo_train.data.sources.objects.records import Picture, Read, Thing, find_shares
 from vjo_train.data.sources.objects.signs import box_columns, delimiter, headless
@@ -27,8 +28,8 @@ class BoxTable(ObjectFiles):
     number before the class. JSON is read as `json_rows` has it.
 
     Args:
-        file: the table, below the root, or a pattern for several, such as `*_labels.csv`; None: all CSV files that hold
-            boxes; JSON must be named. Their names or folders may say the split.
+        file: the table, below the root, or a pattern for several, such as `*_labels.csv`; None: all CSV and JSON files
+            that hold boxes. Their names or folders may say the split.
         images: the folder that pictures are looked for in, below the root.
         path: column of the pictures; None: the first that is called so, such as `filename` or `ImageID`.
         label: column of the classes; None: the first that is called so; without one, all boxes are of one class.
@@ -36,7 +37,7 @@ class BoxTable(ObjectFiles):
             `class-descriptions-boxable.csv`, that.
     """
 
-    what = "CSV file with columns of boxes, such as filename, class, xmin, ymin, xmax, ymax"
+    what = "CSV file, or JSON list, with columns of boxes, such as filename, class, xmin, ymin, xmax, ymax"
     remedy = "dataset.source.file takes some of the files, by a path or a pattern"
 
     def __init__(
@@ -54,9 +55,10 @@ class BoxTable(ObjectFiles):
     def files(self, root: Path) -> list[Path]:
         if self.file is not None:
             return sorted(path for path in root.glob(self.file) if path.is_file())
-        return [
-            path for path in sorted(root.rglob("*.csv")) if path.is_file() and box_columns(path, self.path, self.label)
-        ]
+        return format_files(root, (".csv", ".json"), self._is_table)
+
+    def _is_table(self, file: Path) -> bool:
+        return box_columns(file, self.path, self.label) is not None
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         names = self._names(root)
@@ -85,7 +87,7 @@ class BoxTable(ObjectFiles):
         columns, said = _in_order(file, columns, header, rows)
         found: dict[tuple[str, str], Picture] = {}
         folder = split_of_file(file, root)
-        word, before = ("box", 1) if file.suffix.lower() == ".json" else ("line", 0)
+        word, before = ("row", 1) if file.suffix.lower() == ".json" else ("line", 0)
         for line, values in enumerate(rows, 1):
             if (line > 1 or bare) and any(map(str.strip, values)):
                 row = dict(zip(header, [*values, *[""] * len(header)], strict=False))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 PICTURE = (
@@ -39,6 +39,8 @@ SIDES = (
 """The upper left corner, width and height."""
 LISTED = ("bbox", "boundingbox", "box")
 """A column of `[x, y, width, height]`."""
+OBJECTS = ("objects", "boxes", "bboxes", "annotations", "labels", "instances")
+"""What the list of a picture's objects is called."""
 PRESENT = ("target",)
 """A column of 1 for a row with a box and 0 for a picture without any."""
 IGNORED = ("isgroupof", "difficult", "iscrowd", "ignore")
@@ -67,6 +69,12 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+def numbers_in(names: Collection[str]) -> tuple[tuple[str, ...], bool]:
+    """The four of some names, as of `plain`, that are a box, or nothing; and whether they are its corners."""
+    corners = next((four for four in CORNERS if {*four} <= {*names}), ())
+    return corners or next((four for four in SIDES if {*four} <= {*names}), ()), bool(corners)
+
+
 def columns_of(header: Sequence[str], asked: Mapping[str, str | None]) -> Columns | None:
     """The columns of a table of boxes; None where it is none.
 
@@ -81,9 +89,8 @@ def columns_of(header: Sequence[str], asked: Mapping[str, str | None]) -> Column
     def first(words: Sequence[str]) -> str | None:
         return next((known[word] for word in words if word in known), None)
 
-    corners = next((four for four in CORNERS if known.keys() >= {*four}), None)
-    four = corners or next((four for four in SIDES if known.keys() >= {*four}), None)
-    box = tuple(known[word] for word in four) if four else tuple(filter(None, [first(LISTED)]))
+    four, corners = numbers_in(known)
+    box = tuple(known[word] for word in four) or tuple(filter(None, [first(LISTED)]))
     picture = asked.get("path") or first([word for word in PICTURE if known.get(word) not in box])
     if not box or picture is None:
         return None
@@ -92,7 +99,7 @@ def columns_of(header: Sequence[str], asked: Mapping[str, str | None]) -> Column
         picture=picture,
         name=asked.get("label") or first([word for word in CLASS if known.get(word) != picture]),
         box=box,
-        corners=corners is not None,
+        corners=corners,
         present=first(PRESENT),
         ignored=first(IGNORED),
         split=first(SPLIT),

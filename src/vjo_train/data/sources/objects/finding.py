@@ -6,6 +6,7 @@ import os
 from collections import defaultdict
 from pathlib import Path
 
+from vjo_train.data.sources.map_names import in_maps
 from vjo_train.data.sources.pictures import below, stem
 from vjo_train.data.sources.split_names import split_in
 
@@ -39,8 +40,8 @@ class Finder:
 
         A path is looked for from the folder of its file, from the root and from the folder of pictures; else the name
         alone counts, then without its ending. Of several, those with most of the path's folders are meant, then those
-        beside the file, then those of the split, then the nearest ones. What lies in folders of another split is never
-        meant.
+        beside the file, then those of the split, then those in no folder of maps, then the nearest ones. What lies
+        in folders of another split is never meant.
 
         Args:
             name: as it is written; its folders may be of another machine.
@@ -58,6 +59,7 @@ class Finder:
             lambda one: _common(one, path),
             lambda one: os.path.dirname(one) == os.path.normpath(beside),
             lambda one: split != "" and split in map(split_in, one.split("/")[:-1]),
+            lambda one: not in_maps(one),
             lambda one: len(os.path.commonpath([os.path.dirname(one), os.path.normpath(beside)])),
         ):
             if len(found) > 1:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from vjo_train.data.sources.objects.columns import CORNERS, Columns, columns_of
+from vjo_train.data.sources.objects.columns import CORNERS, Columns, columns_of, plain
 
 _RETINANET = ("path", "x1", "y1", "x2", "y2", "class")
 _UDACITY = ("path", "x1", "y1", "x2", "y2", "occluded", "class", "state")
-_BOX_LIST = (rb"path|file_?name|image(_?(path|name|file))?", rb"objects|b?boxes|annotations|instances", rb"x_?min|x0")
+_PATHS = {"path", "filename", "image", "imagepath", "imagename", "imagefile"}
+_LISTS = {"objects", "boxes", "bboxes", "annotations", "instances"}
+_NAMED = re.compile(rb'(\xef\xbb\xbf)?\s*\{\s*"[^"]+"\s*:\s*(\{[^{}]*:\s*)?\[\s*[{\]]')
+"""JSON that begins with a name, and a list of mappings under it, or in what is under it."""
 _ENDS = 1 << 14
 _HEAD = 1 << 16
 
@@ -60,7 +66,7 @@ def is_aperio(file: Path) -> bool:
 def is_via(file: Path) -> bool:
     """VIA's JSON or CSV."""
     first = head(file)
-    if file.suffix == ".csv":
+    if file.suffix.lower() == ".csv":
         return b"region_shape_attributes" in first
     return b'"_via_' in first or b'"shape_attributes"' in first or (b'"regions"' in first and b'"filename"' in first)
 
@@ -90,9 +96,15 @@ def is_createml(file: Path) -> bool:
 
 
 def is_box_list(file: Path) -> bool:
-    """JSON or YAML in which a picture has a path and a list of boxes, with their corners by name."""
+    """JSON or YAML in which a picture has a list of boxes with their corners by name, and a path; or its name is a key.
+
+    The second is looked for in JSON alone.
+    """
     first = head(file)
-    return all(re.search(rb"""(^|[{\s,"'-])(%s)["']?\s*:""" % words, first, re.IGNORECASE) for words in _BOX_LIST)
+    known = {plain(key.decode()) for key in re.findall(rb"""(?:^|[{\s,"'-])([A-Za-z]\w{0,39})["']?\s*:""", first)}
+    if known & _PATHS and known & _LISTS and known & {"xmin", "x0"}:
+        return True
+    return _NAMED.match(first) is not None and any(known >= {*four} for four in CORNERS)
 
 
 def is_label_studio(file: Path) -> bool:
@@ -113,6 +125,8 @@ def is_coco(file: Path) -> bool:
 
 def box_columns(file: Path, path: str | None = None, label: str | None = None) -> Columns | None:
     """The columns of a table of boxes; None where it is none, or cannot be read."""
+    if file.suffix.lower() == ".json":
+        return columns_of(_json_columns(file), {"path": path, "label": label})
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             first = lines.readline(_HEAD)
@@ -122,20 +136,26 @@ def box_columns(file: Path, path: str | None = None, label: str | None = None) -
     return columns_of(headless(header) or header, {"path": path, "label": label})
 
 
+def _json_columns(file: Path) -> list[str]:
+    """The columns of the first of a list of flat rows; none of other JSON."""
+    text = head(file).decode("utf-8-sig", "ignore").lstrip()
+    with suppress(ValueError, RecursionError):
+        row, _ = json.JSONDecoder().raw_decode(text.removeprefix("[").lstrip())
+        if text.startswith("[") and isinstance(row, dict) and not any(map(_is_nested, row.values())):
+            return list(row)
+    return []
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(one, dict | list) for one in value))
+
+
 def headless(row: Sequence[str]) -> Sequence[str]:
     """The columns of a table that begins with a row of keras-retinanet's, or of Udacity's; none of another one."""
     if len(row) == len(_RETINANET) and all(re.fullmatch(r"\s*-?[\d.]*\s*", text) for text in row[1:5]):
         return _RETINANET
     udacity = len(row) in (7, 8) and all(re.fullmatch(r"-?\d+", text) for text in row[1:6])
     return _UDACITY if udacity else ()
-
-
-def named_boxes(file: Path) -> str:
-    """The first picture of JSON that has boxes under pictures' names, by their corners; nothing where it is none."""
-    first = head(file)
-    match = re.match(rb'\s*\{\s*"([^"]{1,255})"\s*:\s*[\[{]', first)
-    corners = any(all(b'"%s"' % key.encode() in first for key in four) for four in CORNERS)
-    return match[1].decode("utf-8", "ignore") if match and corners else ""
 
 
 def delimiter(line: str) -> str:

@@ -38,7 +38,7 @@ class VIA(ObjectFiles):
 
     def files(self, root: Path) -> list[Path]:
         found = format_files(root, (".json", ".csv"), is_via)
-        whole = [path for path in found if path.suffix == ".json"]
+        whole = [path for path in found if path.suffix.lower() == ".json"]
         return whole or found  # the CSV beside it says the same
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
@@ -46,7 +46,7 @@ class VIA(ObjectFiles):
 
     def _pictures(self, root: Path, file: Path) -> list[Picture]:
         split = split_of_file(file, root)
-        entries = list(_of_csv(file) if file.suffix == ".csv" else _of_json(file))
+        entries = list(_of_csv(file) if file.suffix.lower() == ".csv" else _of_json(file))
         attribute = self.attribute or _attribute(file, [own for _, _, regions in entries for _, own in regions])
         pictures: dict[str, Picture] = {}
         for where, name, regions in entries:
