@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vjo_train.data.sources.pictures import stem
@@ -36,14 +36,12 @@ def images_in(path: Path, ids: Sequence[str]) -> tuple[list[str], list[str]]:
         raise DataError(f"{path}: not UTF-8 text ({error.reason}); must hold the name of an image per line.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); must be a text file of images' names.") from error
-    named = defaultdict(list)
-    for one in ids:
-        named[_parts(one)[-1]].append(one)
+    names = _Names(ids)
     found: dict[str, int] = {}
     strangers = []
     for number, line in enumerate(lines, 1):
         words = [line.strip(), *line.replace(",", " ").split()[:1]]
-        likely = next(filter(None, (_meant(word, named[_parts(word)[-1]]) for word in words if word)), [])
+        likely = next(filter(None, (names.meant(word) for word in words if word)), [])
         if len(likely) > 1:
             raise DataError(f"{path}: line {number}: '{words[-1]}' may be {likely[0]} or {likely[1]}; must be clear.")
         if likely and found.setdefault(likely[0], number) != number:
@@ -56,15 +54,36 @@ def images_in(path: Path, ids: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(found), strangers
 
 
-def _meant(name: str, likely: Sequence[str]) -> list[str]:
-    """Those that a name may mean: itself alone, else with the same ending, else any whose last parts agree."""
-    if name in likely:
-        return [name]
-    parts = _parts(name)
-    close = [one for one in likely if (own := _parts(one))[-len(parts) :] == parts or parts[-len(own) :] == own]
-    return [one for one in close if Path(one).suffix == Path(name).suffix] or close
+class _Names:
+    """Images by all that a list may call them.
+
+    Args:
+        ids: of all images.
+    """
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self._ids = set(ids)
+        self._whole: dict[str, list[str]] = defaultdict(list)
+        self._ends: dict[str, list[str]] = defaultdict(list)
+        for one in ids:
+            for number, end in enumerate(_ends(one)):
+                self._ends[end].append(one)
+                if not number:
+                    self._whole[end].append(one)
+
+    def meant(self, name: str) -> list[str]:
+        """Those that a name may mean: itself alone, else with the same ending, else any whose last parts agree."""
+        if name in self._ids:
+            return [name]
+        whole, *shorter = _ends(name)
+        close = [*self._ends.get(whole, ()), *(one for end in shorter for one in self._whole.get(end, ()))]
+        return [one for one in close if Path(one).suffix == Path(name).suffix] or close
 
 
-def _parts(name: str) -> list[str]:
-    """The folders of a path and its name without ending."""
-    return stem(name.replace("\\", "/")).split("/")
+def _ends(name: str) -> Iterator[str]:
+    """A path without its ending, and without its first folders, one after another."""
+    end = stem(name.replace("\\", "/"))
+    yield end
+    while "/" in end:
+        end = end.partition("/")[2]
+        yield end
