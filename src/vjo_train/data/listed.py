@@ -68,24 +68,33 @@ class Listed(pl.LightningDataModule):
 
     @cached_property
     def _lists(self) -> dict[str, list[str]]:
-        """File -> the images that it lists; filled as they are asked for."""
+        """Split, or file of names -> its images; filled as they are asked for."""
         return {}
 
     def _in_list(self, file: str) -> list[str]:
         """The images of a list; the log counts names of none."""
-        if file not in self._lists:
-            self._lists[file], strangers = images_in(self.root / file, self.index.ids.tolist())
-            if strangers:
-                said = f"{len(strangers)} names are of no image of the data set, and left out, such as"
-                log.warning("%s: %s '%s'.", self.root / file, said, strangers[0][:60])
-        return self._lists[file]
+        found, strangers = images_in(self.root / file, self.index.ids.tolist())
+        if strangers:
+            said = f"{len(strangers)} names are of no image of the data set, and left out, such as"
+            log.warning("%s: %s '%s'.", self.root / file, said, strangers[0][:60])
+        return found
 
     def _origin(self, split: str) -> str:
         """What says which images are in a split."""
         return str(self.root / split) if is_list(split) else self.source.split_name(self.root, split)
 
     def _listed(self, split: str) -> list[str]:
-        """The images of a split, or of a text file that is named in its place.
+        """The images of a split, or of a text file that is named in its place; the files are looked through once.
+
+        Raises:
+            DataError: there is no such split; there are too few groups.
+        """
+        if split not in self._lists:
+            self._lists[split] = self._in_list(split) if is_list(split) else self._in_split(split)
+        return self._lists[split]
+
+    def _in_split(self, split: str) -> list[str]:
+        """The images of a split of the source.
 
         Where the source has shared images out, whole groups of them; and to those that are trained on go those for val,
         if val is cut off from them.
@@ -93,8 +102,6 @@ class Listed(pl.LightningDataModule):
         Raises:
             DataError: there is no such split; there are too few groups.
         """
-        if is_list(split):
-            return self._in_list(split)
         ids = self.source.split(self.root, split)
         trained = split == self.split and self._is_cut_off("val")
         if not (trained or self._is_grouped):
@@ -113,7 +120,11 @@ class Listed(pl.LightningDataModule):
 
     def _is_cut_off(self, split: str) -> bool:
         """Whether `split` is the part that was cut off for validation, for want of a list of that name."""
-        return split == "val" and self.val_fraction > 0 and not self.source.has_split(self.root, split)
+        return split == "val" and self.val_fraction > 0 and not self._has_val
+
+    @cached_property
+    def _has_val(self) -> bool:
+        return self.source.has_split(self.root, "val")
 
     @cached_property
     def _made(self) -> dict[str, list[str]]:
