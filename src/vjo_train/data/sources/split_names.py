@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 _ALIKE = ({"val", "valid", "validation"}, {"train", "training"}, {"test", "testing"})
@@ -22,6 +23,7 @@ def meant(split: str, names: Iterable[str]) -> list[str]:
     return found or [name for name in known if split in _WORDS and split_in(name) == _WORDS[split]]
 
 
+@lru_cache(1 << 12)
 def split_in(name: str) -> str:
     """`train`, `val`, `test` or `trainval`, where one of them, or what means the same, is a word of a name; or nothing.
 
@@ -35,7 +37,12 @@ def split_in(name: str) -> str:
 
 def split_of_folders(file: Path, root: Path) -> str:
     """The split that the folders of a file say, below the root, the nearest first; or nothing."""
-    return next(filter(None, map(split_in, file.relative_to(root).parts[-2::-1])), "")
+    return _of_folder(file.parent, root)
+
+
+@lru_cache(1 << 12)
+def _of_folder(folder: Path, root: Path) -> str:
+    return next(filter(None, map(split_in, folder.relative_to(root).parts[::-1])), "")
 
 
 def split_of_file(file: Path, root: Path) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from vjo_train.data.sources.objects.format_files import files_below
 from vjo_train.data.sources.objects.records import EVERY, Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import read_json
 from vjo_train.data.sources.objects.source import ObjectFiles
@@ -33,7 +34,7 @@ class CityPersons(ObjectFiles):
         self.box = box
 
     def files(self, root: Path) -> list[Path]:
-        return sorted(root.rglob(f"*{_ENDING}.json"))
+        return files_below(root, f"{_ENDING}.json")
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         return Read([self._picture(root, file) for file in files], NAMES)

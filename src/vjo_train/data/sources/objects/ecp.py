@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vjo_train.data.sources.objects.format_files import files_below
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import finite, read_json, size_of
 from vjo_train.data.sources.objects.source import ObjectFiles
@@ -29,7 +31,8 @@ class EuroCityPersons(ObjectFiles):
     what = "JSON file in labels/<split>/<city>/, as of EuroCity Persons"
 
     def files(self, root: Path) -> list[Path]:
-        return [path for path in sorted(root.rglob("*.json")) if "labels" in path.relative_to(root).parts]
+        folder, above = f"{os.sep}labels{os.sep}", len(str(root))
+        return [path for path in files_below(root, ".json") if folder in str(path)[above:]]
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         return Read([_picture(root, file) for file in files], NAMES)

@@ -13,7 +13,7 @@ from vjo_train.data.sources.split_names import split_in
 
 def pictures_in(root: Path, images: str) -> list[str]:
     """The pictures in the folder `images` and below it, as sorted paths below the root."""
-    return [os.path.normpath(path) for path in below(root, images)]
+    return below(root, os.path.normpath(images))
 
 
 class Finder:

@@ -1,4 +1,4 @@
-"""Files of a format, known by their endings and by what they begin with, wherever they lie."""
+"""Files of annotations wherever they lie: by the ends of their names, and by what they begin with."""
 
 from __future__ import annotations
 
@@ -8,30 +8,45 @@ from functools import lru_cache
 from pathlib import Path
 
 
+def files_below(root: Path, endings: str | tuple[str, ...]) -> list[Path]:
+    """The files in a folder and below it by the ends of their names, sorted; hidden ones are left out.
+
+    Args:
+        root: the folder.
+        endings: such as `.json`; names may have them in any case.
+    """
+    ends = endings.lower() if isinstance(endings, str) else tuple(ending.lower() for ending in endings)
+    found: list[str] = []
+    for place, inner, names in os.walk(root):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        shown = (name for name in names if name.lower().endswith(ends) and not name.startswith("."))
+        found += [os.path.join(place, name) for name in shown]
+    return [
+        Path(path) for path in sorted(found, key=lambda path: path.split(os.sep))
+    ]  # as paths are sorted, but sooner
+
+
 def format_files(root: Path, endings: tuple[str, ...], is_one: Callable[[Path], bool]) -> list[Path]:
-    """The files below a folder that are of a format, sorted; hidden ones are left out.
+    """Those of `files_below` that are of a format.
 
     A source is asked for its files many times: a file is looked into again only where its size or time has changed.
 
     Args:
-        root: the folder.
-        endings: of their names, in small letters, such as `.json`; names may have them in any case.
+        root: as of `files_below`.
+        endings: as of `files_below`.
         is_one: looks into a file.
     """
     found = []
-    for place, inner, names in os.walk(root):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        shown = (name for name in names if name.lower().endswith(endings) and not name.startswith("."))
-        for path in (os.path.join(place, name) for name in shown):
-            try:
-                stat = os.stat(path)
-            except OSError:  # a link to nowhere
-                continue
-            if _is_one(is_one, path, stat.st_size, stat.st_mtime_ns):
-                found.append(Path(path))
-    return sorted(found)
+    for path in files_below(root, endings):
+        try:
+            stat = os.stat(path)
+        except OSError:  # a link to nowhere
+            continue
+        if _is_one(is_one, path, stat.st_size, stat.st_mtime_ns):
+            found.append(path)
+    return found
 
 
 @lru_cache(1 << 17)
-def _is_one(is_one: Callable[[Path], bool], path: str, size: int, changed: int) -> bool:
-    return is_one(Path(path))
+def _is_one(is_one: Callable[[Path], bool], path: Path, size: int, changed: int) -> bool:
+    return is_one(path)

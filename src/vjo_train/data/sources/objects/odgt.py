@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from vjo_train.data.sources.objects.format_files import files_below
 from vjo_train.data.sources.objects.records import EVERY, Picture, Read, Thing
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.objects.text_rows import lines
@@ -35,7 +36,7 @@ class CrowdHuman(ObjectFiles):
         self.box = box
 
     def files(self, root: Path) -> list[Path]:
-        return sorted(root.rglob("*.odgt"))
+        return files_below(root, ".odgt")
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         return Read([self._picture(file, line, text) for file in files for line, text in lines(file)])

@@ -37,10 +37,13 @@ def placed(root: Path, finder: Finder, pictures: Sequence[Picture], remedy: str 
         remedy: what to do where two files say something of one.
     """
     taken: dict[str, Picture] = {}
+    folders: dict[Path, str] = {}
     found = []
     for number, picture in enumerate(pictures):
-        beside = os.path.relpath(picture.file.parent, root)
-        likely = finder.find(picture.name, beside, picture.split)
+        folder = picture.file.parent
+        if folder not in folders:
+            folders[folder] = os.path.relpath(folder, root)
+        likely = finder.find(picture.name, folders[folder], picture.split)
         fault, path = "", likely[0] if len(likely) == 1 else ""
         if not likely:
             fault = f"found no picture {shown(picture.name)} below {os.path.normpath(root / finder.images)}"

@@ -94,10 +94,7 @@ class ObjectFiles(BySplit):
 
     def _parts(self, root: Path) -> dict[str, list[str]]:
         """Split -> its images; nothing for a split where none is told from another."""
-        parts: dict[str, list[str]] = {}
-        for one in self._read(root)[1]:
-            parts.setdefault(one.picture.split, []).append(one.path)
-        return {"": [path for own in parts.values() for path in own]} if len(parts) == 1 or "" in parts else parts
+        return _by_split(self._read(root)[1])
 
     def stamp(self, root: Path) -> str:
         files = [str(file) for file in self.files(root)]
@@ -108,21 +105,13 @@ class ObjectFiles(BySplit):
         if not found:
             raise DataError(f"{root}: {self.what} name no picture.")
         index = Gathering(root, found, classes).index()
-        said = [*self._of_splits(root), *self._of_others(root, len(found))]
+        said = [*_of_splits(found), *self._of_others(root, len(found))]
         return replace(
             index,
             labelled={kind.name: index.labelled[kind.name] for kind in self.kinds},
             noted=np.concatenate([index.noted, np.full(len(said), -1, np.int64)]),
             notes=np.concatenate([index.notes, np.asarray(said, np.str_).reshape(-1, 2)]),
         )
-
-    def _of_splits(self, root: Path) -> list[tuple[str, str]]:
-        """What to say where the splits are made."""
-        parts = self._parts(root)
-        if "" not in parts:
-            return []
-        counts = [f"{name} ({len(own)})" for name, own in made({}, parts[""]).items() if name != "trainval"]
-        return [("made splits", f"nothing tells splits apart: shared out by a hash of the paths: {', '.join(counts)}")]
 
     def _of_others(self, root: Path, known: int) -> list[tuple[str, str]]:
         """What to say of pictures that no file names."""
@@ -137,3 +126,20 @@ class ObjectFiles(BySplit):
 def _kept(source: ObjectFiles, root: Path, stamp: str) -> tuple[Read, list[Placed]]:
     read = source.records(root, source.files(root))
     return read, placed(root, Finder(root, source.images), read.pictures, source.remedy)
+
+
+def _by_split(found: Sequence[Placed]) -> dict[str, list[str]]:
+    """See `ObjectFiles._parts`."""
+    parts: dict[str, list[str]] = {}
+    for one in found:
+        parts.setdefault(one.picture.split, []).append(one.path)
+    return {"": [path for own in parts.values() for path in own]} if len(parts) == 1 or "" in parts else parts
+
+
+def _of_splits(found: Sequence[Placed]) -> list[tuple[str, str]]:
+    """What to say where the splits are made."""
+    parts = _by_split(found)
+    if "" not in parts:
+        return []
+    counts = [f"{name} ({len(own)})" for name, own in made({}, parts[""]).items() if name != "trainval"]
+    return [("made splits", f"nothing tells splits apart: shared out by a hash of the paths: {', '.join(counts)}")]

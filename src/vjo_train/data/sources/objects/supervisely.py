@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from vjo_train.data.opening import BROKEN
+from vjo_train.data.sources.objects.format_files import files_below
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import around, bounds, pasted, read_json
 from vjo_train.data.sources.objects.source import ObjectFiles
@@ -33,7 +34,7 @@ class Supervisely(ObjectFiles):
     what = "folder ann/ of JSON files, such as train/ann/a.jpg.json"
 
     def files(self, root: Path) -> list[Path]:
-        return sorted(path for path in root.rglob("*.json") if path.parent.name == "ann")
+        return [path for path in files_below(root, ".json") if path.parent.name == "ann"]
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         pictures = [_picture(root, file) for file in files]

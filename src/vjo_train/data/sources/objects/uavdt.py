@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from vjo_train.data.sources.objects.format_files import files_below
 from vjo_train.data.sources.objects.records import EVERY, Picture, Read, Thing
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.objects.text_rows import frames_in, rows
@@ -29,7 +30,7 @@ class UAVDT(ObjectFiles):
     what = f"text file *{_ENDING}, as of UAVDT"
 
     def files(self, root: Path) -> list[Path]:
-        return sorted(root.rglob(f"*{_ENDING}"))
+        return files_below(root, _ENDING)
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         folders: dict[str, list[Path]] = {}

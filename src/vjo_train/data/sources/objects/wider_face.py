@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from vjo_train.data.sources.objects.format_files import files_below
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.objects.text_rows import rows
@@ -26,7 +27,7 @@ class WiderFace(ObjectFiles):
     what = "list *_bbx_gt.txt, as of WIDER FACE"
 
     def files(self, root: Path) -> list[Path]:
-        return sorted(root.rglob("*_bbx_gt.txt"))
+        return files_below(root, "_bbx_gt.txt")
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         return Read([picture for file in files for picture in _pictures(file)], [FACE])
