@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.records import EVERY, Read, Thing
+from vjo_train.data.sources.objects.shapes import Box, finite, of_sides
 from vjo_train.data.sources.objects.signs import is_bbgt
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.objects.text_rows import picture_of
@@ -61,18 +62,22 @@ def _thing(ignored: Sequence[str], file: Path, line: int, words: Sequence[str]) 
     if words[0].startswith("%") or words[0] == FALSE_ALARM:
         return None
     try:
-        x, y, width, height = (float(word) for word in words[1:5])
-        flag, turned = (float(word) for word in [*words[10:12], "0", "0"][:2])
+        if not 10 <= len(words) <= 12:
+            raise ValueError(words)
+        box = of_sides(words[1:5], first=1)
+        flag, turned = (finite(word) for word in [*words[10:12], "0", "0"][:2])
     except ValueError:
-        x = y = width = height = flag = turned = math.nan
-    if not 10 <= len(words) <= 12 or not all(map(math.isfinite, (x, y, width, height, flag, turned))):
-        said = " ".join(words)[:60]
-        raise DataError(f"{file}: line {line}: found '{said}'; must be label x y w h occ vx vy vw vh ign ang.")
-    angle, across, down = math.radians(turned), width / 2, height / 2
-    x, y = x - 1 + across, y - 1 + down
-    if turned:
-        cosine, sine = math.cos(angle), math.sin(angle)
-        across, down = math.hypot(across * cosine, down * sine), math.hypot(across * sine, down * cosine)
-    box = (x - across, y - down, x + across, y + down)
+        said = f"found '{' '.join(words)[:60]}'; must be label x y w h occ vx vy vw vh ign ang"
+        raise DataError(f"{file}: line {line}: {said}.") from None
+    box = _turned(box, math.radians(turned)) if turned else box
     everything = words[0] in ignored
     return Thing(EVERY if everything else words[0], box, difficult=everything or flag == 1, where=f"line {line}")
+
+
+def _turned(box: Box, angle: float) -> Box:
+    """The box around the ellipse in a box, which is turned by an angle in radians."""
+    x1, y1, x2, y2 = box
+    x, y, across, down = (x1 + x2) / 2, (y1 + y2) / 2, (x2 - x1) / 2, (y2 - y1) / 2
+    cosine, sine = math.cos(angle), math.sin(angle)
+    across, down = math.hypot(across * cosine, down * sine), math.hypot(across * sine, down * cosine)
+    return x - across, y - down, x + across, y + down

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from vjo_train.data.sources.coco.document import start, values
 from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
-from vjo_train.data.sources.objects.shapes import curved
+from vjo_train.data.sources.objects.shapes import curved, of_corners
 from vjo_train.data.sources.objects.signs import head, is_bdd100k
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.split_names import split_of_file
@@ -117,14 +116,7 @@ def _thing(label: Mapping[str, Any], where: str, boxed: bool) -> Thing | None:
     name = str(label["category"]).strip()
     difficult = name in UNCERTAIN or any(attributes.get(key) in (True, "true") for key in ("crowd", "ignored"))
     thing = Thing(UNCERTAIN.get(name, name), outline=outline, difficult=difficult, where=where)
-    return thing if box is None else thing._replace(box=_corners(box))
-
-
-def _corners(box: Mapping[str, Any]) -> tuple[float, float, float, float]:
-    x1, y1, x2, y2 = (float(box[key]) for key in ("x1", "y1", "x2", "y2"))
-    if not all(map(math.isfinite, (x1, y1, x2, y2))):
-        raise ValueError(box)
-    return x1, y1, x2, y2
+    return thing if box is None else thing._replace(box=of_corners(box[key] for key in ("x1", "y1", "x2", "y2")))
 
 
 def _outline(label: Mapping[str, Any]) -> Any:

@@ -11,7 +11,7 @@ import yaml
 from vjo_train.data.sources.objects.columns import CLASS, IGNORED, LISTED, OBJECTS, PICTURE, SPLIT, numbers_in, plain
 from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.records import Picture, Read, Thing, find_shares
-from vjo_train.data.sources.objects.shapes import finite, read_json, size_of
+from vjo_train.data.sources.objects.shapes import of_corners, of_sides, read_json, size_of
 from vjo_train.data.sources.objects.signs import is_box_list
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.split_names import split_in, split_of_file
@@ -171,7 +171,7 @@ def _thing(found: Mapping[str, Any], where: str) -> Thing:
     four, corners = numbers_in(box)
     if not four or isinstance(name, bool) or not isinstance(name, str | int | None):
         raise ValueError(found)
-    x, y, right, bottom = (finite(box[side]) for side in four)
-    ends = (right, bottom) if corners else (x + right, y + bottom)
+    read = of_corners if corners else of_sides
     ignored = _first(found, IGNORED) in (1, "1", "true", "True")
-    return Thing("" if name is None else str(name).strip(), (x, y, *ends), difficult=ignored, where=where)
+    label = "" if name is None else str(name).strip()
+    return Thing(label, read(box[side] for side in four), difficult=ignored, where=where)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ from vjo_train.data.sources.objects.columns import Columns, columns_of
 from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.json_rows import json_rows
 from vjo_train.data.sources.objects.records import Picture, Read, Thing, find_shares
+from vjo_train.data.sources.objects.shapes import of_corners, of_sides
 from vjo_train.data.sources.objects.signs import box_columns, delimiter, headless
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.split_names import split_in, split_of_file
@@ -139,15 +139,11 @@ def _add(picture: Picture, row: Mapping[str, str], columns: Columns, names: Mapp
     if columns.present is not None and row[columns.present].strip() in ("0", "0.0"):
         return
     try:
-        numbers = [float(text) for text in texts]
+        box = of_corners(texts) if columns.corners else of_sides(texts)
     except ValueError:
-        numbers = []
-    if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
         found = ", ".join(texts)[:80]
         picture.fault = picture.fault or f"{picture.file}: {where}: found the box ({found}); must be four numbers."
         return
-    x, y, right, bottom = numbers
-    box = (x, y, right, bottom) if columns.corners else (x, y, x + right, y + bottom)
     text = row[columns.name].strip() if columns.name else ""
     ignored = columns.ignored is not None and row[columns.ignored].strip() in ("1", "1.0", "True", "true")
     picture.things.append(Thing(names.get(text, text), box, difficult=ignored, where=where))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from vjo_train.data.sources.objects.format_files import files_below
 from vjo_train.data.sources.objects.records import EVERY, Picture, Read, Thing
-from vjo_train.data.sources.objects.shapes import read_json
+from vjo_train.data.sources.objects.shapes import of_sides, read_json
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.errors import DataError
@@ -56,11 +55,9 @@ class CityPersons(ObjectFiles):
         where = f"object {number}"
         try:
             label = str(found["label"])
-            x, y, width, height = (float(side) for side in found["bbox" if self.box == "whole" else "bboxVis"])
-            if not all(map(math.isfinite, (x, y, width, height))):
-                raise ValueError
+            box = of_sides(found["bbox" if self.box == "whole" else "bboxVis"])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             said = f"{file}: {where}: found {str(found)[:60]}; must have a label, bbox and bboxVis"
             raise DataError(f"{said}.") from error
         known = label in NAMES
-        return Thing(label if known else EVERY, (x, y, x + width, y + height), difficult=not known, where=where)
+        return Thing(label if known else EVERY, box, difficult=not known, where=where)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
-from vjo_train.data.sources.objects.shapes import read_json
+from vjo_train.data.sources.objects.shapes import finite, read_json
 from vjo_train.data.sources.objects.signs import is_createml
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.split_names import split_of_file
@@ -51,8 +50,6 @@ def _pictures(root: Path, file: Path) -> list[Picture]:
 
 
 def _thing(found: Any, where: str) -> Thing:
-    x, y, width, height = (float(found["coordinates"][key]) for key in ("x", "y", "width", "height"))
-    if not all(map(math.isfinite, (x, y, width, height))):
-        raise ValueError(found)
+    x, y, width, height = (finite(found["coordinates"][key]) for key in ("x", "y", "width", "height"))
     box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
     return Thing(str(found["label"]).strip(), box, where=where)

@@ -9,7 +9,7 @@ from typing import Any
 
 from vjo_train.data.sources.objects.format_files import files_below
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
-from vjo_train.data.sources.objects.shapes import finite, read_json, size_of
+from vjo_train.data.sources.objects.shapes import of_corners, read_json, size_of
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.errors import DataError
@@ -60,11 +60,11 @@ def _thing(file: Path, where: str, child: Any) -> Thing | None:
     """The person, or group; None for what is neither."""
     try:
         name, tags = child["identity"], child.get("tags") or ()
-        x0, y0, x1, y1 = (finite(child[key]) for key in ("x0", "y0", "x1", "y1"))
+        box = of_corners(child[key] for key in ("x0", "y0", "x1", "y1"))
         ignored = name in GROUPS or "depiction" in tags
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         said = f"{file}: {where}: found {str(child)[:60]}; must have an identity, and numbers in x0, y0, x1, y1"
         raise DataError(f"{said}.") from error
     if name not in NAMES and name not in GROUPS:
         return None
-    return Thing(GROUPS.get(name, name), (x0, y0, x1, y1), difficult=ignored, where=where)
+    return Thing(GROUPS.get(name, name), box, difficult=ignored, where=where)

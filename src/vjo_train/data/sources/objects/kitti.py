@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from vjo_train.data.sources.objects.records import EVERY, Read, Thing
+from vjo_train.data.sources.objects.shapes import of_corners
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.objects.text_rows import pictures_of, text_files
 from vjo_train.errors import DataError
@@ -43,11 +43,11 @@ class KITTI(ObjectFiles):
 def _thing(file: Path, line: int, words: Sequence[str]) -> Thing:
     where = f"line {line}"
     try:
-        x1, y1, x2, y2 = (float(word) for word in words[4:8])
+        if len(words) not in (15, 16):
+            raise ValueError(words)
+        box = of_corners(words[4:8])
     except ValueError:
-        x1 = math.nan
-    if len(words) not in (15, 16) or not math.isfinite(x1):
-        said = " ".join(words)[:60]
-        raise DataError(f"{file}: {where}: found '{said}'; must be a type, three numbers, x1 y1 x2 y2, and seven more.")
+        said = f"found '{' '.join(words)[:60]}'; must be a type, three numbers, x1 y1 x2 y2, and seven more"
+        raise DataError(f"{file}: {where}: {said}.") from None
     ignored = words[0] == NEITHER
-    return Thing(EVERY if ignored else words[0], (x1, y1, x2, y2), difficult=ignored, where=where)
+    return Thing(EVERY if ignored else words[0], box, difficult=ignored, where=where)

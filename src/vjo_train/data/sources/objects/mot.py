@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from vjo_train.data.sources.objects.records import EVERY, Picture, Read, Thing
+from vjo_train.data.sources.objects.shapes import Box, finite, of_sides
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.objects.text_rows import frames_in, rows
 from vjo_train.data.sources.split_names import split_of_folders
@@ -78,16 +78,15 @@ def _pictures(root: Path, file: Path) -> list[Picture]:
     return pictures
 
 
-def _row(file: Path, where: str, words: Sequence[str]) -> tuple[int, tuple[float, float, float, float], float, int]:
+def _row(file: Path, where: str, words: Sequence[str]) -> tuple[int, Box, float, int]:
     """Frame, box, flag and class."""
     try:
-        x, y, width, height = (float(word) for word in words[2:6])
-        frame, flag = int(words[0]), float(words[6])
+        frame, box, flag = int(words[0]), of_sides(words[2:6], first=1), finite(words[6])
         kind = int(words[7]) if len(words) > 8 else PERSON
+        if frame < 0:
+            raise ValueError(frame)
     except (ValueError, IndexError):
-        x = y = width = height = math.nan
-        frame, flag, kind = -1, 0, PERSON
-    if frame < 0 or not all(map(math.isfinite, (x, flag))):
         said = ",".join(words)[:60]
-        raise DataError(f"{file}: {where}: found '{said}'; must be frame,id,x,y,width,height,flag,class,visibility.")
-    return frame, (x - 1, y - 1, x - 1 + width, y - 1 + height), flag, PERSON if kind == -1 else kind
+        must = "must be frame,id,x,y,width,height,flag,class,visibility"
+        raise DataError(f"{file}: {where}: found '{said}'; {must}.") from None
+    return frame, box, flag, PERSON if kind == -1 else kind

@@ -10,7 +10,7 @@ from typing import Any
 
 from vjo_train.data.sources.coco.document import values
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
-from vjo_train.data.sources.objects.shapes import finite, size_of
+from vjo_train.data.sources.objects.shapes import of_corners, size_of
 from vjo_train.data.sources.objects.signs import head
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.pictures import is_picture
@@ -77,7 +77,6 @@ def _rows(file: Path, keys: Sequence[str]) -> Iterator[Mapping[str, Any]]:
 
 
 def _thing(row: Mapping[str, Any], names: Mapping[str, str], where: str) -> Thing:
-    x1, y1, x2, y2 = (finite(side) for side in row["bbox"])
     mask = row.get("mask")
     outline = mask and {"size": mask["size"], "counts": base64.b64decode(mask["counts"]).decode("ascii")}
-    return Thing(names[row["category_token"]], (x1, y1, x2, y2), outline, where=where)
+    return Thing(names[row["category_token"]], of_corners(row["bbox"]), outline, where=where)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from vjo_train.data.sources.objects.format_files import files_below
 from vjo_train.data.sources.objects.records import EVERY, Picture, Read, Thing
+from vjo_train.data.sources.objects.shapes import of_sides
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.objects.text_rows import lines
 from vjo_train.data.sources.split_names import split_in
@@ -47,18 +47,14 @@ class CrowdHuman(ObjectFiles):
             content = json.loads(text)
             picture = Picture(content["ID"], file, split_in(file.stem))
             picture.things = [self._thing(one, where) for one in content.get("gtboxes", []) if self.box in one]
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, AttributeError, RecursionError) as error:
             raise DataError(
                 f"{file}: {where}: found '{text[:40]}', no picture of CrowdHuman ({error!r:.80})."
             ) from error
         return picture
 
     def _thing(self, found: Any, where: str) -> Thing:
-        x, y, width, height = (float(side) for side in found[self.box])
         more = found.get("head_attr" if self.box == "hbox" else "extra") or {}
         name = EVERY if found["tag"] == _IGNORED else str(found["tag"])
         difficult = name == EVERY or more.get("ignore", 0) == 1
-        box = (x, y, x + width, y + height)
-        if not all(map(math.isfinite, box)):
-            raise ValueError(found[self.box])
-        return Thing(name, box, difficult=difficult, where=where)
+        return Thing(name, of_sides(found[self.box]), difficult=difficult, where=where)

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from vjo_train.data.sources.objects.records import Thing
 from vjo_train.errors import DataError
 
+Box = tuple[float, float, float, float]
+"""Continuous xyxy."""
 CORNERS = 72
 """Of the polygon that stands for an ellipse."""
 STEPS = 8
@@ -50,6 +52,27 @@ def finite(value: Any) -> float:
     if not math.isfinite(number):
         raise ValueError(value)
     return number
+
+
+def of_corners(values: Iterable[Any]) -> Box:
+    """The box of x1, y1, x2, y2.
+
+    Raises:
+        TypeError, ValueError, OverflowError: these are not four finite numbers.
+    """
+    x1, y1, x2, y2 = map(finite, values)
+    return x1, y1, x2, y2
+
+
+def of_sides(values: Iterable[Any], first: int = 0) -> Box:
+    """The box of x, y, width, height; raises as `of_corners`.
+
+    Args:
+        values: the four numbers.
+        first: the number of the first row and column of pixels: 0, or 1 as in Matlab.
+    """
+    x, y, width, height = map(finite, values)
+    return x - first, y - first, x - first + width, y - first + height
 
 
 def size_of(height: Any, width: Any) -> tuple[int, int] | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vjo_train.data.sources.objects.format_files import files_below
 from vjo_train.data.sources.objects.records import EVERY, Picture, Read, Thing
+from vjo_train.data.sources.objects.shapes import of_sides
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.objects.text_rows import frames_in, rows
 from vjo_train.data.sources.split_names import split_of_folders
@@ -62,13 +62,11 @@ def _row(file: Path, line: int, words: Sequence[str], *, everything: bool) -> tu
     """The frame, and the object or region."""
     where = f"{file.name}, line {line}"
     try:
-        x, y, width, height = (float(word) for word in words[2:6])
-        frame, category = int(words[0]), 0 if everything else int(words[8])
-    except (ValueError, IndexError):
-        x = y = width = height = math.nan
-        frame = category = -1
-    if frame < 0 or not 0 <= category <= len(NAMES) or not all(map(math.isfinite, (x, y, width, height))):
+        frame, box = int(words[0]), of_sides(words[2:6])
+        name = EVERY if everything else dict(enumerate(NAMES, 1))[int(words[8])]
+        if frame < 0:
+            raise ValueError(frame)
+    except (ValueError, LookupError):
         said = "frame,id,x,y,width,height,out-of-view,occlusion,category, the last in 1..3"
-        raise DataError(f"{file}: line {line}: found '{','.join(words)[:60]}'; must be {said}.")
-    name = EVERY if everything else NAMES[category - 1]
-    return frame, Thing(name, (x, y, x + width, y + height), difficult=everything, where=where)
+        raise DataError(f"{file}: line {line}: found '{','.join(words)[:60]}'; must be {said}.") from None
+    return frame, Thing(name, box, difficult=everything, where=where)

@@ -10,7 +10,7 @@ from typing import Any
 
 from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
-from vjo_train.data.sources.objects.shapes import ellipse, finite, read_json
+from vjo_train.data.sources.objects.shapes import ellipse, finite, of_sides, read_json
 from vjo_train.data.sources.objects.signs import is_via
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.split_names import split_of_file
@@ -123,9 +123,8 @@ def _add(picture: Picture, shape: Any, name: str, where: str) -> None:
     thing = Thing(name, where=where)
     kind = shape["name"]
     if kind == "rect":
-        x, y, width, height = (finite(shape[key]) for key in ("x", "y", "width", "height"))
-        thing = thing._replace(box=(x, y, x + width, y + height))
-    elif kind in ("polygon",) and len(shape["all_points_x"]) > 2:
+        thing = thing._replace(box=of_sides(shape[key] for key in ("x", "y", "width", "height")))
+    elif kind == "polygon" and len(shape["all_points_x"]) > 2:
         pairs = zip(shape["all_points_x"], shape["all_points_y"], strict=True)
         thing = thing._replace(outline=[[finite(side) for pair in pairs for side in pair]])
     elif kind == "circle":

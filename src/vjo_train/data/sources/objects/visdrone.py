@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from vjo_train.data.sources.objects.records import EVERY, Read, Thing
+from vjo_train.data.sources.objects.shapes import finite, of_sides
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.objects.text_rows import pictures_of, text_files
 from vjo_train.errors import DataError
 
 NAMES = ("pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motor")
 """Of the categories 1 to 10; 0 is a region to be ignored, 11 is what is none of them."""
+_NAMED = dict(enumerate((EVERY, *NAMES, EVERY)))
 
 
 class VisDrone(ObjectFiles):
@@ -35,13 +36,8 @@ class VisDrone(ObjectFiles):
 def _thing(file: Path, line: int, words: Sequence[str]) -> Thing:
     where = f"line {line}"
     try:
-        x, y, width, height = (float(word) for word in words[:4])
-        score, category = float(words[4]), int(words[5])
-    except (ValueError, IndexError):
-        x, score, category = math.nan, 0, -1
-    if not 0 <= category <= len(NAMES) + 1 or not math.isfinite(x):
-        raise DataError(f"{file}: {where}: found '{','.join(words)[:60]}'; must be x,y,width,height,score,category,..")
-    box = (x, y, x + width, y + height)
-    if category in (0, len(NAMES) + 1):
-        return Thing(EVERY, box, difficult=True, where=where)
-    return Thing(NAMES[category - 1], box, difficult=score == 0, where=where)
+        box, score, name = of_sides(words[:4]), finite(words[4]), _NAMED[int(words[5])]
+    except (ValueError, LookupError):
+        said = f"found '{','.join(words)[:60]}'; must be x,y,width,height,score,category,.."
+        raise DataError(f"{file}: {where}: {said}") from None
+    return Thing(name, box, difficult=name == EVERY or score == 0, where=where)

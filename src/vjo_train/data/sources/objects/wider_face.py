@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vjo_train.data.sources.objects.format_files import files_below
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
+from vjo_train.data.sources.objects.shapes import of_sides
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.objects.text_rows import rows
 from vjo_train.data.sources.split_names import split_in
@@ -54,12 +54,11 @@ def _count(file: Path, above: int, line: tuple[int, list[str]]) -> int:
 
 def _face(file: Path, line: int, words: Sequence[str]) -> Thing:
     try:
-        x, y, width, height = (float(word) for word in words[:4])
+        if len(words) not in (4, 10):
+            raise ValueError(words)
+        box = of_sides(words[:4])
     except ValueError:
-        x = y = width = height = math.nan
-    if len(words) not in (4, 10) or not all(map(math.isfinite, (x, y, width, height))):
-        raise DataError(
-            f"{file}: line {line}: found '{' '.join(words)[:60]}'; must be x, y, width, height and six more."
-        )
+        said = f"found '{' '.join(words)[:60]}'; must be x, y, width, height and six more"
+        raise DataError(f"{file}: line {line}: {said}.") from None
     invalid = len(words) == 10 and words[7] == "1"
-    return Thing(FACE, (x, y, x + width, y + height), difficult=invalid, where=f"line {line}")
+    return Thing(FACE, box, difficult=invalid, where=f"line {line}")
