@@ -14,7 +14,7 @@ from vjo_train.data.decode import is_lossy
 from vjo_train.data.index import Index, table
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.map_reading import other_sizes, read_map, read_objects
-from vjo_train.data.sources.mask_files import MaskFiles, check_pattern, check_some
+from vjo_train.data.sources.mask_files import MaskFiles, check_file_name, check_some
 from vjo_train.data.sources.pictures import bytes_of, stamp_of
 from vjo_train.data.sources.sizes import measured
 
@@ -39,7 +39,7 @@ class ClassMasks(MaskFiles):
     def __init__(self, *, images: str = "images", masks: Annotated[Mapping[str, str], Len(1)]) -> None:
         super().__init__(images=images, masks=next(iter(masks.values())))
         for name, file in masks.items():
-            check_pattern(f"masks.{name}", file, images)
+            check_file_name(f"masks.{name}", file, images)
         self.by_class = dict(masks)
 
     def class_names(self, root: Path) -> list[str]:

@@ -25,7 +25,7 @@ from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.mat_files import is_mat
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.map_reading import other_sizes, read_map, read_objects
-from vjo_train.data.sources.mask_files import MaskFiles, check_pattern, check_some
+from vjo_train.data.sources.mask_files import MaskFiles, check_file_name, check_some
 from vjo_train.data.sources.pictures import bytes_of, stamp_of
 from vjo_train.data.sources.sizes import measured
 from vjo_train.errors import ConfigError, DataError
@@ -69,7 +69,7 @@ class InstanceFiles(MaskFiles):
         variable: str | None = None,
         class_variable: str | None = None,
     ) -> None:
-        check_pattern("objects", objects, images)
+        check_file_name("objects", objects, images)
         if "*" in objects and divisor is not None:
             raise ConfigError(
                 "dataset.source.divisor: is for maps of numbers; objects with a file each are of one class."

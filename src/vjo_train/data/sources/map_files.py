@@ -19,7 +19,7 @@ from vjo_train.data.labels.binary import Edges, Saliency
 from vjo_train.data.labels.depth import Depth
 from vjo_train.data.labels.normals import Normals, normalised
 from vjo_train.data.labels.semantic import Semantic
-from vjo_train.data.sources.mask_files import MaskFiles, check_pattern
+from vjo_train.data.sources.mask_files import MaskFiles, check_file_name
 from vjo_train.data.sources.pictures import stamp_of
 from vjo_train.types import IGNORE
 
@@ -66,7 +66,7 @@ class MapFiles(MaskFiles):
         own = {Depth(inverse): depth, Normals(): normals, Edges(): edges, Saliency(): saliency}
         given = {kind: file for kind, file in own.items() if file is not None}
         for kind, file in given.items():
-            check_pattern(kind.name, file, self.images)
+            check_file_name(kind.name, file, self.images)
         self.kinds: tuple[Kind, ...] = (Semantic(), *given)
         self.files = {kind.name: file for kind, file in given.items()}
         self.depth_step = depth_step

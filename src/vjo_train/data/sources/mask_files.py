@@ -85,7 +85,7 @@ class MaskFiles(BySplit):
     ) -> None:
         if palette is not None and values is not None:
             raise ConfigError("dataset.source.values: found it beside palette; maps hold colours or numbers.")
-        check_pattern("masks", masks, images)
+        check_file_name("masks", masks, images)
         self.images, self.named = os.path.split(images) if STEM in images else (images, "")
         self.masks, self.first, self.ignore, self.variable = masks, first, list(ignore), variable
         self.palette = dict(palette) if isinstance(palette, Mapping) else palette
@@ -245,7 +245,7 @@ class MaskFiles(BySplit):
         return sorted((name, self.of(name, split, file)) for split, names in parts.items() for name in names)
 
 
-def check_pattern(key: str, file: str, images: str) -> None:
+def check_file_name(key: str, file: str, images: str) -> None:
     """Checks the pattern of a picture's files, of the key `dataset.source.<key>`.
 
     Raises:

@@ -24,7 +24,7 @@ from vjo_train.data.labels.semantic import Semantic
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.coco.outlines import FARTHEST
 from vjo_train.data.sources.instance_files import boxes_around
-from vjo_train.data.sources.mask_files import MaskFiles, check_pattern, check_some
+from vjo_train.data.sources.mask_files import MaskFiles, check_file_name, check_some
 from vjo_train.data.sources.objects.shapes import finite, read_json
 from vjo_train.data.sources.pictures import bytes_of
 from vjo_train.data.sources.sizes import measured
@@ -92,7 +92,7 @@ class Polygons(MaskFiles):
         replace: Mapping[str, str] | None = None,
         things: Sequence[str] = THINGS,
     ) -> None:
-        check_pattern("polygons", polygons, images)
+        check_file_name("polygons", polygons, images)
         super().__init__(images=images, masks=polygons, replace={"_leftImg8bit": ""} if replace is None else replace)
         self.things = tuple(things)
 

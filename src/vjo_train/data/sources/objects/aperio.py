@@ -8,10 +8,10 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from vjo_train.data.sources.objects.format_files import format_files
+from vjo_train.data.sources.objects.own_file import picture_of
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.signs import is_aperio
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.data.sources.xml_files import LINE, read_xml
 from vjo_train.errors import DataError
 
@@ -32,19 +32,13 @@ class Aperio(ObjectFiles):
         return format_files(root, (".xml",), is_aperio)
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
-        return Read([_picture(root, file) for file in files])
+        return Read([picture_of(root, file, _fill) for file in files])
 
 
-def _picture(root: Path, file: Path) -> Picture:
-    split = split_of_folders(file, root)
-    picture = Picture(file.stem, file, split)
-    try:
-        for layer in read_xml(file, MOST_BYTES, lines=True).iter("Annotation"):
-            for region in layer.iter("Region"):
-                _add(picture, region, _name(layer))
-    except DataError as error:
-        picture.fault = str(error)
-    return picture
+def _fill(picture: Picture) -> None:
+    for layer in read_xml(picture.file, MOST_BYTES, lines=True).iter("Annotation"):
+        for region in layer.iter("Region"):
+            _add(picture, region, _name(layer))
 
 
 def _name(layer: Element) -> str:

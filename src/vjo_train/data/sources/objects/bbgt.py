@@ -12,7 +12,7 @@ from vjo_train.data.sources.objects.records import EVERY, Read, Thing
 from vjo_train.data.sources.objects.shapes import Box, finite, of_sides
 from vjo_train.data.sources.objects.signs import is_bbgt
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.objects.text_rows import picture_of
+from vjo_train.data.sources.objects.text_rows import picture_of_rows
 from vjo_train.errors import DataError
 
 FALSE_ALARM = "person-fa"
@@ -50,7 +50,7 @@ class BbGt(ObjectFiles):
         return format_files(root, (".txt",), is_bbgt)
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
-        pictures = [picture_of(root, file, partial(_thing, self.ignored)) for file in files]
+        pictures = [picture_of_rows(root, file, partial(_thing, self.ignored)) for file in files]
         for picture in pictures:
             name = picture.file.relative_to(root).with_suffix("")
             picture.name = (name.parent / (self.folder or ".") / name.name).as_posix()

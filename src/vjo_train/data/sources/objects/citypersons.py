@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vjo_train.data.sources.objects.format_files import files_below
+from vjo_train.data.sources.objects.own_file import picture_of
 from vjo_train.data.sources.objects.records import EVERY, Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import of_sides, read_json
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.errors import DataError
 
 NAMES = ("pedestrian", "rider")
@@ -36,20 +36,16 @@ class CityPersons(ObjectFiles):
         return files_below(root, f"{_ENDING}.json")
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
-        return Read([self._picture(root, file) for file in files], NAMES)
+        return Read([picture_of(root, file, self._fill) for file in files], NAMES)
 
-    def _picture(self, root: Path, file: Path) -> Picture:
-        split = split_of_folders(file, root)
-        picture = Picture(file.stem.removesuffix(_ENDING) + _PICTURE, file, split)
-        try:
-            content = read_json(file)
-            objects = content.get("objects") if isinstance(content, dict) else None
-            if not isinstance(objects, list):
-                raise DataError(f"{file}: found no list 'objects'; must be JSON of CityPersons.")
-            picture.things = [self._thing(file, number, one) for number, one in enumerate(objects, 1)]
-        except DataError as error:
-            picture.fault = str(error)
-        return picture
+    def _fill(self, picture: Picture) -> None:
+        file = picture.file
+        picture.name = file.stem.removesuffix(_ENDING) + _PICTURE
+        content = read_json(file)
+        objects = content.get("objects") if isinstance(content, dict) else None
+        if not isinstance(objects, list):
+            raise DataError(f"{file}: found no list 'objects'; must be JSON of CityPersons.")
+        picture.things = [self._thing(file, number, one) for number, one in enumerate(objects, 1)]
 
     def _thing(self, file: Path, number: int, found: Any) -> Thing:
         where = f"object {number}"

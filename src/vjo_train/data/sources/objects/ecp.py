@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from vjo_train.data.sources.objects.format_files import files_below
+from vjo_train.data.sources.objects.own_file import picture_of
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import of_corners, read_json, size_of
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.errors import DataError
 
 NAMES = ("pedestrian", "rider")
@@ -35,25 +35,21 @@ class EuroCityPersons(ObjectFiles):
         return [path for path in files_below(root, ".json") if folder in str(path)[above:]]
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
-        return Read([_picture(root, file) for file in files], NAMES)
+        return Read([picture_of(root, file, _fill) for file in files], NAMES)
 
 
-def _picture(root: Path, file: Path) -> Picture:
-    picture = Picture(f"{file.parent.name}/{file.stem}", file, split_of_folders(file, root))
-    try:
-        content = read_json(file)
-        children = content.get("children") if isinstance(content, dict) else None
-        if not isinstance(children, list):
-            raise DataError(f"{file}: found no list 'children'; must be JSON of EuroCity Persons.")
-        found = [_thing(file, f"child {number}", one) for number, one in enumerate(children, 1)]
-    except DataError as error:
-        picture.fault = str(error)
-        return picture
+def _fill(picture: Picture) -> None:
+    file = picture.file
+    picture.name = f"{file.parent.name}/{file.stem}"
+    content = read_json(file)
+    children = content.get("children") if isinstance(content, dict) else None
+    if not isinstance(children, list):
+        raise DataError(f"{file}: found no list 'children'; must be JSON of EuroCity Persons.")
+    found = [_thing(file, f"child {number}", one) for number, one in enumerate(children, 1)]
     picture.things = [thing for thing in found if thing is not None]
     if others := len(found) - len(picture.things):
         picture.notes.append(("other classes left out", f"{others} are no people, such as parked bicycles"))
     picture.size = size_of(content.get("imageheight"), content.get("imagewidth"))
-    return picture
 
 
 def _thing(file: Path, where: str, child: Any) -> Thing | None:

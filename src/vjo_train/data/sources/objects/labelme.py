@@ -14,11 +14,11 @@ from PIL import Image
 
 from vjo_train.data.opening import BROKEN
 from vjo_train.data.sources.objects.format_files import format_files
+from vjo_train.data.sources.objects.own_file import picture_of
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
-from vjo_train.data.sources.objects.shapes import around, ellipse, joined, pasted, read_json
+from vjo_train.data.sources.objects.shapes import around, ellipse, finite, joined, pasted, read_json, size_of
 from vjo_train.data.sources.objects.signs import is_labelme
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.errors import DataError
 
 
@@ -36,28 +36,19 @@ class LabelMe(ObjectFiles):
         return format_files(root, (".json",), is_labelme)
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
-        return Read([_picture(root, file) for file in files])
+        return Read([picture_of(root, file, _fill) for file in files])
 
 
-def _picture(root: Path, file: Path) -> Picture:
-    split = split_of_folders(file, root)
-    picture = Picture(file.stem, file, split)
-    try:
-        content = read_json(file)
-        shapes = content.get("shapes") if isinstance(content, dict) else None
-        if not isinstance(shapes, list):
-            raise DataError(f"{file}: found no list 'shapes'; must be a JSON file of LabelMe.")
-        sides = content.get("imageHeight"), content.get("imageWidth")
-        if all(type(side) is int for side in sides):
-            picture.size = sides
-        if isinstance(name := content.get("imagePath"), str) and name.strip():
-            picture.name = name
-        found = [_thing(shape, number, picture) for number, shape in enumerate(shapes, 1)]
-    except DataError as error:
-        picture.fault = str(error)
-        return picture
+def _fill(picture: Picture) -> None:
+    content = read_json(picture.file)
+    shapes = content.get("shapes") if isinstance(content, dict) else None
+    if not isinstance(shapes, list):
+        raise DataError(f"{picture.file}: found no list 'shapes'; must be a JSON file of LabelMe.")
+    picture.size = size_of(content.get("imageHeight"), content.get("imageWidth"))
+    if isinstance(name := content.get("imagePath"), str) and name.strip():
+        picture.name = name
+    found = [_thing(shape, number, picture) for number, shape in enumerate(shapes, 1)]
     picture.things = joined(pair for pair in found if pair is not None)
-    return picture
 
 
 def _thing(shape: Any, number: int, picture: Picture) -> tuple[Any, Thing] | None:
@@ -88,12 +79,9 @@ def _thing(shape: Any, number: int, picture: Picture) -> tuple[Any, Thing] | Non
 
 def _points(points: Any, where: str) -> list[tuple[float, float]]:
     try:
-        found = [(float(x), float(y)) for x, y in points]
+        return [(finite(x), finite(y)) for x, y in points]
     except (TypeError, ValueError, OverflowError):
-        found = [(math.nan, math.nan)]
-    if not all(math.isfinite(side) for point in found for side in point):
-        raise DataError(f"{where}: found the points {str(points)[:60]}; must be pairs of numbers.")
-    return found
+        raise DataError(f"{where}: found the points {str(points)[:60]}; must be pairs of numbers.") from None
 
 
 def _mask(shape: dict[str, Any], corner: tuple[float, float], picture: Picture, where: str) -> dict[str, Any]:

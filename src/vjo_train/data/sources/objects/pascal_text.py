@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vjo_train.data.sources.objects.format_files import format_files
+from vjo_train.data.sources.objects.own_file import picture_of
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.signs import is_pascal_text
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.errors import DataError
 
 _NAME = re.compile(r'^Image filename\s*:\s*"([^"]+)"', re.MULTILINE)
@@ -40,7 +40,7 @@ class PascalText(ObjectFiles):
         return format_files(root, (".txt",), is_pascal_text)
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
-        return Read([_picture(root, file) for file in files])
+        return Read([picture_of(root, file, _fill) for file in files])
 
 
 def _text(file: Path) -> str:
@@ -55,13 +55,8 @@ def _text(file: Path) -> str:
         return content.decode("latin-1").replace("\r\n", "\n")
 
 
-def _picture(root: Path, file: Path) -> Picture:
-    picture = Picture(file.stem, file, split_of_folders(file, root))
-    try:
-        text = _text(file)
-    except DataError as error:
-        picture.fault = str(error)
-        return picture
+def _fill(picture: Picture) -> None:
+    text = _text(picture.file)
     if name := _NAME.search(text):
         picture.name = name[1]
     if size := _SIZE.search(text):
@@ -76,8 +71,7 @@ def _picture(root: Path, file: Path) -> Picture:
     told = int(count[1]) if (count := _COUNT.search(text)) else None
     if told != len(picture.things):
         said = "none" if told is None else str(told)
-        picture.fault = (
-            f"{file}: found {said} for 'Objects with ground truth', and {len(picture.things)} rows 'Bounding box for "
-            f"object 1 .. : (1, 2) - (3, 4)'; must be as many."
+        raise DataError(
+            f"{picture.file}: found {said} for 'Objects with ground truth', and {len(picture.things)} rows 'Bounding "
+            f"box for object 1 .. : (1, 2) - (3, 4)'; must be as many."
         )
-    return picture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +16,10 @@ from PIL import Image
 
 from vjo_train.data.opening import BROKEN
 from vjo_train.data.sources.objects.format_files import files_below
+from vjo_train.data.sources.objects.own_file import picture_of
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
-from vjo_train.data.sources.objects.shapes import around, bounds, pasted, read_json
+from vjo_train.data.sources.objects.shapes import around, bounds, finite, pasted, read_json, size_of
 from vjo_train.data.sources.objects.source import ObjectFiles
-from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.errors import DataError
 
 
@@ -37,7 +36,7 @@ class Supervisely(ObjectFiles):
         return [path for path in files_below(root, ".json") if path.parent.name == "ann"]
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
-        pictures = [_picture(root, file) for file in files]
+        pictures = [picture_of(root, file, _fill) for file in files]
         found = {thing.name for picture in pictures for thing in picture.things}
         return Read(pictures, [name for name in _names(root) if name in found])
 
@@ -50,23 +49,16 @@ def _names(root: Path) -> list[str]:
     return [title.strip() for title in titles if isinstance(title, str)]
 
 
-def _picture(root: Path, file: Path) -> Picture:
-    split = split_of_folders(file, root)
-    picture = Picture(f"../img/{file.stem}", file, split)
-    try:
-        content = read_json(file)
-        objects = content.get("objects") if isinstance(content, dict) else None
-        if not isinstance(objects, list):
-            raise DataError(f"{file}: found no list 'objects'; must be JSON of Supervisely.")
-        size = content.get("size")
-        height, width = (size.get("height"), size.get("width")) if isinstance(size, dict) else (None, None)
-        picture.size = (height, width) if type(height) is int and type(width) is int else None
-        found = [_thing(one, f"object {number}", picture) for number, one in enumerate(objects, 1)]
-    except DataError as error:
-        picture.fault = str(error)
-        return picture
+def _fill(picture: Picture) -> None:
+    picture.name = f"../img/{picture.file.stem}"
+    content = read_json(picture.file)
+    objects = content.get("objects") if isinstance(content, dict) else None
+    if not isinstance(objects, list):
+        raise DataError(f"{picture.file}: found no list 'objects'; must be JSON of Supervisely.")
+    size = content.get("size")
+    picture.size = size_of(size.get("height"), size.get("width")) if isinstance(size, dict) else None
+    found = [_thing(one, f"object {number}", picture) for number, one in enumerate(objects, 1)]
     picture.things = [thing for thing in found if thing is not None]
-    return picture
 
 
 def _thing(found: Any, where: str, picture: Picture) -> Thing | None:
@@ -92,8 +84,8 @@ def _thing(found: Any, where: str, picture: Picture) -> Thing | None:
 
 
 def _points(found: Any) -> list[tuple[float, float]]:
-    points = [(float(x), float(y)) for x, y in found]
-    if not points or not all(math.isfinite(side) for point in points for side in point):
+    points = [(finite(x), finite(y)) for x, y in found]
+    if not points:
         raise ValueError(found)
     return points
 

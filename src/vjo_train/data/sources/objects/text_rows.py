@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from vjo_train.data.sources.objects.own_file import picture_of
 from vjo_train.data.sources.objects.records import Picture, Thing
 from vjo_train.data.sources.pictures import is_picture
 from vjo_train.data.sources.split_names import split_of_folders
@@ -41,16 +42,14 @@ def rows(file: Path, separator: str | None = None) -> Iterator[tuple[int, list[s
         yield number, [word.strip() for word in line.split(separator)]
 
 
-def picture_of(root: Path, file: Path, read: ReadRow, separator: str | None = None) -> Picture:
+def picture_of_rows(root: Path, file: Path, read: ReadRow, separator: str | None = None) -> Picture:
     """The picture that a text file is of, by its name."""
-    picture = Picture(file.stem, file, split_of_folders(file, root))
-    try:
-        found = [read(file, number, words) for number, words in rows(file, separator)]
-    except DataError as error:
-        picture.fault = str(error)
-        return picture
-    picture.things = [thing for thing in found if thing is not None]
-    return picture
+
+    def fill(picture: Picture) -> None:
+        found = (read(file, number, words) for number, words in rows(file, separator))
+        picture.things = [thing for thing in found if thing is not None]
+
+    return picture_of(root, file, fill)
 
 
 def frames_in(folder: Path) -> dict[int, Path]:
@@ -75,7 +74,7 @@ def pictures_of(root: Path, files: Sequence[Path], read: ReadRow, separator: str
         folders = (folder / file.stem for folder in beside[file.parent.parent])
         frames = next(filter(None, map(frames_in, folders)), {})
         own = _of_frames(root, file, frames, read, separator) if frames else []
-        found += own or [picture_of(root, file, read, separator)]
+        found += own or [picture_of_rows(root, file, read, separator)]
     return found
 
 
