@@ -39,6 +39,8 @@ def test_a_picture_is_that_of_the_png(tmp_path: Path, kind: Any) -> None:
 def test_maps_keep_their_values(tmp_path: Path) -> None:
     classes = np.array([[-1.0, 0, 12]] * 4).repeat(2, axis=1)
     assert read_values(saved(tmp_path, classes), SIZE).tolist() == classes.astype(int).tolist()
+    many = np.full(SIZE, (1 << 24) + 1, np.uint32)
+    assert read_values(saved(tmp_path, many), SIZE).tolist() == many.tolist(), "more than float32 keeps"
     depth = np.random.default_rng(0).random((*SIZE, 1)) * 10
     np.testing.assert_allclose(read_numbers(saved(tmp_path, depth), SIZE), depth[..., 0].astype(np.float32))
     normals = np.random.default_rng(0).normal(size=(*SIZE, 3))
@@ -57,6 +59,7 @@ def test_maps_keep_their_values(tmp_path: Path) -> None:
         (np.zeros((4, 7)), lambda path: read_values(path, SIZE), "found a map of 7 x 4 pixels; the image has 6 x 4"),
         (np.full(SIZE, 0.5), lambda path: read_values(path, SIZE), "values that are no whole numbers"),
         (np.full(SIZE, np.nan), lambda path: read_values(path, SIZE), "values that are no whole numbers"),
+        (np.full(SIZE, 1 << 32), lambda path: read_values(path, SIZE), "values from 0 to 4294967296; .* of 32 bits"),
         (np.zeros((4, 6, 2)), lambda path: read_vectors(path, SIZE), r"must be \[height, width, 3\]"),
         (np.zeros(7), lambda path: read_size(path), r"found an array of float64 of shape \[7\]; must be numbers"),
         (np.zeros((4, 6), np.complex64), lambda path: read_size(path), "found an array of complex64"),

@@ -38,7 +38,13 @@ def read_array(path: Path, channels: int | None, size: tuple[int, int] | None = 
     Raises:
         DataError: the file is missing, damaged, or holds no such array.
     """
-    found = _opened(path)
+    return _read(path, _opened(path), channels, size)
+
+
+def _read(
+    path: Path, found: npt.NDArray[Any], channels: int | None, size: tuple[int, int] | None = None
+) -> npt.NDArray[Any]:
+    """See `read_array`, of an array that is opened."""
     if size is not None and found.shape[:2] != size:
         raise DataError(
             f"{path}: found a map of {found.shape[1]} x {found.shape[0]} pixels; the image has {size[1]} x {size[0]}, "
@@ -58,12 +64,12 @@ def read_array_picture(path: Path) -> npt.NDArray[np.uint8]:
     Raises:
         DataError: as `read_array`; there are too many pixels, or other values.
     """
-    height, width = array_size(path)
+    place, found = stacks.place_in(path), _opened(path)
+    height, width = found.shape[:2]
     if height * width > MOST_PIXELS:
         raise DataError(f"{path}: found {width} x {height} pixels; must be at most {MOST_PIXELS} in all.")
-    place = stacks.place_in(path)
-    grey = place is not None and (_opened(path).ndim == 2 or _opened(path).shape[2] == 1)
-    pixels = read_array(path, 1).repeat(3, axis=2) if grey else read_array(path, 3)
+    grey = place is not None and (found.ndim == 2 or found.shape[2] == 1)
+    pixels = _read(path, found, 1).repeat(3, axis=2) if grey else _read(path, found, 3)
     if place is not None and pixels.dtype.kind == "f":
         pixels = pixels / stacks.white(place)
     if pixels.dtype == np.uint8:
@@ -80,10 +86,13 @@ def as_whole(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     """The values of a map of classes, which are their numbers.
 
     Raises:
-        DataError: some are no whole numbers.
+        DataError: some are no whole numbers, or have more than 32 bits.
     """
-    if not np.array_equal(values, np.round(values)):  # NaN too
+    if values.dtype.kind == "f" and not np.array_equal(values, np.round(values)):  # NaN too
         raise DataError(f"{path}: found values that are no whole numbers; a map of classes holds their numbers.")
+    low, high = values.min(initial=0), values.max(initial=0)
+    if values.dtype.itemsize >= 4 and not -(1 << 31) <= low <= high < 1 << 31:
+        raise DataError(f"{path}: found values from {low} to {high}; a map may hold whole numbers of 32 bits.")
     return values.astype(np.int32)
 
 

@@ -223,7 +223,7 @@ def read_values(path: Path, size: tuple[int, int], *, lossy: bool = False) -> Te
                 raise DataError(f"{path}: is a JPEG, which does not keep values as they are; must be a PNG.")
             indices = np.where(indices > 127, 255, 0)
         return torch.from_numpy(indices.astype(np.int32))
-    return torch.from_numpy(as_whole(path, read_numbers(path, size).numpy()))
+    return torch.from_numpy(as_whole(path, read_array(path, 1, size)[..., 0]))
 
 
 def read_numbers(path: Path, size: tuple[int, int]) -> Tensor:

@@ -66,11 +66,12 @@ class Join(OfParts):
         """Split -> keys, from part -> split -> its ids, without the pictures that an earlier part has in any split."""
         found: dict[str, list[str]] = {}
         before: set[str] = set()
+        *_, last = self.parts
         for name, part in self.parts.items():
             for split, ids in splits.get(name, {}).items():
                 found.setdefault(split, []).extend(key for key in map(self._key, ids) if key not in before)
             folder = part.folder(root)
-            for theirs in part.source.splits(folder):
+            for theirs in part.source.splits(folder) if name != last else ():
                 with suppress(DataError):  # a split that cannot be read says so when it is asked for
                     before |= set(map(self._key, part.source.split(folder, theirs)))
         return found
