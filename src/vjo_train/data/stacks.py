@@ -147,7 +147,7 @@ def _changed(file: Path) -> tuple[int, ...]:
         raise DataError(f"{file}: cannot be read ({error.strerror}); must be an array of NumPy.") from error
 
 
-@lru_cache(8)
+@lru_cache(64)  # a mixture may have many, and each is unpacked as a whole
 def _unpacked(file: Path, member: str, changed: tuple[int, ...]) -> npt.NDArray[Any]:
     return _read(file, member)
 

@@ -131,6 +131,25 @@ def test_without_splits_pictures_are_shared_out(tmp_path: Path) -> None:
     assert said[1] == "1 pictures are in no file of objects, and left out"
 
 
+def test_pictures_in_no_split_are_told(tmp_path: Path) -> None:
+    """A column of splits that is blank for one picture."""
+    root = tmp_path / "set"
+    rows = [f"a{k}.jpg,4,4,20,20,cat,{('train', 'val', '')[min(k, 2)]}" for k in range(3)]
+    exports.write(root / "a.csv", "filename,xmin,ymin,xmax,ymax,class,split\n" + "\n".join(rows))
+    for k in range(3):
+        picture(root / f"a{k}.jpg")
+    index = load(BoxTable(), root)
+    assert index.notes[index.noted < 0, 1].tolist()[0].startswith("1 pictures are in no split, and so all: shared out")
+
+
+@pytest.mark.parametrize(("flags", "difficult"), [("TRUE,0", True), ("0,1", True), ("no,0.0", False)])
+def test_one_of_several_columns_says_that_a_box_is_ignored(flags: str, difficult: bool, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    picture(root / "a.jpg")
+    exports.write(root / "a.csv", f"filename,xmin,ymin,xmax,ymax,class,IsCrowd,difficult\na.jpg,1,1,9,9,cat,{flags}\n")
+    assert load(BoxTable(), root).difficult.tolist() == [difficult]
+
+
 def test_where_all_files_are_broken_the_first_is_named(tmp_path: Path) -> None:
     for name in "ab":
         shape = {"label": "cat", "shape_type": "polygon", "points": [[1, "x"]]}
@@ -311,6 +330,7 @@ def test_what_kitti_does_not_care_for_is_ignored_for_all_classes(tmp_path: Path)
     exports.kitti(root, BOXES)
     for folder in ("testing/image_2", "train/image_3"):
         picture(root / folder / "a.jpg")
+    (root / "val/label_2/c.txt").rename(root / "val/label_2/c.TXT")
     file = root / "train/label_2/a.txt"
     file.write_text(file.read_text() + "DontCare -1 -1 -10 1 2 9 8 -1 -1 -1 -1000 -1000 -1000 -10\n")
     index = load(KITTI(images="."), root)

@@ -8,7 +8,17 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from vjo_train.data.sources.objects.columns import CLASS, IGNORED, LISTED, OBJECTS, PICTURE, SPLIT, numbers_in, plain
+from vjo_train.data.sources.objects.columns import (
+    CLASS,
+    IGNORED,
+    LISTED,
+    OBJECTS,
+    PICTURE,
+    SPLIT,
+    is_yes,
+    numbers_in,
+    plain,
+)
 from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.records import Picture, Read, Thing, find_shares
 from vjo_train.data.sources.objects.shapes import of_corners, of_sides, read_json, size_of
@@ -172,6 +182,6 @@ def _thing(found: Mapping[str, Any], where: str) -> Thing:
     if not four or isinstance(name, bool) or not isinstance(name, str | int | None):
         raise ValueError(found)
     read = of_corners if corners else of_sides
-    ignored = _first(found, IGNORED) in (1, "1", "true", "True")
+    ignored = any(is_yes(_first(found, [word])) for word in IGNORED)
     label = "" if name is None else str(name).strip()
     return Thing(label, read(box[side] for side in four), difficult=ignored, where=where)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from vjo_train.data.sources.objects.columns import Columns, columns_of
+from vjo_train.data.sources.objects.columns import Columns, columns_of, is_yes
 from vjo_train.data.sources.objects.format_files import format_files
 from vjo_train.data.sources.objects.json_rows import json_rows
 from vjo_train.data.sources.objects.records import Picture, Read, Thing, find_shares
@@ -145,7 +145,7 @@ def _add(picture: Picture, row: Mapping[str, str], columns: Columns, names: Mapp
         picture.fault = picture.fault or f"{picture.file}: {where}: found the box ({found}); must be four numbers."
         return
     text = row[columns.name].strip() if columns.name else ""
-    ignored = columns.ignored is not None and row[columns.ignored].strip() in ("1", "1.0", "True", "true")
+    ignored = any(is_yes(row[name]) for name in columns.ignored)
     picture.things.append(Thing(names.get(text, text), box, difficult=ignored, where=where))
 
 

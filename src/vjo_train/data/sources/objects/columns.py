@@ -58,10 +58,16 @@ class Columns(NamedTuple):
     corners: bool
     """The numbers are xmin, ymin, xmax, ymax; else x, y, width, height."""
     present: str | None
-    ignored: str | None
+    ignored: tuple[str, ...]
+    """Those that say so; one is enough."""
     split: str | None
     size: tuple[str, str] | None
     """Width and height of the picture."""
+
+
+def is_yes(value: object) -> bool:
+    """Whether a cell, or a value in JSON, says yes: `1`, `1.0`, `true` or `yes`, in any case; others say no."""
+    return str(value).strip().lower() in ("1", "1.0", "true", "yes")
 
 
 def plain(name: str) -> str:
@@ -101,7 +107,7 @@ def columns_of(header: Sequence[str], asked: Mapping[str, str | None]) -> Column
         box=box,
         corners=corners,
         present=first(PRESENT),
-        ignored=first(IGNORED),
+        ignored=tuple(known[word] for word in IGNORED if word in known),
         split=first(SPLIT),
         size=(known["width"], known["height"]) if sized else None,
     )

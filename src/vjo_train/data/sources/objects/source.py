@@ -142,4 +142,7 @@ def _of_splits(found: Sequence[Placed]) -> list[tuple[str, str]]:
     if "" not in parts:
         return []
     counts = [f"{name} ({len(own)})" for name, own in made({}, parts[""]).items() if name != "trainval"]
-    return [("made splits", f"nothing tells splits apart: shared out by a hash of the paths: {', '.join(counts)}")]
+    silent = sum(not one.picture.split for one in found)
+    alike = silent in (0, len(found))
+    said = "nothing tells splits apart" if alike else f"{silent} pictures are in no split, and so all"
+    return [("made splits", f"{said}: shared out by a hash of the paths: {', '.join(counts)}")]

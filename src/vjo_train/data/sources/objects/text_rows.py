@@ -19,8 +19,8 @@ ReadRow = Callable[[Path, int, Sequence[str]], Thing | None]
 
 def text_files(root: Path, folders: Sequence[str]) -> list[Path]:
     """The text files in folders of these names, at most three folders down."""
-    found = [path for depth in ("", "*/", "*/*/") for name in folders for path in root.glob(f"{depth}{name}/*.txt")]
-    return sorted({path for path in found if not path.name.startswith(".")})
+    found = {path for depth in ("", "*/", "*/*/") for name in folders for path in root.glob(f"{depth}{name}/*.*")}
+    return sorted(path for path in found if path.suffix.lower() == ".txt" and not path.name.startswith("."))
 
 
 def lines(file: Path) -> Iterator[tuple[int, str]]:
