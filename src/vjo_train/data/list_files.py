@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from vjo_train.data.sources.path_ends import PathEnds, ends_of
 from vjo_train.data.sources.pictures import stem
 from vjo_train.errors import DataError
 
@@ -62,28 +63,20 @@ class _Names:
     """
 
     def __init__(self, ids: Sequence[str]) -> None:
-        self._ids = set(ids)
+        self._ids, self._ends = set(ids), PathEnds((_plain(one), one) for one in ids)
         self._whole: dict[str, list[str]] = defaultdict(list)
-        self._ends: dict[str, list[str]] = defaultdict(list)
         for one in ids:
-            for number, end in enumerate(_ends(one)):
-                self._ends[end].append(one)
-                if not number:
-                    self._whole[end].append(one)
+            self._whole[_plain(one)].append(one)
 
     def meant(self, name: str) -> list[str]:
         """Those that a name may mean: itself alone, else with the same ending, else any whose last parts agree."""
         if name in self._ids:
             return [name]
-        whole, *shorter = _ends(name)
-        close = [*self._ends.get(whole, ()), *(one for end in shorter for one in self._whole.get(end, ()))]
+        whole, *shorter = ends_of(_plain(name))
+        close = [*self._ends.of(whole), *(one for end in shorter for one in self._whole.get(end, ()))]
         return [one for one in close if Path(one).suffix == Path(name).suffix] or close
 
 
-def _ends(name: str) -> Iterator[str]:
-    """A path without its ending, and without its first folders, one after another."""
-    end = stem(name.replace("\\", "/"))
-    yield end
-    while "/" in end:
-        end = end.partition("/")[2]
-        yield end
+def _plain(name: str) -> str:
+    """A path without the ending of its name."""
+    return stem(name.replace("\\", "/"))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from pathlib import Path
 
 from vjo_train.data.sources.map_names import in_maps
+from vjo_train.data.sources.path_ends import PathEnds, ends_of
 from vjo_train.data.sources.pictures import below, stem
 from vjo_train.data.sources.split_names import split_in
 
@@ -28,12 +28,8 @@ class Finder:
         self.images = images
         found = pictures_in(root, images)
         self._paths = set(found)
-        self._named: dict[str, list[str]] = defaultdict(list)
-        self._stems: dict[str, list[str]] = defaultdict(list)
-        for path in found:
-            name = os.path.basename(path)
-            self._named[name].append(path)
-            self._stems[stem(name)].append(path)
+        self._named = PathEnds((path, path) for path in found)
+        self._stems = PathEnds((stem(path), path) for path in found)
 
     def find(self, name: str, beside: str, split: str) -> list[str]:
         """The pictures below the root that a name may mean; one where it is clear.
@@ -52,11 +48,11 @@ class Finder:
         for folder in (beside, ".", self.images):
             if (whole := os.path.normpath(os.path.join(folder, path.lstrip("/")))) in self._paths:
                 return [whole]
-        last = path.rpartition("/")[2]
-        likely = self._named.get(last) or self._stems.get(last) or self._stems.get(stem(last)) or []
-        found = [one for one in likely if _may_be_of(one, split)]
+        ways = ((self._named, path), (self._stems, path), (self._stems, stem(path)))
+        known, word = next((way for way in ways if way[1].rpartition("/")[2] in way[0]), ways[0])
+        likely = map(known.of, ends_of(word))
+        found = next(filter(None, ([one for one in own if _may_be_of(one, split)] for own in likely)), [])
         for sign in (
-            lambda one: _common(one, path),
             lambda one: os.path.dirname(one) == os.path.normpath(beside),
             lambda one: split != "" and split in map(split_in, one.split("/")[:-1]),
             lambda one: not in_maps(one),
@@ -72,13 +68,3 @@ def _may_be_of(path: str, split: str) -> bool:
     """Whether no folder of a path says another split; `trainval` says nothing."""
     said = {word for folder in path.split("/")[:-1] if (word := split_in(folder))} - {"trainval"}
     return split in ("", "trainval") or not said or split in said
-
-
-def _common(one: str, other: str) -> int:
-    """How many folders, from the last on, two paths have in common."""
-    count = 0
-    for first, second in zip(one.split("/")[-2::-1], other.split("/")[-2::-1], strict=False):
-        if first != second:
-            break
-        count += 1
-    return count
