@@ -131,6 +131,23 @@ def test_without_splits_pictures_are_shared_out(tmp_path: Path) -> None:
     assert said[1] == "1 pictures are in no file of objects, and left out"
 
 
+def test_links_to_folders_outside_are_followed_once(tmp_path: Path) -> None:
+    """Pictures on another disk, whose folder has a link to itself; a second link to them; one to a folder inside."""
+    root, disk = tmp_path / "set", tmp_path / "disk"
+    picture(disk / "a.jpg")
+    exports.write(root / "own/boxes.csv", "filename,xmin,ymin,xmax,ymax,class\na.jpg,1,1,9,9,cat\n")
+    for link, to in (
+        (root / "images", disk),
+        (root / "more", disk),
+        (root / "inner", root / "own"),
+        (disk / "b", disk),
+    ):
+        link.symlink_to(to, target_is_directory=True)
+    index = load(BoxTable(), root)
+    assert index.images.tolist() == ["images/a.jpg"]
+    assert not index.faults.tolist()
+
+
 def test_pictures_in_no_split_are_told(tmp_path: Path) -> None:
     """A column of splits that is blank for one picture."""
     root = tmp_path / "set"

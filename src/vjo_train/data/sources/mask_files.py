@@ -25,7 +25,7 @@ from vjo_train.data.sources.guess.folders import looks_like
 from vjo_train.data.sources.map_names import without_maps
 from vjo_train.data.sources.map_reading import other_sizes, read_colours, read_map
 from vjo_train.data.sources.palette import read_palette
-from vjo_train.data.sources.pictures import bytes_of, is_picture, stamp_of
+from vjo_train.data.sources.pictures import bytes_of, is_picture, stamp_of, walk
 from vjo_train.data.sources.sizes import measured
 from vjo_train.data.sources.white import WHITE, black_and_white, yes_and_no
 from vjo_train.errors import ConfigError, DataError
@@ -260,10 +260,9 @@ def check_file_name(key: str, file: str, images: str) -> None:
 def _below(root: Path, folder: str) -> list[str]:
     """The pictures in a folder and below it, arrays among them, as paths below the root."""
     found = []
-    for place, _, files in os.walk(root / folder):
+    for place, files in walk(root / folder):
         below = Path(os.path.relpath(place, root))
-        shown = [name for name in files if is_picture(name) or is_array(name)]
-        found += [(below / name).as_posix() for name in shown if not name.startswith(".")]
+        found += [(below / name).as_posix() for name in files if is_picture(name) or is_array(name)]
     return sorted(found)
 
 

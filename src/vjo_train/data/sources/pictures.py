@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 EXTENSIONS = frozenset(
@@ -24,14 +24,36 @@ def stem(name: str) -> str:
     return os.path.splitext(name)[0] if is_picture(name) else name
 
 
+def walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each folder in a folder, itself first, with the names of its files; hidden ones are left out.
+
+    Links to folders are followed where these lie outside, each once; what lies inside comes by its own path.
+    """
+    known = [os.path.realpath(folder)]
+    for place, inner, files in os.walk(folder, followlinks=True):
+        shown = sorted(name for name in inner if not name.startswith("."))
+        inner[:] = [name for name in shown if _is_new(os.path.join(place, name), known)]
+        yield place, [name for name in files if not name.startswith(".")]
+
+
+def _is_new(folder: str, known: list[str]) -> bool:
+    """Whether a folder is none, or a link that leads neither into known ones nor around them; it is known then."""
+    if not os.path.islink(folder):
+        return True
+    real = os.path.realpath(folder)
+    if any(real in (one, os.path.commonpath([real, one])) or real.startswith(one + os.sep) for one in known):
+        return False
+    known.append(real)
+    return True
+
+
 def below(root: Path, folder: str = "") -> list[str]:
-    """The pictures in a folder and below it, hidden ones left out, as sorted paths below the root."""
+    """The pictures in a folder and below it, as of `walk`, as sorted paths below the root."""
     found: list[str] = []
-    for place, inner, files in os.walk(root / folder):
-        inner[:] = [name for name in inner if not name.startswith(".")]
+    for place, files in walk(root / folder):
         here = Path(place).relative_to(root).as_posix()
         before = "" if here == "." else f"{here}/"
-        found += [before + name for name in files if is_picture(name) and not name.startswith(".")]
+        found += [before + name for name in files if is_picture(name)]
     return sorted(found)
 
 

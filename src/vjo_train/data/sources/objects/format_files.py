@@ -7,9 +7,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
+from vjo_train.data.sources.pictures import walk
+
 
 def files_below(root: Path, endings: str | tuple[str, ...]) -> list[Path]:
-    """The files in a folder and below it by the ends of their names, sorted; hidden ones are left out.
+    """The files in a folder and below it by the ends of their names, as of `walk`; sorted.
 
     Args:
         root: the folder.
@@ -17,10 +19,8 @@ def files_below(root: Path, endings: str | tuple[str, ...]) -> list[Path]:
     """
     ends = endings.lower() if isinstance(endings, str) else tuple(ending.lower() for ending in endings)
     found: list[str] = []
-    for place, inner, names in os.walk(root):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        shown = (name for name in names if name.lower().endswith(ends) and not name.startswith("."))
-        found += [os.path.join(place, name) for name in shown]
+    for place, names in walk(root):
+        found += [os.path.join(place, name) for name in names if name.lower().endswith(ends)]
     return [
         Path(path) for path in sorted(found, key=lambda path: path.split(os.sep))
     ]  # as paths are sorted, but sooner

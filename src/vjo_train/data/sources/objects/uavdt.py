@@ -11,6 +11,7 @@ from vjo_train.data.sources.objects.records import EVERY, Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import of_sides
 from vjo_train.data.sources.objects.source import ObjectFiles
 from vjo_train.data.sources.objects.text_rows import frames_in, rows
+from vjo_train.data.sources.pictures import walk
 from vjo_train.data.sources.split_names import split_of_folders
 from vjo_train.errors import DataError
 
@@ -34,7 +35,7 @@ class UAVDT(ObjectFiles):
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:
         folders: dict[str, list[Path]] = {}
-        for place in sorted(place for place, _, _ in os.walk(root)):
+        for place in sorted(place for place, _ in walk(root)):
             folders.setdefault(os.path.basename(place), []).append(Path(place))
         splits = {
             file.name.partition("_")[0]: split_of_folders(file, root) for file in root.rglob("M_attr/*/*_attr.txt")
