@@ -31,6 +31,9 @@ from vjo_train.data.sources.sizes import measured
 from vjo_train.errors import ConfigError, DataError
 from vjo_train.types import IGNORE
 
+_SPREAD = 1 << 20
+"""Between the least and the greatest value of a map that are counted one by one."""
+
 
 class InstanceFiles(MaskFiles):
     """Pictures in one folder, or one for each split, and their objects in another: nuclei and other home-made sets.
@@ -134,31 +137,33 @@ class InstanceFiles(MaskFiles):
         if not known:
             return Objects.none(), 0, ""
         try:
-            boxes, labels, content = self._pixels(root, files, size)
+            labels, content = self._pixels(root, files, size)
         except DataError as error:
             return Objects.none(), 0, str(error)
         if wrong := [label for label in labels.tolist() if not 0 <= label < classes]:
             what = f"found an object of class {wrong[0] + 1} by its value; there are {classes}"
             key = "divisor" if self.class_variable is None else "class_variable"
             return Objects.none(), 0, f"{root / files}: {what} (dataset.source.{key}, dataset.classes)."
+        boxes = (
+            boxes_around(np.maximum(content, 0), len(labels))
+            if content.ndim == 2
+            else np.array([box_around(*np.nonzero(mask)) for mask in content], np.float32).reshape(-1, 4)
+        )
         return Objects(boxes, labels, np.zeros(len(labels), np.bool_)), crc32(content.tobytes()), ""
 
-    def _pixels(
-        self, root: Path, files: str, size: tuple[int, int]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[Any]]:
-        """Boxes [N, 4], labels [N], and pixels: a map [H, W] int16, k + 1 object k, -1 ignored; or [N, H, W] bool."""
+    def _pixels(self, root: Path, files: str, size: tuple[int, int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+        """Labels [N], and pixels: a map [H, W] int16, k + 1 object k, -1 ignored; or [N, H, W] bool."""
         if "*" in files:
             own = [read_map(root / file, size, lossy=True).numpy() > 0 for file in _files(root, files)]
             stack = (
                 np.stack([mask for mask in own if mask.any()]) if any(map(np.any, own)) else np.empty((0, *size), bool)
             )
-            boxes = [box_around(*np.nonzero(mask)) for mask in stack]
-            return np.array(boxes, np.float32).reshape(-1, 4), np.zeros(len(stack), np.int64), stack
+            return np.zeros(len(stack), np.int64), stack
         values = read_objects(root / files, size, self.variable)
         ignored = np.isin(values, self.ignore)
         values[ignored] = 0
-        numbers, places = np.unique(values, return_inverse=True)
-        places = places.reshape(size) + (0 if len(numbers) and numbers[0] == 0 else 1)
+        numbers, places = _numbered(values)
+        places = places + (0 if numbers[0] == 0 else 1)
         numbers = numbers[numbers != 0]
         if len(numbers) > np.iinfo(np.int16).max - 1:
             raise DataError(
@@ -167,9 +172,8 @@ class InstanceFiles(MaskFiles):
         labels = np.zeros(len(numbers), np.int64) if self.divisor is None else numbers // self.divisor - 1
         if self.class_variable is not None:
             labels = _classes_of(places, len(numbers), read_objects(root / files, size, self.class_variable))
-        around = boxes_around(places, len(numbers))
         places[ignored] = -1
-        return around, labels.astype(np.int64), places.astype(np.int16)
+        return labels.astype(np.int64), places.astype(np.int16)
 
     def read(self, root: Path, index: Index, row: int, kind: str) -> Any:
         objects = index.objects(row)
@@ -177,7 +181,7 @@ class InstanceFiles(MaskFiles):
             return objects
         if kind == "classes":
             return ShownByObjects(objects, len(index.classes))
-        _, labels, pixels = self._pixels(root, str(index.by_image["object_files"][row]), index.size(row))
+        labels, pixels = self._pixels(root, str(index.by_image["object_files"][row]), index.size(row))
         if kind == "masks":
             return torch.from_numpy(pixels)
         if pixels.ndim == 3:
@@ -210,6 +214,16 @@ def _files(root: Path, pattern: str) -> list[str]:
 def _is_there(root: Path, pattern: str) -> bool:
     path = root / pattern
     return path.parent.is_dir() if "*" in pattern else path.is_file()
+
+
+def _numbered(values: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The values of a map [H, W], sorted, and which of them each pixel has; see `np.unique`, which is slower."""
+    low, high = int(values.min()), int(values.max())
+    if high - low > _SPREAD:
+        numbers, places = np.unique(values, return_inverse=True)
+        return numbers, places.reshape(values.shape)
+    there = np.bincount((values - low).ravel()) > 0
+    return np.flatnonzero(there) + low, (np.cumsum(there) - 1)[values - low]
 
 
 def _classes_of(places: npt.NDArray[np.int64], count: int, classes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
