@@ -235,6 +235,29 @@ def test_a_parquet_file_says_the_same(tmp_path: Path) -> None:
         load(tmp_path, file="broken.parquet")
 
 
+def test_several_rows_of_a_picture_are_put_together(tmp_path: Path) -> None:
+    """Three readers of a radiograph, of whom two may agree; and a row for each name of a picture."""
+    rows = ["a.jpg,1,0,,10", "a.jpg,1,1,0,", "a.jpg,0,,1,20", "b.jpg,0,1,,", "c.jpg,,,,"]
+    write(tmp_path, "image,cat,dog,bird,age\n" + "\n".join(rows) + "\n")
+    keys: dict[str, Any] = {"labels": ["cat", "dog", "bird"], "numbers": ["age"]}
+    fault = load(tmp_path, **keys)[2].faults[0]
+    assert "'a.jpg' stands in line 2 too; must be there once, or dataset.source.repeated must be any or vote" in fault
+    source, flags, index = load(tmp_path, repeated="vote", **keys)
+    assert {name: own[:3] for name, own in flags.items()} == {
+        "a.jpg": [1, 0, 0],
+        "b.jpg": [-1, 1, 0],
+        "c.jpg": [0, 0, 0],
+    }
+    assert not len(index.faults)
+    assert source.read(tmp_path, index, 0, "numbers")[3] == 15
+    assert load(tmp_path, repeated="any", **keys)[1]["a.jpg"][:3] == [1, 1, 1]
+    write(tmp_path, "image,label\na.jpg,cat\na.jpg,dog\nb.jpg,dog\nc.jpg,\n")
+    assert load(tmp_path, repeated="any")[1] == {"a.jpg": [1, 1], "b.jpg": [-1, 1], "c.jpg": [0, 0]}
+    write(tmp_path, "image,cat,split\na.jpg,1,train\na.jpg,1,val\nb.jpg,0,train\nc.jpg,0,val\n")
+    fault = load(tmp_path, repeated="vote")[2].faults[0]
+    assert "'a.jpg': found the splits train and val; must be of one" in fault
+
+
 def test_a_name_that_no_disk_can_hold_is_told_and_guess_passes_over_it(tmp_path: Path) -> None:
     write(tmp_path, f"file,cat\na.jpg,1\n{'1' * 5000},0\n", "a.jpg")
     _, flags, index = load(tmp_path)

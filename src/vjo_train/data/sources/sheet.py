@@ -44,6 +44,8 @@ class Asked(NamedTuple):
     numbers: tuple[str, ...]
     split: str | None
     group: str | None
+    once: bool
+    """A picture that stands in several rows is at fault."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def read_sheet(file: Path, changed: int, asked: Asked) -> Sheet:
         flags=np.array(flags, np.int8).reshape(len(rows), len(classes)),
         columns=asked.numbers,
         numbers=numbers,
-        faults=faults | _faults(file, pictures, rows, labels or (), words),
+        faults=faults | _faults(file, pictures, rows, labels or (), words, once=asked.once),
         said=tuple(f"{file.name}: {line}" for line in said),
         named=label is not None,
     )
@@ -200,6 +202,8 @@ def _faults(
     rows: Sequence[Mapping[str, str]],
     labels: Sequence[str],
     count: tuple[str, int],
+    *,
+    once: bool,
 ) -> dict[int, str]:
     """Row -> what is wrong with it; `count` is what rows are called in the file, and the number of the first."""
     word, start = count
@@ -210,9 +214,10 @@ def _faults(
         wrong = next((name for name in labels if _flag(row[name], None) is None), None)
         if wrong is not None:
             faults[number] = f"{file}: {word} {line}: found '{row[wrong][:40]}' for {wrong}; must be 0, 1, -1 or blank."
-        if picture in seen:
+        if once and picture in seen:
             faults[number] = (
-                f"{file}: {word} {line}: '{picture}' stands in {word} {seen[picture]} too; must be there once."
+                f"{file}: {word} {line}: '{picture}' stands in {word} {seen[picture]} too; must be there once, or "
+                "dataset.source.repeated must be any or vote."
             )
         seen.setdefault(picture, line)
     return faults

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vjo_train.data.sources.opinions import Repeated, in_one_row
 from vjo_train.data.sources.sheet import Asked, Sheet, read_sheet
 from vjo_train.data.sources.split_names import split_in
 from vjo_train.errors import DataError
@@ -35,8 +36,8 @@ def tables(root: Path, pattern: str) -> dict[Path, str]:
     return {root / pattern: ""} if (root / pattern).is_file() else {}
 
 
-def read_sheets(root: Path, pattern: str, asked: Asked) -> Sheet:
-    """What the tables of a pattern say together.
+def read_sheets(root: Path, pattern: str, asked: Asked, repeated: Repeated = "error") -> Sheet:
+    """What the tables of a pattern say together; `repeated` is what becomes of pictures in several rows of one.
 
     Raises:
         DataError: one cannot be read, lacks a column, or lists a picture of another one; some say splits, others none.
@@ -44,7 +45,7 @@ def read_sheets(root: Path, pattern: str, asked: Asked) -> Sheet:
     files = tables(root, pattern)
     if not files:
         raise DataError(f"dataset.source.file: found no {root / pattern}; must be a CSV, TSV or Parquet file.")
-    sheets = [read_sheet(file, file.stat().st_mtime_ns, asked) for file in files]
+    sheets = [in_one_row(file, read_sheet(file, file.stat().st_mtime_ns, asked), repeated) for file in files]
     if len(sheets) == 1 and not any(files.values()):
         return sheets[0]
     owners: dict[str, Path] = {}

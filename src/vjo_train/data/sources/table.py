@@ -20,6 +20,7 @@ from vjo_train.data.labels.numbers import Numbers
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.by_split import BySplit, images_of
 from vjo_train.data.sources.objects.finding import Finder
+from vjo_train.data.sources.opinions import Repeated
 from vjo_train.data.sources.pictures import bytes_of, stamp_of
 from vjo_train.data.sources.sheet import Asked, Sheet
 from vjo_train.data.sources.sheets import read_sheets, tables
@@ -50,6 +51,8 @@ class Table(BySplit):
         numbers: columns of numbers, such as an age; blanks are unknown.
         split: column of the splits; None: `split`, if there is one.
         group: column of what pictures belong to, such as a patient: no split separates those with the same text there.
+        repeated: of a picture in several rows: `error`; `any`: a class is there where any row names it; or `vote`:
+            where most rows say so, as of several readers of a radiograph, a draw is unknown. Numbers are their mean.
     """
 
     kinds: tuple[Kind, ...] = (Classes(), Category(), Numbers())
@@ -66,10 +69,11 @@ class Table(BySplit):
         numbers: Sequence[str] | None = None,
         split: str | None = None,
         group: str | None = None,
+        repeated: Repeated = "error",
     ) -> None:
         self.file, self.images, self.path, self.split_column, self.group_column = file, images, path, split, group
         self.labels, self.label, self.separator = None if labels is None else tuple(labels), label, separator
-        self.numbers = tuple(numbers or ())
+        self.numbers, self.repeated = tuple(numbers or ()), repeated
 
     def root(self, folder: Path) -> Path:
         if not tables(folder, self.file):
@@ -78,8 +82,10 @@ class Table(BySplit):
 
     def _sheet(self, root: Path) -> Sheet:
         columns = self.split_column, self.group_column
-        asked = Asked(self.path, self.labels, self.label, self.separator, self.numbers, *columns)
-        return read_sheets(root, self.file, asked)
+        asked = Asked(
+            self.path, self.labels, self.label, self.separator, self.numbers, *columns, self.repeated == "error"
+        )
+        return read_sheets(root, self.file, asked, self.repeated)
 
     def _parts(self, root: Path) -> dict[str, list[str]]:
         sheet = self._sheet(root)
