@@ -312,6 +312,9 @@ def test_a_folder_of_nuimages_without_objects_is_not_annotated(tmp_path: Path) -
     write(root / "v1.0-train/object_ann.json", [{"sample_data_token": "u", "category_token": "c", "bbox": []}])
     with pytest.raises(DataError, match=r"object_ann\.json: row 1: names a picture or a category that is in no table"):
         load(NuImages(), root)
+    write(root / "v1.0-train/object_ann.json", [car | {"category_token": ["c"]}])
+    with pytest.raises(DataError, match=r"object_ann\.json: row 1: found .*; must have sample_data_token"):
+        load(NuImages(), root)
 
 
 def test_columns_that_stand_in_another_order_than_their_names(tmp_path: Path) -> None:
