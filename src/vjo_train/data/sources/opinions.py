@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from vjo_train.data.sources.sheet import Sheet
-
-Repeated: TypeAlias = Literal["error", "any", "vote"]
-"""What to do with the rows of one picture: refuse them, take what any of them says, or what most of them say."""
+from vjo_train.data.sources.sheet import Repeated, Sheet
 
 
 def in_one_row(file: Path, sheet: Sheet, repeated: Repeated) -> Sheet:
@@ -64,8 +60,7 @@ def _torn(file: Path, sheet: Sheet, rows: npt.NDArray[np.int64]) -> dict[int, st
     found: dict[int, str] = {}
     for what, column in (("split", sheet.splits), ("group", sheet.groups)):
         owners: dict[int, str] = {}
-        for picture, own in zip(rows.tolist(), column, strict=False):
+        for picture, name, own in zip(rows.tolist(), sheet.pictures, column, strict=False):  # none without the column
             if owners.setdefault(picture, own) != own:
-                name = next(one for one, row in zip(sheet.pictures, rows, strict=True) if row == picture)
                 found[picture] = f"{file}: '{name}': found the {what}s {owners[picture]} and {own}; must be of one."
     return found

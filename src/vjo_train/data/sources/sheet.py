@@ -6,9 +6,8 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +31,8 @@ _SEPARATORS = (";", "|")
 LARGEST = float(np.finfo(np.float32).max)
 Rows: TypeAlias = Sequence[Mapping[str, str]]
 Value = TypeVar("Value", int, None)
+Repeated: TypeAlias = Literal["error", "any", "vote"]
+"""What to do with the rows of one picture: refuse them, take what any of them says, or what most of them say."""
 
 
 class Asked(NamedTuple):
@@ -44,8 +45,7 @@ class Asked(NamedTuple):
     numbers: tuple[str, ...]
     split: str | None
     group: str | None
-    once: bool
-    """A picture that stands in several rows is at fault."""
+    repeated: Repeated
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,11 @@ class Sheet:
     named: bool = False
 
 
-@lru_cache(8)
-def read_sheet(file: Path, changed: int, asked: Asked) -> Sheet:
+def read_sheet(file: Path, asked: Asked) -> Sheet:
     """Reads a table.
 
     Args:
         file: the table.
-        changed: the time of its last change.
         asked: what is looked for in it.
 
     Raises:
@@ -131,7 +129,7 @@ def read_sheet(file: Path, changed: int, asked: Asked) -> Sheet:
         flags=np.array(flags, np.int8).reshape(len(rows), len(classes)),
         columns=asked.numbers,
         numbers=numbers,
-        faults=faults | _faults(file, pictures, rows, labels or (), words, once=asked.once),
+        faults=faults | _faults(file, pictures, rows, labels or (), words, once=asked.repeated == "error"),
         said=tuple(f"{file.name}: {line}" for line in said),
         named=label is not None,
     )

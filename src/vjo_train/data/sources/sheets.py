@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vjo_train.data.sources.opinions import Repeated, in_one_row
+from vjo_train.data.sources.objects.format_files import asked_files
+from vjo_train.data.sources.opinions import in_one_row
 from vjo_train.data.sources.sheet import Asked, Sheet, read_sheet
 from vjo_train.data.sources.split_names import split_in
 from vjo_train.errors import DataError
@@ -36,8 +38,8 @@ def tables(root: Path, pattern: str) -> dict[Path, str]:
     return {root / pattern: ""} if (root / pattern).is_file() else {}
 
 
-def read_sheets(root: Path, pattern: str, asked: Asked, repeated: Repeated = "error") -> Sheet:
-    """What the tables of a pattern say together; `repeated` is what becomes of pictures in several rows of one.
+def read_sheets(root: Path, pattern: str, asked: Asked) -> Sheet:
+    """What the tables of a pattern say together.
 
     Raises:
         DataError: one cannot be read, lacks a column, or lists a picture of another one; some say splits, others none.
@@ -45,7 +47,7 @@ def read_sheets(root: Path, pattern: str, asked: Asked, repeated: Repeated = "er
     files = tables(root, pattern)
     if not files:
         raise DataError(f"dataset.source.file: found no {root / pattern}; must be a CSV, TSV or Parquet file.")
-    sheets = [in_one_row(file, read_sheet(file, file.stat().st_mtime_ns, asked), repeated) for file in files]
+    sheets = [_read(file, file.stat().st_mtime_ns, asked) for file in files]
     if len(sheets) == 1 and not any(files.values()):
         return sheets[0]
     owners: dict[str, Path] = {}
@@ -62,8 +64,14 @@ def read_sheets(root: Path, pattern: str, asked: Asked, repeated: Repeated = "er
     return _together(sheets, splits)
 
 
+@lru_cache(8)
+def _read(file: Path, changed: int, asked: Asked) -> Sheet:
+    """A table, kept until it changes."""
+    return in_one_row(file, read_sheet(file, asked), asked.repeated)
+
+
 def _files(root: Path, pattern: str) -> list[Path]:
-    return sorted(path for path in root.glob(pattern.replace(SPLIT, "*")) if path.is_file())
+    return asked_files(root, pattern.replace(SPLIT, "*"))
 
 
 def _splits(split: str, sheet: Sheet) -> tuple[str, ...]:

@@ -20,9 +20,8 @@ from vjo_train.data.labels.numbers import Numbers
 from vjo_train.data.objects import Objects
 from vjo_train.data.sources.by_split import BySplit, images_of
 from vjo_train.data.sources.objects.finding import Finder
-from vjo_train.data.sources.opinions import Repeated
 from vjo_train.data.sources.pictures import bytes_of, stamp_of
-from vjo_train.data.sources.sheet import Asked, Sheet
+from vjo_train.data.sources.sheet import Asked, Repeated, Sheet
 from vjo_train.data.sources.sheets import read_sheets, tables
 from vjo_train.data.sources.sizes import measured
 from vjo_train.errors import DataError
@@ -82,10 +81,8 @@ class Table(BySplit):
 
     def _sheet(self, root: Path) -> Sheet:
         columns = self.split_column, self.group_column
-        asked = Asked(
-            self.path, self.labels, self.label, self.separator, self.numbers, *columns, self.repeated == "error"
-        )
-        return read_sheets(root, self.file, asked, self.repeated)
+        asked = Asked(self.path, self.labels, self.label, self.separator, self.numbers, *columns, self.repeated)
+        return read_sheets(root, self.file, asked)
 
     def _parts(self, root: Path) -> dict[str, list[str]]:
         sheet = self._sheet(root)

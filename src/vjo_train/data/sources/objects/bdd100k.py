@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vjo_train.data.sources.coco.document import start, values
-from vjo_train.data.sources.objects.format_files import format_files
+from vjo_train.data.sources.objects.format_files import asked_files, format_files
 from vjo_train.data.sources.objects.records import Picture, Read, Thing
 from vjo_train.data.sources.objects.shapes import curved, of_corners
 from vjo_train.data.sources.objects.signs import head, is_bdd100k
@@ -49,7 +49,7 @@ class BDD100K(ObjectFiles):
 
     def files(self, root: Path) -> list[Path]:
         if self.file is not None:
-            return sorted(path for path in root.glob(self.file) if path.is_file())
+            return asked_files(root, self.file)
         found = format_files(root, (".json",), is_bdd100k)
         boxed = _with_boxes(found)
         return [path for path in found if path.parent in boxed] or found

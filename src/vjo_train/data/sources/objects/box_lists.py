@@ -19,7 +19,7 @@ from vjo_train.data.sources.objects.columns import (
     numbers_in,
     plain,
 )
-from vjo_train.data.sources.objects.format_files import format_files
+from vjo_train.data.sources.objects.format_files import asked_files, format_files
 from vjo_train.data.sources.objects.records import Picture, Read, Thing, find_shares
 from vjo_train.data.sources.objects.shapes import of_corners, of_sides, read_json, size_of
 from vjo_train.data.sources.objects.signs import is_box_list
@@ -57,7 +57,7 @@ class BoxLists(ObjectFiles):
 
     def files(self, root: Path) -> list[Path]:
         if self.file is not None:
-            return sorted(path for path in root.glob(self.file) if path.is_file())
+            return asked_files(root, self.file)
         return format_files(root, (".json", ".yaml", ".yml"), is_box_list)
 
     def records(self, root: Path, files: Sequence[Path]) -> Read:

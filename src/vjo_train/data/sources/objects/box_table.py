@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vjo_train.data.sources.objects.columns import Columns, columns_of, is_yes
-from vjo_train.data.sources.objects.format_files import format_files
+from vjo_train.data.sources.objects.format_files import asked_files, format_files
 from vjo_train.data.sources.objects.json_rows import json_rows
 from vjo_train.data.sources.objects.records import Picture, Read, Thing, find_shares
 from vjo_train.data.sources.objects.shapes import of_corners, of_sides
@@ -54,7 +54,7 @@ class BoxTable(ObjectFiles):
 
     def files(self, root: Path) -> list[Path]:
         if self.file is not None:
-            return sorted(path for path in root.glob(self.file) if path.is_file())
+            return asked_files(root, self.file)
         return format_files(root, (".csv", ".json"), self._is_table)
 
     def _is_table(self, file: Path) -> bool:

@@ -26,6 +26,11 @@ def files_below(root: Path, endings: str | tuple[str, ...]) -> list[Path]:
     ]  # as paths are sorted, but sooner
 
 
+def asked_files(root: Path, pattern: str) -> list[Path]:
+    """The files that a path or pattern below a folder means, as `dataset.source.file` has it; sorted."""
+    return sorted(path for path in root.glob(pattern) if path.is_file())
+
+
 def format_files(root: Path, endings: tuple[str, ...], is_one: Callable[[Path], bool]) -> list[Path]:
     """Those of `files_below` that are of a format.
 
