@@ -242,6 +242,8 @@ def test_several_rows_of_a_picture_are_put_together(tmp_path: Path) -> None:
     keys: dict[str, Any] = {"labels": ["cat", "dog", "bird"], "numbers": ["age"]}
     fault = load(tmp_path, **keys)[2].faults[0]
     assert "'a.jpg' stands in line 2 too; must be there once, or dataset.source.repeated must be any or vote" in fault
+    faulty = load(tmp_path, **keys)[2]
+    assert faulty.rows(["a.jpg"])[0] in faulty.faulty, "the first row is not taken in silence"
     source, flags, index = load(tmp_path, repeated="vote", **keys)
     assert {name: own[:3] for name, own in flags.items()} == {
         "a.jpg": [1, 0, 0],

@@ -212,12 +212,10 @@ def _faults(
         wrong = next((name for name in labels if _flag(row[name], None) is None), None)
         if wrong is not None:
             faults[number] = f"{file}: {word} {line}: found '{row[wrong][:40]}' for {wrong}; must be 0, 1, -1 or blank."
-        if once and picture in seen:
-            faults[number] = (
-                f"{file}: {word} {line}: '{picture}' stands in {word} {seen[picture]} too; must be there once, or "
-                "dataset.source.repeated must be any or vote."
-            )
-        seen.setdefault(picture, line)
+        first = seen.setdefault(picture, number)
+        if once and first != number:  # the first row is the one that a picture is looked up in
+            said = f"'{picture}' stands in {word} {first + start} too; must be there once, or"
+            faults.setdefault(first, f"{file}: {word} {line}: {said} dataset.source.repeated must be any or vote.")
     return faults
 
 
